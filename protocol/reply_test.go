@@ -1,0 +1,24 @@
+package protocol
+
+import "testing"
+
+func TestAppendValueHead(t *testing.T) {
+	unique := uint64(18446744073709551615)
+	for _, tt := range []struct {
+		want   string
+		unique *uint64
+	}{
+		{"before VALUE k 4294967295 3\r\n", nil},
+		{"before VALUE k 4294967295 3 18446744073709551615\r\n", &unique},
+	} {
+		if got := string(AppendValueHead([]byte("before "), []byte("k"), 4294967295, 3, tt.unique)); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+func TestAppendNumberIsALine(t *testing.T) {
+	if got := string(AppendNumber(nil, 18446744073709551615)); got != "18446744073709551615\r\n" {
+		t.Errorf("got %q", got)
+	}
+}

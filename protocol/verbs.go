@@ -1,0 +1,99 @@
+package protocol
+
+// Op says what a request asks for. server has one handler for each.
+type Op uint8
+
+const (
+	OpUnknown Op = iota
+	OpGet
+	OpGets
+	OpGat
+	OpGats
+	OpSet
+	OpAdd
+	OpReplace
+	OpAppend
+	OpPrepend
+	OpCas
+	OpDelete
+	OpIncr
+	OpDecr
+	OpTouch
+	OpFlushAll
+	OpVersion
+	OpVerbosity
+	OpQuit
+	OpStats
+	OpNoop
+	NumOps
+)
+
+// A verb is a command's word, and how the line after it is cut.
+type verb struct {
+	name  string
+	op    Op
+	shape func(r *Request, line []byte) error // nil: what follows the word does not matter
+}
+
+// verbs is everything the server can be asked.
+var verbs = [...]verb{
+	{"get", OpGet, retrieval},
+	{"gets", OpGets, retrieval},
+	{"gat", OpGat, retrievalAndTouch},
+	{"gats", OpGats, retrievalAndTouch},
+	{"set", OpSet, storage},
+	{"add", OpAdd, storage},
+	{"replace", OpReplace, storage},
+	{"append", OpAppend, storage},
+	{"prepend", OpPrepend, storage},
+	{"cas", OpCas, storage},
+	{"delete", OpDelete, deletion},
+	{"incr", OpIncr, arithmetic},
+	{"decr", OpDecr, arithmetic},
+	{"touch", OpTouch, touch},
+	{"flush_all", OpFlushAll, flushAll},
+	{"version", OpVersion, nil},
+	{"verbosity", OpVerbosity, verbosity},
+	{"quit", OpQuit, nil},
+	{"stats", OpStats, arguments},
+	{"mn", OpNoop, nil},
+}
+
+// byLength finds a verb by the length of its word: no length has more than a handful, and the busiest come first.
+var byLength = func() (t [len("flush_all") + 1][]verb) {
+	for _, v := range verbs {
+		t[len(v.name)] = append(t[len(v.name)], v)
+	}
+	return
+}()
+
+func findVerb(word []byte) *verb {
+	if len(word) >= len(byLength) {
+		return nil
+	}
+	for i := range byLength[len(word)] {
+		if v := &byLength[len(word)][i]; v.name == string(word) {
+			return v
+		}
+	}
+	return nil
+}
+
+// Verbs lists the words of the protocol, for tests that want to have met them all.
+func Verbs() []string {
+	names := make([]string, len(verbs))
+	for i, v := range verbs {
+		names[i] = v.name
+	}
+	return names
+}
+
+// String is the first word that means op.
+func (op Op) String() string {
+	for _, v := range verbs {
+		if v.op == op {
+			return v.name
+		}
+	}
+	return "unknown"
+}
