@@ -1,0 +1,93 @@
+package storage
+
+import "strconv"
+
+// incr adds to the number an item holds, or takes away from it. The number is read as C's strtoull reads it, because
+// that is what memcached uses: white space, a sign, digits; then white space, NUL or the end of the value.
+func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Status) {
+	s.lock()
+	defer s.unlock()
+	var f found
+	if !s.get(h, key, &f) {
+		return 0, NotFound
+	}
+	s.use(&f)
+	n, ok := parseNumber(f.value())
+	if !ok {
+		return 0, NotNumber
+	}
+	switch {
+	case !down:
+		n += delta
+	case delta > n:
+		n = 0
+	default:
+		n -= delta
+	}
+	var digits [20]byte
+	text := strconv.AppendUint(digits[:0], n, 10)
+	// Not longer than before: the rest becomes blanks. memcached does so for incr as well.
+	if len(text) <= int(f.vlen) && *f.ctrl()&ctrlShown == 0 {
+		pad(f.value(), text)
+		return n, Stored
+	}
+	nf := f.fields(f.sg.created)
+	nf.vlen = max(nf.vlen, len(text))
+	qi := int(f.sg.queue)
+	before := s.moves
+	ok = s.makeRoomBeside(int64(f.loc), qi, f.size+headerMax+uint32(len(text)))
+	if s.moves != before && !s.find(h, key, &f) {
+		panicf("a guarded item is gone")
+	}
+	if !ok {
+		return 0, OutOfMemory
+	}
+	nf.unique = s.newUnique(&f, qi)
+	nf.ctrl = *f.ctrl() &^ (ctrlExt | ctrlShown)
+	loc, r := s.writeHeader(qi, &nf, key)
+	pad(r.value(), text)
+	s.kill(&f.record, f.sg)
+	s.index.setLoc(f.slot, loc)
+	s.moves++
+	return n, Stored
+}
+
+// pad writes text into value and fills up with blanks.
+func pad(value, text []byte) {
+	for i := copy(value, text); i < len(value); i++ {
+		value[i] = ' '
+	}
+}
+
+func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+func parseNumber(value []byte) (uint64, bool) {
+	i := 0
+	for i < len(value) && isSpace(value[i]) {
+		i++
+	}
+	negative := false
+	if i < len(value) && (value[i] == '+' || value[i] == '-') {
+		negative = value[i] == '-'
+		i++
+	}
+	first, n := i, uint64(0)
+	for ; i < len(value) && '0' <= value[i] && value[i] <= '9'; i++ {
+		d := uint64(value[i] - '0')
+		if n > (1<<64-1-d)/10 {
+			return 0, false // ERANGE
+		}
+		n = n*10 + d
+	}
+	if i == first || i < len(value) && value[i] != 0 && !isSpace(value[i]) {
+		return 0, false
+	}
+	// strtoull negates in the ring; what is negative as an int64 then is refused, -(2^63+1) and below is not.
+	if negative {
+		n = -n
+		if int64(n) < 0 {
+			return 0, false
+		}
+	}
+	return n, true
+}

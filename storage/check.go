@@ -1,0 +1,240 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// Check walks everything the store holds and names each rule that it finds broken. It takes one shard's lock at a time,
+// for as long as it needs: it is for tests.
+func (st *Store) Check() error {
+	var errs []error
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		c := checker{s: s, shard: i}
+		c.segments()
+		c.entries()
+		c.records()
+		s.unlock()
+		errs = append(errs, c.errs...)
+	}
+	return errors.Join(errs...)
+}
+
+type checker struct {
+	s     *shard
+	shard int
+	errs  []error
+	owned map[uint32]uint64 // granule → hash, of every entry of the index
+}
+
+func (c *checker) fail(format string, args ...any) {
+	if len(c.errs) < 20 {
+		c.errs = append(c.errs, fmt.Errorf("shard %d: "+format, append([]any{c.shard}, args...)...))
+	}
+}
+
+// segments: every segment is in exactly one place, and the place says what its state says.
+func (c *checker) segments() {
+	s := c.s
+	seen := make([]int, len(s.segments))
+	used := 0
+	for qi := range s.queues {
+		q := &s.queues[qi]
+		n, prev, last := 0, int32(none), uint64(0)
+		for g := q.head; g != none; g = s.segments[g].next {
+			sg := &s.segments[g]
+			seen[g]++
+			n++
+			used++
+			if sg.state != stateSealed || int(sg.queue) != qi || sg.prev != prev {
+				c.fail("segment %d in queue %d: state %d, queue %d, prev %d instead of %d", g, qi, sg.state, sg.queue, sg.prev, prev)
+			}
+			if sg.incarnation <= last {
+				c.fail("segment %d in queue %d is older than the one before it", g, qi)
+			}
+			prev, last = g, sg.incarnation
+			if n > len(s.segments) {
+				c.fail("queue %d has a ring", qi)
+				return
+			}
+		}
+		if n != q.sealed || q.tail != prev {
+			c.fail("queue %d: %d segments instead of %d, tail %d instead of %d", qi, n, q.sealed, q.tail, prev)
+		}
+		if q.open != none {
+			seen[q.open]++
+			used++
+			if sg := &s.segments[q.open]; sg.state != stateOpen || int(sg.queue) != qi {
+				c.fail("open segment %d of queue %d: state %d, queue %d", q.open, qi, sg.state, sg.queue)
+			}
+		}
+	}
+	if v := s.victim.seg; v != none {
+		seen[v]++
+		used++
+		if s.segments[v].state != stateVictim {
+			c.fail("victim %d: state %d", v, s.segments[v].state)
+		}
+	}
+	if used != s.inUse {
+		c.fail("%d segments in use instead of %d", used, s.inUse)
+	}
+	for _, l := range []struct {
+		list  *list
+		state segmentState
+	}{{&s.free, stateFree}, {&s.gone, stateGone}, {&s.condemned, stateCondemned}} {
+		n := 0
+		for g := l.list.head; g != none && n <= len(s.segments); g = s.segments[g].next {
+			seen[g]++
+			n++
+			if s.segments[g].state != l.state {
+				c.fail("segment %d in the list of state %d has state %d", g, l.state, s.segments[g].state)
+			}
+		}
+		if n != l.list.n {
+			c.fail("list of state %d: %d segments instead of %d", l.state, n, l.list.n)
+		}
+	}
+	for g, n := range seen {
+		if n != 1 {
+			c.fail("segment %d is in %d places", g, n)
+		}
+	}
+}
+
+// entries: every entry of the index points to a live record of its own hash, in a bucket where a lookup comes by, and
+// the counts agree.
+func (c *checker) entries() {
+	s, x := c.s, &c.s.index
+	c.owned = map[uint32]uint64{}
+	var ghosts [3]int
+	over := map[uint64]int{}
+	entry := func(where string, loc uint32, want *uint64) (uint64, bool) {
+		at := int64(loc) << s.granule
+		g := at >> s.segShift
+		if int(g) >= len(s.segments) || uint32(at)&(s.segSize-1) >= s.segments[g].used {
+			c.fail("%s points to %d, outside what is used", where, loc)
+			return 0, false
+		}
+		var r record
+		r.read(s.at(loc))
+		h := Hash(r.key())
+		if *r.ctrl()&ctrlDead != 0 {
+			c.fail("%s points to a dead record, key %q", where, r.key())
+		}
+		if want != nil && *want != h {
+			c.fail("%s: the record's hash is %x instead of %x", where, h, *want)
+		}
+		if _, twice := c.owned[loc]; twice {
+			c.fail("%s: a second entry for granule %d", where, loc)
+		}
+		c.owned[loc] = h
+		return h, true
+	}
+	for i := range max(x.n, x.next) {
+		b := x.bucket(i)
+		for j := range slots {
+			where := fmt.Sprintf("bucket %d slot %d", i, j)
+			switch {
+			case b.ghost>>j&1 != 0:
+				kind := b.loc[j] & locMask
+				if b.tag[j] == 0 || kind != ghostSmall && kind != ghostMain {
+					c.fail("%s: ghost with tag %d and kind %d", where, b.tag[j], kind)
+					continue
+				}
+				ghosts[kind]++
+			case b.tag[j] == 0:
+				if b.loc[j] != 0 {
+					c.fail("%s is empty but has a loc", where)
+				}
+			default:
+				h, ok := entry(where, b.loc[j]&locMask, nil)
+				if !ok {
+					continue
+				}
+				if tag, top := tags(h); tag != b.tag[j] || (b.loc[j]^top)>>locBits != 0 {
+					c.fail("%s: tags do not fit the hash", where)
+				}
+				if x.first(h) == b {
+					continue
+				}
+				if x.second(h) != b {
+					c.fail("%s: neither choice of its item", where)
+				}
+				if x.next == 0 {
+					f, _ := bits.Mul64(h, x.n)
+					over[f]++
+				} else if second, swept := x.place(rehash(h)); swept {
+					if f, _ := bits.Mul64(h, x.next); f != second {
+						over[f]++
+					}
+				}
+			}
+		}
+	}
+	for i := range x.stashed {
+		e := x.stash[i]
+		entry(fmt.Sprintf("stash %d", i), e.loc, &e.hash)
+	}
+	order := x.order
+	if x.next != 0 {
+		order ^= 1
+	}
+	for i := range max(x.n, x.next) {
+		if got := x.bucket(i).over[order]; got != overFull && int(got) != over[i] {
+			c.fail("bucket %d: over is %d, %d items live in their second choice", i, got, over[i])
+		}
+		if idle := x.bucket(i).over[order^1]; x.next == 0 && idle != 0 {
+			c.fail("bucket %d: the idle count is %d", i, idle)
+		}
+	}
+	if ghosts != x.ghosts {
+		c.fail("ghosts %v instead of %v", ghosts, x.ghosts)
+	}
+	if len(c.owned) != s.items {
+		c.fail("%d entries for %d items", len(c.owned), s.items)
+	}
+}
+
+// records: segments are whole chains of records; each live one is pointed to; live bytes and deadlines add up.
+func (c *checker) records() {
+	s := c.s
+	for g := range s.segments {
+		sg := &s.segments[g]
+		if sg.state != stateOpen && sg.state != stateSealed && sg.state != stateVictim {
+			continue
+		}
+		live := uint32(0)
+		off := uint32(0)
+		for off < sg.used {
+			var r record
+			loc := uint32((int64(g)<<s.segShift + int64(off)) >> s.granule)
+			r.read(s.at(loc))
+			n := s.padded(r.size)
+			if off+n > sg.used {
+				c.fail("segment %d: the record at %d ends beyond what is used", g, off)
+				break
+			}
+			if *r.ctrl()&ctrlDead == 0 {
+				live += n
+				if _, ok := c.owned[loc]; !ok {
+					c.fail("segment %d: no entry for the record at %d, key %q", g, off, r.key())
+				}
+				delete(c.owned, loc)
+				if d := r.deadline(sg.created); d == 0 && !sg.forever || d > sg.latest {
+					c.fail("segment %d: deadline %d at %d, latest %d, forever %v", g, d, off, sg.latest, sg.forever)
+				}
+			}
+			off += n
+		}
+		if live != sg.live {
+			c.fail("segment %d: %d live bytes instead of %d", g, live, sg.live)
+		}
+	}
+	for loc := range c.owned {
+		c.fail("the entry for granule %d meets no record", loc)
+	}
+}

@@ -1,0 +1,342 @@
+package storage
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"unsafe"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// An item is kept as a record. Most have the four bytes of header and nothing else; what is rarer than a key and a
+// value is there only when it is needed, announced by the byte ext.
+//
+//	0      1        2      3       4,5,7
+//	+------+--------+------+-------+ - - -+- - - - -+- - - - -+- - - -+- - - - - - - - +-----+-------+
+//	| ctrl | access | klen | vlen  | ext  | flags   | exptime | cas   | more            | key | value |
+//	|  1   |   1    |  1   | 1,2,4 | 0,1  | 0,1,2,4 | 0,2,4   | 0,8   | 0,8             |     |       |
+//	+------+--------+------+-------+ - - -+- - - - -+- - - - -+- - - -+- - - - - - - - +-----+-------+
+//
+//	ctrl     bits 0-1 freq, 2 dead, 3 fetched, 4 stale, 5 won, 6 shown, 7 there is an ext
+//	access   when the item was last read, after the segment was opened (accessCode)
+//	klen     1..250; 0 marks a piece of a split value (see below)
+//	vlen     0xxxxxxx, 10xxxxxx x, 11xxxxxx x x x: high bits first; the bytes of value that lie in this record
+//	ext      bits 0-1 width of flags (0, 1, 2, 4 bytes), 2-3 of exptime (0, 2, 4), 4 cas, 5 more, 6 binary key
+//	exptime  2 bytes: seconds after the segment was opened; 4 bytes: the instant itself
+//	cas      the unique, when the record's place does not tell it (unique.go)
+//	more     the value goes on elsewhere: its whole length (4), the granule of the next piece (4)
+//
+// Numbers of more than a byte are little endian, but for vlen, whose first bits tell its width.
+// A record begins on a granule and is padded to a whole number of them.
+const (
+	ctrlFreq    = 1<<0 | 1<<1
+	ctrlDead    = 1 << 2
+	ctrlFetched = 1 << 3
+	ctrlStale   = 1 << 4
+	ctrlWon     = 1 << 5
+	ctrlShown   = 1 << 6
+	ctrlExt     = 1 << 7
+
+	extFlags   = 1<<0 | 1<<1
+	extExptime = 1<<2 | 1<<3
+	extCas     = 1 << 4
+	extMore    = 1 << 5
+	extBinary  = 1 << 6
+
+	offAccess = 1
+	offKlen   = 2
+	offVlen   = 3
+
+	headerMin = 4
+	headerMax = 3 + 4 + 1 + 4 + 4 + 8 + 8
+	keyMax    = 250
+	valueMax  = 1<<30 - 1 // vlen has 30 bits
+)
+
+// width gives the bytes a two-bit code of ext stands for.
+var (
+	flagsWidth   = [4]uint8{0, 1, 2, 4}
+	exptimeWidth = [4]uint8{0, 2, 4, 0}
+)
+
+// fields is what a record's header says, and what a new one is to say.
+type fields struct {
+	ctrl     uint8 // without ctrlExt: encode finds out
+	binary   bool
+	klen     int
+	vlen     int // bytes of value in this record
+	flags    uint32
+	deadline expiry.Instant
+	unique   uint64 // 0: told by the place
+	total    int    // bytes of the whole value, when more of it lies elsewhere; else 0
+	next     uint32 // granule of the next piece
+}
+
+// layout is the shape of a header: equal layouts put equal fields into the same bytes.
+type layout struct {
+	ext    uint8
+	vwidth uint8
+	koff   uint16 // where the key begins
+}
+
+// layout of a record with these fields in a segment opened at created.
+func (f *fields) layout(created expiry.Instant) layout {
+	l := layout{vwidth: 1}
+	switch {
+	case f.vlen >= 1<<14:
+		l.vwidth = 4
+	case f.vlen >= 1<<7:
+		l.vwidth = 2
+	}
+	n := offVlen + uint16(l.vwidth)
+	switch {
+	case f.flags == 0:
+	case f.flags < 1<<8:
+		l.ext |= 1
+		n++
+	case f.flags < 1<<16:
+		l.ext |= 2
+		n += 2
+	default:
+		l.ext |= 3
+		n += 4
+	}
+	switch {
+	case f.deadline == expiry.Never:
+	case f.deadline >= created && f.deadline-created < 1<<16:
+		l.ext |= 1 << 2
+		n += 2
+	default:
+		l.ext |= 2 << 2
+		n += 4
+	}
+	if f.unique != 0 {
+		l.ext |= extCas
+		n += 8
+	}
+	if f.total != 0 {
+		l.ext |= extMore
+		n += 8
+	}
+	if f.binary {
+		l.ext |= extBinary
+	}
+	if l.ext != 0 {
+		n++
+	}
+	l.koff = n
+	return l
+}
+
+// encode writes the header of a record at p. There is room for layout(created).koff bytes.
+func (f *fields) encode(p unsafe.Pointer, l layout, access uint8, created expiry.Instant) {
+	h := unsafe.Slice((*byte)(p), l.koff)
+	h[0] = f.ctrl &^ ctrlExt
+	h[offAccess] = access
+	h[offKlen] = uint8(f.klen)
+	n := offVlen + int(l.vwidth)
+	switch l.vwidth {
+	case 1:
+		h[offVlen] = uint8(f.vlen)
+	case 2:
+		binary.BigEndian.PutUint16(h[offVlen:], uint16(f.vlen)|0x8000)
+	default:
+		binary.BigEndian.PutUint32(h[offVlen:], uint32(f.vlen)|0xc0000000)
+	}
+	if l.ext == 0 {
+		return
+	}
+	h[0] |= ctrlExt
+	h[n] = l.ext
+	n++
+	switch l.ext & extFlags {
+	case 1:
+		h[n] = uint8(f.flags)
+		n++
+	case 2:
+		binary.LittleEndian.PutUint16(h[n:], uint16(f.flags))
+		n += 2
+	case 3:
+		binary.LittleEndian.PutUint32(h[n:], f.flags)
+		n += 4
+	}
+	switch l.ext & extExptime >> 2 {
+	case 1:
+		binary.LittleEndian.PutUint16(h[n:], uint16(f.deadline-created))
+		n += 2
+	case 2:
+		binary.LittleEndian.PutUint32(h[n:], uint32(f.deadline))
+		n += 4
+	}
+	if l.ext&extCas != 0 {
+		binary.LittleEndian.PutUint64(h[n:], f.unique)
+		n += 8
+	}
+	if l.ext&extMore != 0 {
+		binary.LittleEndian.PutUint32(h[n:], uint32(f.total))
+		binary.LittleEndian.PutUint32(h[n+4:], f.next)
+	}
+}
+
+// record is a record's header as read, and where it lies. It is a view: it ends with the lock, and sooner when the
+// record moves.
+type record struct {
+	p    unsafe.Pointer
+	size uint32 // header, key and value, without padding
+	koff uint16
+	klen uint8
+	ext  uint8
+	vlen uint32
+}
+
+// read reads the header at p as far as every lookup needs it.
+func (r *record) read(p unsafe.Pointer) {
+	r.p = p
+	w := *(*uint32)(p)
+	r.klen = uint8(w >> 16)
+	v := w >> 24
+	n := uint32(headerMin)
+	if v >= 0x80 {
+		if v < 0xc0 {
+			v = (v&0x3f)<<8 | uint32(*(*uint8)(unsafe.Add(p, 4)))
+			n = 5
+		} else {
+			v = bits.ReverseBytes32(*(*uint32)(unsafe.Add(p, offVlen))) & valueMax
+			n = 7
+		}
+	}
+	r.vlen = v
+	r.ext = 0
+	if w&ctrlExt != 0 {
+		r.ext = *(*uint8)(unsafe.Add(p, n))
+		n += 1 + uint32(flagsWidth[r.ext&extFlags]) + uint32(exptimeWidth[r.ext&extExptime>>2])
+		n += uint32(r.ext & (extCas) >> 1)  // 16 → 8
+		n += uint32(r.ext & (extMore) >> 2) // 32 → 8
+	}
+	r.koff = uint16(n)
+	r.size = n + uint32(r.klen) + v
+}
+
+func (r *record) ctrl() *uint8   { return (*uint8)(r.p) }
+func (r *record) access() *uint8 { return (*uint8)(unsafe.Add(r.p, offAccess)) }
+func (r *record) key() []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(r.p, r.koff)), int(r.klen))
+}
+
+// value is the part of the value that lies in the record itself.
+func (r *record) value() []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(r.p, uint32(r.koff)+uint32(r.klen))), int(r.vlen))
+}
+
+// offExt is where the optional fields begin.
+func (r *record) offExt() uint32 {
+	switch {
+	case r.vlen >= 1<<14:
+		return 8
+	case r.vlen >= 1<<7:
+		return 6
+	}
+	return 5
+}
+
+func (r *record) flags() uint32 {
+	p := unsafe.Add(r.p, r.offExt())
+	switch r.ext & extFlags {
+	case 1:
+		return uint32(*(*uint8)(p))
+	case 2:
+		return uint32(*(*uint16)(p))
+	case 3:
+		return *(*uint32)(p)
+	}
+	return 0
+}
+
+func (r *record) offExptime() uint32 { return r.offExt() + uint32(flagsWidth[r.ext&extFlags]) }
+
+func (r *record) deadline(created expiry.Instant) expiry.Instant {
+	switch r.ext & extExptime >> 2 {
+	case 1:
+		return created + expiry.Instant(*(*uint16)(unsafe.Add(r.p, r.offExptime())))
+	case 2:
+		return *(*expiry.Instant)(unsafe.Add(r.p, r.offExptime()))
+	}
+	return expiry.Never
+}
+
+// setDeadline rewrites the deadline where it stands, if the record's field can hold the new one.
+func (r *record) setDeadline(deadline, created expiry.Instant) bool {
+	switch r.ext & extExptime >> 2 {
+	case 1:
+		if deadline == expiry.Never || deadline < created || deadline-created >= 1<<16 {
+			return false
+		}
+		*(*uint16)(unsafe.Add(r.p, r.offExptime())) = uint16(deadline - created)
+		return true
+	case 2: // an instant of 0 is Never here too
+		*(*expiry.Instant)(unsafe.Add(r.p, r.offExptime())) = deadline
+		return true
+	}
+	return deadline == expiry.Never
+}
+
+func (r *record) offCas() uint32 {
+	return r.offExptime() + uint32(exptimeWidth[r.ext&extExptime>>2])
+}
+
+// unique is the one that is written down, 0 if none is.
+func (r *record) unique() uint64 {
+	if r.ext&extCas == 0 {
+		return 0
+	}
+	return *(*uint64)(unsafe.Add(r.p, r.offCas()))
+}
+
+func (r *record) offMore() uint32 { return r.offCas() + uint32(r.ext&extCas>>1) }
+
+// total is the length of the whole value.
+func (r *record) total() int {
+	if r.ext&extMore == 0 {
+		return int(r.vlen)
+	}
+	return int(*(*uint32)(unsafe.Add(r.p, r.offMore())))
+}
+
+// next is where the granule of the first piece is kept. Only for records with more.
+func (r *record) next() *uint32 { return (*uint32)(unsafe.Add(r.p, r.offMore()+4)) }
+
+// fields reads all of the header, to write it again elsewhere.
+func (r *record) fields(created expiry.Instant) fields {
+	f := fields{
+		ctrl: *r.ctrl() &^ ctrlExt, binary: r.ext&extBinary != 0, klen: int(r.klen), vlen: int(r.vlen),
+		flags: r.flags(), deadline: r.deadline(created), unique: r.unique(),
+	}
+	if r.ext&extMore != 0 {
+		f.total, f.next = r.total(), *r.next()
+	}
+	return f
+}
+
+// accessCode packs seconds into a byte: exact up to 31, then four bits of mantissa, so that it errs by less than a
+// sixteenth; it ends at 6 days.
+//
+//	0000mmmm  m
+//	eeeemmmm  (16+m) << (e-1)
+func accessCode(seconds uint32) uint8 {
+	if seconds < 16 {
+		return uint8(seconds)
+	}
+	e := bits.Len32(seconds) - 5
+	if e > 14 {
+		return 255
+	}
+	return uint8((e+1)<<4 | int(seconds>>e&15))
+}
+
+func accessSeconds(code uint8) uint32 {
+	e, m := uint32(code>>4), uint32(code&15)
+	if e == 0 {
+		return m
+	}
+	return (16 + m) << (e - 1)
+}

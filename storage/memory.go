@@ -1,0 +1,65 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// reserve gets address space for n bytes, zeroed. The system backs it with pages as they are first written.
+func (st *Store) reserve(n int64) (unsafe.Pointer, error) {
+	n += bucketSize // so that a read of eight bytes at the very end stays inside
+	if st.opts.HeapArena {
+		b := make([]byte, n)
+		st.memory = append(st.memory, b)
+		return unsafe.Pointer(&b[0]), nil
+	}
+	b, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	if err != nil {
+		return nil, fmt.Errorf("storage: reserving %d bytes: %w", n, err)
+	}
+	st.memory = append(st.memory, b)
+	// Passwords are kept in caches; they have no business in a core dump. Old kernels do not know this: no harm.
+	_ = unix.Madvise(b, unix.MADV_DONTDUMP)
+	if st.opts.LockMemory {
+		// On fault: pages are locked as they come into use, not all of the reserve at once.
+		_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(&b[0])), uintptr(n), unix.MLOCK_ONFAULT)
+		if errno != 0 && len(st.warnings) == 0 {
+			st.warnings = append(st.warnings, fmt.Sprintf("failed to lock memory: %v", errno))
+		}
+	}
+	return unsafe.Pointer(&b[0]), nil
+}
+
+func (st *Store) unmap() error {
+	var errs []error
+	if !st.opts.HeapArena {
+		for _, b := range st.memory {
+			errs = append(errs, unix.Munmap(b))
+		}
+	}
+	st.memory = nil
+	return errors.Join(errs...)
+}
+
+// giveBack returns the pages of condemned segments to the system, outside the lock: nobody uses a segment that is on
+// no list.
+func (st *Store) giveBack(s *shard) {
+	for {
+		s.mu.Lock()
+		if s.condemned.n == 0 {
+			s.mu.Unlock()
+			return
+		}
+		g := s.pop(&s.condemned)
+		s.mu.Unlock()
+		if !st.opts.HeapArena && s.segSize%4096 == 0 {
+			_ = unix.Madvise(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)), unix.MADV_DONTNEED)
+		}
+		s.mu.Lock()
+		s.push(&s.gone, g, stateGone)
+		s.mu.Unlock()
+	}
+}

@@ -1,0 +1,217 @@
+package storage
+
+import (
+	"unsafe"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/invariants"
+)
+
+// A shard's arena is cut into segments of one size. A segment is filled by appending records, sealed when the next one
+// does not fit, and emptied as a whole, record by record, when its turn comes (evict.go).
+//
+//	            ┌───────── taken by a queue ────────┐
+//	free ──▶ open ──▶ sealed, in its queue ──▶ victim ──▶ free ──▶ condemned ──▶ gone
+//	 ▲                                                                             │
+//	 └──────────────────────── when the limit allows more again ◀──────────────────┘
+//
+// Condemned segments wait for their pages to be given back to the system; gone ones have no pages.
+type segmentState uint8
+
+const (
+	stateGone segmentState = iota
+	stateFree
+	stateOpen
+	stateSealed
+	stateVictim
+	stateCondemned
+)
+
+// The queues. A new item starts in small; one that proved itself goes to main.
+const (
+	queueSmall = iota
+	queueMain
+	queues
+)
+
+const none = -1
+
+// segment is what a shard knows of one segment.
+type segment struct {
+	incarnation uint64 // of its present contents: never the same twice in a store, and growing
+	used        uint32 // bytes appended
+	live        uint32 // bytes of records that are not dead
+	next, prev  int32  // in its queue, or the next of the free list
+	created     expiry.Instant
+	latest      expiry.Instant // no record with a deadline ends after it
+	forever     bool           // a record without a deadline was put here
+	state       segmentState
+	queue       uint8
+}
+
+// queue is a list of sealed segments, oldest first, and the one that is being filled.
+type queue struct {
+	head, tail int32
+	sealed     int
+	open       int32
+}
+
+// list is a stack of segments without contents.
+type list struct {
+	head int32
+	n    int
+}
+
+func (s *shard) push(l *list, g int32, state segmentState) {
+	s.segments[g] = segment{next: l.head, prev: none, state: state}
+	l.head = g
+	l.n++
+}
+
+func (s *shard) pop(l *list) int32 {
+	g := l.head
+	l.head = s.segments[g].next
+	l.n--
+	return g
+}
+
+// enqueue puts a sealed segment at the young end of its queue.
+func (s *shard) enqueue(g int32) {
+	sg := &s.segments[g]
+	q := &s.queues[sg.queue]
+	sg.state, sg.next, sg.prev = stateSealed, none, q.tail
+	if q.tail != none {
+		s.segments[q.tail].next = g
+	} else {
+		q.head = g
+	}
+	q.tail = g
+	q.sealed++
+}
+
+// dequeue takes a sealed segment out, from wherever it stands.
+func (s *shard) dequeue(g int32) {
+	sg := &s.segments[g]
+	q := &s.queues[sg.queue]
+	if sg.prev != none {
+		s.segments[sg.prev].next = sg.next
+	} else {
+		q.head = sg.next
+	}
+	if sg.next != none {
+		s.segments[sg.next].prev = sg.prev
+	} else {
+		q.tail = sg.prev
+	}
+	sg.next, sg.prev = none, none
+	q.sealed--
+}
+
+// seal ends the filling of a queue's open segment.
+func (s *shard) seal(qi int) {
+	q := &s.queues[qi]
+	if q.open == none {
+		return
+	}
+	g := q.open
+	q.open = none
+	s.enqueue(g)
+}
+
+// allowed is how many segments the limit leaves room for, once the index and the segment table have had theirs.
+func (s *shard) allowed() int {
+	n := (s.limit - int64(s.index.bytes()) - s.tableBytes()) / int64(s.segSize)
+	return max(0, min(int(n), len(s.segments)))
+}
+
+func (s *shard) tableBytes() int64 {
+	return int64(unsafe.Sizeof(segment{})) * (s.limit / int64(s.segSize))
+}
+
+// spare is how many more segments may be taken now. It is negative while the limit is exceeded, for instance because
+// the index has just grown.
+func (s *shard) spare() int { return s.allowed() - s.inUse }
+
+// take makes a segment the open one of a queue. The caller knows that there is one to spare.
+func (s *shard) take(qi int) int32 {
+	var g int32
+	if s.free.n > 0 {
+		g = s.pop(&s.free)
+	} else {
+		g = s.pop(&s.gone)
+	}
+	s.inUse++
+	s.segments[g] = segment{
+		incarnation: s.store.incarnations.Add(1), next: none, prev: none, created: s.now, state: stateOpen, queue: uint8(qi),
+	}
+	s.queues[qi].open = g
+	return g
+}
+
+// release frees a segment that has been emptied.
+func (s *shard) release(g int32) {
+	if invariants.Enabled {
+		if live := s.segments[g].live; live != 0 {
+			panicf("segment %d is released with %d live bytes", g, live)
+		}
+		clear(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)))
+	}
+	s.push(&s.free, g, stateFree)
+	s.inUse--
+	s.condemn()
+}
+
+// condemn sets free segments aside that the limit does not cover any more, so that their pages can be given back.
+func (s *shard) condemn() {
+	for s.free.n > 0 && s.inUse+s.free.n > s.allowed() {
+		s.push(&s.condemned, s.pop(&s.free), stateCondemned)
+	}
+}
+
+// fits tells whether a record of n bytes can be appended to the queue's open segment.
+func (s *shard) fits(qi int, n uint32) bool {
+	g := s.queues[qi].open
+	return g != none && s.segSize-s.segments[g].used >= n
+}
+
+// append reserves n bytes in the queue's open segment, which has them. The bytes count as live from here on.
+func (s *shard) append(qi int, n uint32) uint32 {
+	g := s.queues[qi].open
+	sg := &s.segments[g]
+	at := int64(g)*int64(s.segSize) + int64(sg.used)
+	sg.used += n
+	sg.live += n
+	return uint32(at >> s.granule)
+}
+
+// padded is n rounded up to whole granules.
+func (s *shard) padded(n uint32) uint32 {
+	mask := uint32(1)<<s.granule - 1
+	return (n + mask) &^ mask
+}
+
+// at is where the record of a granule lies.
+func (s *shard) at(loc uint32) unsafe.Pointer {
+	return unsafe.Add(s.arena, int64(loc)<<s.granule)
+}
+
+func (s *shard) bytes(from int64, n int) []byte {
+	return unsafe.Slice((*byte)(unsafe.Add(s.arena, from)), n)
+}
+
+// segmentOf tells in which segment a granule lies.
+func (s *shard) segmentOf(loc uint32) *segment {
+	return &s.segments[int64(loc)<<s.granule>>s.segShift]
+}
+
+// note keeps the segment's deadlines up to date when a record is put there.
+func (sg *segment) note(deadline expiry.Instant) {
+	if deadline == expiry.Never {
+		sg.forever = true
+		return
+	}
+	sg.latest = max(sg.latest, deadline)
+}
+
+// over tells whether every record of the segment has expired.
+func (sg *segment) over(now expiry.Instant) bool { return !sg.forever && sg.latest.Passed(now) }

@@ -1,0 +1,478 @@
+package storage
+
+import (
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/invariants"
+)
+
+// shard is one lock and all it guards: an arena of segments, the index of what is in them, the queues, the counters.
+// Every method expects mu to be held, unless its comment says otherwise.
+type shard struct {
+	mu    sync.Mutex
+	store *Store
+	now   expiry.Instant // as read when the lock was taken
+
+	arena     unsafe.Pointer
+	granule   uint // log2 of the unit that loc counts
+	segSize   uint32
+	segShift  uint
+	limit     int64 // bytes, for everything
+	segments  []segment
+	free      list // with pages
+	gone      list // without
+	condemned list // on their way from the one to the other
+	inUse     int
+	queues    [queues]queue
+	index     index
+	items     int
+
+	victim scan
+	guard  int64  // granule of a record that must not be dropped at present, or none
+	moves  uint64 // changes whenever a record or an index entry may have changed its place
+
+	floor    uint64         // segments with an older incarnation were flushed
+	pending  expiry.Instant // a flush that is due at that moment
+	shown    uint64         // no unique larger than this was ever shown
+	block    uint64         // the next unique that belongs to no place, see freshUnique
+	blockEnd uint64
+
+	item  Item // what View hands out: here, so that it does not escape to the heap at every call
+	stats Stats
+	_     [64]byte // the next shard's lock has a cache line of its own
+}
+
+func panicf(format string, args ...any) { panic("storage: " + fmt.Sprintf(format, args...)) }
+
+// lock takes the shard's lock and finds out what time it is. Reading the clock inside makes time monotonic for the
+// shard, so "stored before the flush" has one meaning.
+func (s *shard) lock() {
+	s.mu.Lock()
+	s.now = s.store.clock.Now()
+	if s.pending != expiry.Never && s.pending <= s.now {
+		s.flush()
+	}
+}
+
+func (s *shard) unlock() {
+	s.mu.Unlock()
+	if invariants.Enabled {
+		invariants.Yield()
+	}
+}
+
+// found is where an item was found. It ends when s.moves changes.
+type found struct {
+	slot
+	record
+	loc uint32
+	sg  *segment
+}
+
+// find looks a key up, dead or alive.
+func (s *shard) find(h uint64, key []byte, f *found) bool {
+	x := &s.index
+	tag, top := tags(h)
+	b := x.first(h)
+	for choice := 0; ; choice++ {
+		for m := b.match(tag) &^ uint32(b.ghost); m != 0; m &= m - 1 {
+			i := trailing(m)
+			loc := b.loc[i]
+			if (loc^top)>>locBits != 0 {
+				continue
+			}
+			loc &= locMask
+			f.read(s.at(loc))
+			if string(f.key()) == string(key) {
+				f.slot, f.loc, f.sg = slot{b, i}, loc, s.segmentOf(loc)
+				return true
+			}
+		}
+		if choice == 1 || !x.mayContinue(b) {
+			break
+		}
+		b = x.second(h)
+	}
+	for i := range x.stashed {
+		if e := x.stash[i]; e.hash == h {
+			f.read(s.at(e.loc))
+			if string(f.key()) == string(key) {
+				f.slot, f.loc, f.sg = slot{nil, i}, e.loc, s.segmentOf(e.loc)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// entryOf finds the entry that points to a granule.
+func (s *shard) entryOf(h uint64, loc uint32) (slot, bool) {
+	x := &s.index
+	tag, top := tags(h)
+	b := x.first(h)
+	for choice := 0; ; choice++ {
+		for m := b.match(tag) &^ uint32(b.ghost); m != 0; m &= m - 1 {
+			if i := trailing(m); b.loc[i] == top|loc {
+				return slot{b, i}, true
+			}
+		}
+		if choice == 1 || !x.mayContinue(b) {
+			break
+		}
+		b = x.second(h)
+	}
+	for i := range x.stashed {
+		if x.stash[i].loc == loc {
+			return slot{nil, i}, true
+		}
+	}
+	return slot{}, false
+}
+
+// live tells whether a record is neither expired nor flushed, and if not, which.
+func (s *shard) fate(r *record, sg *segment) fate {
+	switch {
+	case sg.incarnation < s.floor:
+		return flushed
+	case r.ext&extExptime != 0 && r.deadline(sg.created).Passed(s.now):
+		return expired
+	}
+	return alive
+}
+
+type fate uint8
+
+const (
+	alive fate = iota
+	expired
+	flushed
+)
+
+// bury marks a record dead: its bytes count no more.
+func (s *shard) kill(r *record, sg *segment) {
+	if invariants.Enabled && *r.ctrl()&ctrlDead != 0 {
+		panicf("a dead record dies again")
+	}
+	*r.ctrl() |= ctrlDead
+	sg.live -= s.padded(r.size)
+}
+
+// unlink takes an item out of the index and marks it dead.
+func (s *shard) unlink(h uint64, f *found) {
+	s.index.remove(h, f.slot)
+	s.kill(&f.record, f.sg)
+	s.items--
+	s.moves++
+}
+
+// reclaim counts an item that is taken away because it was dead already.
+func (s *shard) reclaim(r *record, why fate) {
+	s.stats.Reclaimed++
+	if why == expired && *r.ctrl()&ctrlFetched == 0 {
+		s.stats.ExpiredUnfetched++
+	}
+}
+
+// get finds a live item for a reader. One that has died is removed on the way.
+func (s *shard) get(h uint64, key []byte, f *found) bool {
+	if !s.find(h, key, f) {
+		return false
+	}
+	switch s.fate(&f.record, f.sg) {
+	case expired:
+		s.stats.GetExpired++
+	case flushed:
+		s.stats.GetFlushed++
+	default:
+		return true
+	}
+	s.unlink(h, f)
+	return false
+}
+
+// getForUpdate finds a live item for a writer. A dead one gives back its room.
+func (s *shard) getForUpdate(h uint64, key []byte, f *found) bool {
+	if !s.find(h, key, f) {
+		return false
+	}
+	why := s.fate(&f.record, f.sg)
+	if why == alive {
+		return true
+	}
+	s.reclaim(&f.record, why)
+	s.unlink(h, f)
+	return false
+}
+
+// use marks an item as read.
+func (s *shard) use(f *found) {
+	c := f.ctrl()
+	if *c&ctrlFreq != ctrlFreq {
+		*c++
+	}
+	*c |= ctrlFetched
+	*f.access() = accessCode(uint32(s.now - f.sg.created))
+}
+
+// show fills in the item that is handed to a visitor.
+func (s *shard) show(f *found, unique bool) *Item {
+	it := &s.item
+	it.Key, it.Value = f.key(), f.value()
+	it.Flags, it.Deadline = f.flags(), f.deadline(f.sg.created)
+	it.Unique = 0
+	if !s.store.opts.DisableCAS {
+		it.Unique = s.uniqueOf(&f.record, f.loc)
+		if unique {
+			*f.ctrl() |= ctrlShown
+			s.shown = max(s.shown, it.Unique)
+		}
+	}
+	return it
+}
+
+func (s *shard) view(h uint64, key []byte, unique bool, visit func(*Item)) bool {
+	s.lock()
+	var f found
+	hit := s.get(h, key, &f)
+	if hit {
+		s.use(&f)
+		visit(s.show(&f, unique))
+		s.item = Item{}
+	}
+	s.unlock()
+	return hit
+}
+
+func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool, visit func(*Item)) bool {
+	s.lock()
+	defer s.unlock()
+	var f found
+	if !s.get(h, key, &f) {
+		return false
+	}
+	s.use(&f)
+	if f.setDeadline(deadline, f.sg.created) {
+		f.sg.note(deadline)
+	} else {
+		// The record has no field, or a short one: a copy gets one that fits.
+		nf := f.fields(f.sg.created)
+		nf.deadline = deadline
+		before := s.moves
+		ok := s.makeRoomBeside(int64(f.loc), int(f.sg.queue), f.size+headerMax)
+		if s.moves != before && !s.find(h, key, &f) {
+			panicf("a guarded item is gone")
+		}
+		if !ok {
+			// Rather lose it than serve it longer than asked.
+			s.stats.Evictions++
+			s.unlink(h, &f)
+			return false
+		}
+		nf.unique = s.keptUnique(&f, int(f.sg.queue))
+		nf.ctrl = *f.ctrl() &^ ctrlExt
+		s.rewrite(&f, &nf)
+	}
+	if visit != nil {
+		visit(s.show(&f, unique))
+		s.item = Item{}
+	}
+	return true
+}
+
+// rewrite appends a copy of an item with another header to the open segment of its queue, which has room, and lets
+// the index point there.
+func (s *shard) rewrite(f *found, nf *fields) {
+	qi := int(f.sg.queue)
+	loc, r := s.writeHeader(qi, nf, f.key())
+	copy(r.value(), f.value())
+	s.kill(&f.record, f.sg)
+	s.index.setLoc(f.slot, loc)
+	f.loc, f.record, f.sg = loc, r, s.segmentOf(loc)
+	s.moves++
+}
+
+// writeHeader appends a record without its value to a queue's open segment, which has room.
+func (s *shard) writeHeader(qi int, nf *fields, key []byte) (uint32, record) {
+	sg := &s.segments[s.queues[qi].open]
+	l := nf.layout(sg.created)
+	n := uint32(l.koff) + uint32(nf.klen) + uint32(nf.vlen)
+	loc := s.append(qi, s.padded(n))
+	p := s.at(loc)
+	nf.encode(p, l, accessCode(uint32(s.now-sg.created)), sg.created)
+	sg.note(nf.deadline)
+	r := record{p: p, size: n, koff: l.koff, klen: uint8(nf.klen), ext: l.ext, vlen: uint32(nf.vlen)}
+	copy(r.key(), key)
+	return loc, r
+}
+
+// The rules of the storage commands:
+//
+//	                  absent       present
+//	Set               store        store
+//	Add               NotStored    -
+//	Replace           NotStored    store
+//	Append, Prepend   NotStored    store old+new, new+old; flags and deadline stay
+//	CompareAndSwap    NotFound     store if the unique is the one given, else Exists
+//
+// (Add: absent store, present NotStored.)
+func (s *shard) decide(mode Mode, present bool, f *found, it *Item) Status {
+	switch mode {
+	case Add:
+		if present {
+			s.use(f) // memcached: a refused add counts as an access
+			return NotStored
+		}
+	case Replace, Append, Prepend:
+		if !present {
+			return NotStored
+		}
+	case CompareAndSwap:
+		if !present {
+			return NotFound
+		}
+		// What was never shown matches nothing: it is not a unique that anybody was told.
+		if it.Unique == 0 || *f.ctrl()&ctrlShown == 0 || s.uniqueOf(&f.record, f.loc) != it.Unique {
+			return Exists
+		}
+	}
+	return Stored
+}
+
+func (s *shard) put(h uint64, mode Mode, it *Item) Status {
+	s.lock()
+	defer s.unlock()
+	s.maintainIndex()
+	var f found
+	present := s.getForUpdate(h, it.Key, &f)
+	if status := s.decide(mode, present, &f, it); status != Stored {
+		return status
+	}
+	nf := fields{klen: len(it.Key), vlen: len(it.Value), flags: it.Flags, deadline: it.Deadline}
+	joined := mode == Append || mode == Prepend
+	if joined {
+		nf.flags, nf.deadline = f.flags(), f.deadline(f.sg.created)
+		nf.vlen += f.total()
+		if Charge(nf.klen, nf.flags, nf.vlen, !s.store.opts.DisableCAS) > s.store.opts.ItemMax {
+			return NotStored
+		}
+	} else if present && s.overwrite(&f, &nf, it.Value) {
+		s.stats.TotalItems++
+		return Stored
+	}
+	guard := int64(none)
+	qi := queueSmall
+	if present {
+		qi = int(f.sg.queue)
+		if joined {
+			guard = int64(f.loc)
+		}
+	}
+	before := s.moves
+	ok := s.makeRoomBeside(guard, qi, uint32(nf.klen+nf.vlen+headerMax))
+	if s.moves != before {
+		present = s.find(h, it.Key, &f)
+	}
+	if !ok {
+		return OutOfMemory
+	}
+	if present {
+		nf.ctrl = *f.ctrl() & ctrlFreq
+		nf.unique = s.newUnique(&f, qi)
+	}
+	loc, r := s.writeHeader(qi, &nf, it.Key)
+	switch mode {
+	case Append:
+		copy(r.value()[copy(r.value(), f.value()):], it.Value)
+	case Prepend:
+		copy(r.value()[copy(r.value(), it.Value):], f.value())
+	default:
+		copy(r.value(), it.Value)
+	}
+	if present {
+		s.kill(&f.record, f.sg)
+		s.index.setLoc(f.slot, loc)
+	} else if !s.enter(h, loc) {
+		s.kill(&r, s.segmentOf(loc))
+		return OutOfMemory
+	}
+	s.moves++
+	s.stats.TotalItems++
+	return Stored
+}
+
+// overwrite puts a new value where the old one is, if it takes the same room and nobody can tell by the unique.
+func (s *shard) overwrite(f *found, nf *fields, value []byte) bool {
+	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen {
+		return false
+	}
+	l := nf.layout(f.sg.created)
+	if l.ext != f.ext {
+		return false
+	}
+	nf.ctrl = *f.ctrl() & ctrlFreq
+	nf.encode(f.p, l, accessCode(uint32(s.now-f.sg.created)), f.sg.created)
+	f.sg.note(nf.deadline)
+	copy(f.value(), value)
+	return true
+}
+
+// enter makes a new item findable. With both its buckets full of items that cannot move, one of those goes: that takes
+// an adversary who makes keys collide, or an index that may not grow any more.
+func (s *shard) enter(h uint64, loc uint32) bool {
+	for !s.insert(h, loc) {
+		if s.store.opts.DisableEviction {
+			return false
+		}
+		s.evictFrom(s.index.first(h))
+	}
+	s.items++
+	return true
+}
+
+// evictFrom evicts the least used item of a full bucket.
+func (s *shard) evictFrom(b *bucket) {
+	least, freq := 0, uint8(255)
+	var r record
+	for i := range slots {
+		r.read(s.at(b.loc[i] & locMask))
+		if c := *r.ctrl() & ctrlFreq; c < freq {
+			least, freq = i, c
+		}
+	}
+	loc := b.loc[least] & locMask
+	r.read(s.at(loc))
+	f := found{slot: slot{b, least}, record: r, loc: loc, sg: s.segmentOf(loc)}
+	s.countEviction(&r)
+	s.unlink(Hash(r.key()), &f)
+}
+
+func (s *shard) countEviction(r *record) {
+	s.stats.Evictions++
+	if *r.ctrl()&ctrlFetched == 0 {
+		s.stats.EvictedUnfetched++
+	}
+}
+
+// drop gives up an item that is in no bucket at the moment.
+func (s *shard) drop(h uint64, loc uint32) {
+	var r record
+	r.read(s.at(loc))
+	s.countEviction(&r)
+	s.kill(&r, s.segmentOf(loc))
+	s.items--
+	s.moves++
+}
+
+func (s *shard) delete(h uint64, key []byte) bool {
+	s.lock()
+	defer s.unlock()
+	var f found
+	if !s.getForUpdate(h, key, &f) {
+		return false
+	}
+	s.unlink(h, &f)
+	return true
+}

@@ -1,0 +1,84 @@
+package storage
+
+// Stats is a snapshot of what a store holds and has done.
+type Stats struct {
+	CurrItems  uint64 // items in the index, the expired ones that nobody has noticed yet included
+	TotalItems uint64 // how often an item was stored
+	Bytes      uint64 // what CurrItems occupy, their share of the index included
+	LimitBytes uint64
+
+	Evictions        uint64 // live items lost
+	EvictedUnfetched uint64 // of these, never read
+	ExpiredUnfetched uint64 // expired, reclaimed, never read
+	Reclaimed        uint64 // expired or flushed items whose room was taken back or that were overwritten
+	GetExpired       uint64 // misses that found an expired item
+	GetFlushed       uint64 // misses that found a flushed item
+
+	SegmentBytes uint64 // segments in use
+	IndexBytes   uint64
+	TableBytes   uint64
+	DeadBytes    uint64 // in segments in use: overwritten, deleted, moved away
+	FreeBytes    uint64 // segments that could be taken at once
+	Relocations  uint64 // items moved to their other bucket to make place
+}
+
+func (s *Stats) add(o *Stats) {
+	s.CurrItems += o.CurrItems
+	s.TotalItems += o.TotalItems
+	s.Bytes += o.Bytes
+	s.LimitBytes += o.LimitBytes
+	s.Evictions += o.Evictions
+	s.EvictedUnfetched += o.EvictedUnfetched
+	s.ExpiredUnfetched += o.ExpiredUnfetched
+	s.Reclaimed += o.Reclaimed
+	s.GetExpired += o.GetExpired
+	s.GetFlushed += o.GetFlushed
+	s.SegmentBytes += o.SegmentBytes
+	s.IndexBytes += o.IndexBytes
+	s.TableBytes += o.TableBytes
+	s.DeadBytes += o.DeadBytes
+	s.FreeBytes += o.FreeBytes
+	s.Relocations += o.Relocations
+}
+
+// snapshot is the shard's counters and what can be counted now.
+func (s *shard) snapshot() Stats {
+	s.lock()
+	defer s.unlock()
+	st := s.stats
+	st.CurrItems = uint64(s.items)
+	st.LimitBytes = uint64(s.limit)
+	st.IndexBytes = s.index.bytes()
+	st.TableBytes = uint64(s.tableBytes())
+	st.SegmentBytes = uint64(s.inUse) * uint64(s.segSize)
+	st.FreeBytes = uint64(max(0, s.spare())) * uint64(s.segSize)
+	for g := range s.segments {
+		sg := &s.segments[g]
+		st.Bytes += uint64(sg.live)
+		st.DeadBytes += uint64(sg.used - sg.live)
+	}
+	// An item's share of the index is its slot: 5⅓ bytes.
+	st.Bytes += uint64(s.items) * bucketSize / slots
+	return st
+}
+
+// Stats sums up the shards, one after the other.
+func (st *Store) Stats() Stats {
+	var sum Stats
+	for i := range st.shards {
+		one := st.shards[i].snapshot()
+		sum.add(&one)
+	}
+	sum.LimitBytes = uint64(st.opts.MemoryLimit)
+	return sum
+}
+
+// ResetStats sets the counters to 0; what is held at present is not counted but looked up, and stays.
+func (st *Store) ResetStats() {
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		s.stats = Stats{}
+		s.unlock()
+	}
+}

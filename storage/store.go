@@ -1,0 +1,266 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"sync/atomic"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// Options say how large a store is and what it may do.
+type Options struct {
+	MemoryLimit     int64 // bytes, for segments, index and segment table
+	ItemMax         int   // bytes, as Charge counts them; 0: 1 MiB
+	DisableEviction bool  // a full store refuses what is new
+	DisableCAS      bool  // every unique is 0
+	LockMemory      bool  // keep the memory resident; where the system refuses, Warnings says so
+	HeapArena       bool  // memory from the Go heap: the race detector does not see the other kind
+
+	// Shards and SegmentSize are chosen by MemoryLimit and ItemMax when they are 0. Both are powers of two; tests and
+	// simulations set them.
+	Shards      int
+	SegmentSize int
+}
+
+// Item is a key with what is stored under it. To a visitor its slices are the store's own: they are good until visit
+// returns, and the store must not be called before. Given to Put, its slices are only read, and only during the call.
+type Item struct {
+	Key, Value []byte
+	Flags      uint32
+	Unique     uint64 // what CompareAndSwap compares
+	Deadline   expiry.Instant
+}
+
+// Len is the length of the value in bytes, all pieces together.
+func (it *Item) Len() int { return len(it.Value) }
+
+// AppendTo appends the whole value to dst.
+func (it *Item) AppendTo(dst []byte) []byte { return append(dst, it.Value...) }
+
+// Mode is the rule by which a value is stored.
+type Mode uint8
+
+// The storage commands.
+const (
+	Set Mode = iota
+	Add
+	Replace
+	Append
+	Prepend
+	CompareAndSwap
+)
+
+// Status is the outcome of a storage command.
+type Status uint8
+
+// The outcomes.
+const (
+	Stored      Status = iota
+	NotStored          // the rule of the mode forbids it, or the joined value would be too large
+	Exists             // CompareAndSwap: stored by somebody else since
+	NotFound           // there is no such item
+	TooLarge           // Charge exceeds ItemMax
+	OutOfMemory        // no room, and none to be had; nothing has changed
+	NotNumber          // Incr, Decr: the value is no number
+)
+
+// Store keeps items in memory. All methods may be called from any goroutine.
+type Store struct {
+	opts         Options
+	clock        *expiry.Clock
+	shards       []shard
+	incarnations atomic.Uint64
+	warnings     []string
+	sweepAt      int
+	memory       [][]byte // what Close gives back
+}
+
+// itemMaxDefault is memcached's -I.
+const itemMaxDefault = 1 << 20
+
+// Hash is the hash that the methods want with a key.
+func Hash(key []byte) uint64 { return xxhash.Sum64(key) }
+
+// Charge is what memcached counts for an item: its header, key with NUL, unique, flags, value with CRLF. The store's
+// own records are smaller; this is for limits that users compare with memcached's.
+func Charge(nkey int, flags uint32, n int, cas bool) int {
+	size := 48 + nkey + 1 + n + 2
+	if cas {
+		size += 8
+	}
+	if flags != 0 {
+		size += 4
+	}
+	return size
+}
+
+// Open makes an empty store.
+func Open(opts Options, clock *expiry.Clock) (*Store, error) {
+	if opts.ItemMax == 0 {
+		opts.ItemMax = itemMaxDefault
+	}
+	g, err := shape(&opts)
+	if err != nil {
+		return nil, err
+	}
+	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards)}
+	for i := range st.shards {
+		if err := st.shards[i].open(st, g); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
+	return st, nil
+}
+
+// geometry is how a store is laid out.
+type geometry struct {
+	shards  int
+	limit   int64 // of a shard
+	segSize uint32
+	granule uint
+}
+
+func shape(opts *Options) (geometry, error) {
+	g := geometry{shards: opts.Shards}
+	if g.shards == 0 {
+		// About 16 MiB a shard: more shards wait less, but each keeps a segment or two in reserve. An item must not
+		// push out more than a quarter of its shard.
+		g.shards = 1
+		for g.shards < 256 && opts.MemoryLimit/int64(g.shards*2) >= 16<<20 && opts.MemoryLimit/int64(g.shards*2) >= 4*int64(opts.ItemMax) {
+			g.shards *= 2
+		}
+	}
+	g.limit = opts.MemoryLimit / int64(g.shards)
+	size := opts.SegmentSize
+	if size == 0 {
+		size = 1 << max(12, min(20, bits.Len64(uint64(g.limit/256))-1))
+		for size < opts.ItemMax+headerMax {
+			size *= 2
+		}
+	}
+	g.segSize = uint32(size)
+	for g.limit>>g.granule > 1<<locBits {
+		g.granule += 2
+	}
+	if g.limit/int64(size) < 4 {
+		return g, fmt.Errorf("storage: %d bytes are too few for items of up to %d", opts.MemoryLimit, opts.ItemMax)
+	}
+	return g, nil
+}
+
+// open prepares a shard. It has no lock to hold yet.
+func (s *shard) open(st *Store, g geometry) error {
+	s.store, s.limit, s.segSize, s.granule = st, g.limit, g.segSize, g.granule
+	s.segShift = uint(bits.TrailingZeros32(g.segSize))
+	n := int(g.limit / int64(g.segSize))
+	arena, err := st.reserve(int64(n) * int64(g.segSize))
+	if err != nil {
+		return err
+	}
+	s.arena = arena
+	s.index.max = uint64(g.limit) / 2 / bucketSize
+	if s.index.base, err = st.reserve(int64(s.index.max * bucketSize)); err != nil {
+		return err
+	}
+	s.index.n = max(4, min(s.index.max, uint64(g.limit)/256/bucketSize))
+	s.segments = make([]segment, n)
+	s.free.head, s.gone.head, s.condemned.head = none, none, none
+	for i := n - 1; i >= 0; i-- {
+		s.push(&s.gone, int32(i), stateGone)
+	}
+	for i := range s.queues {
+		s.queues[i] = queue{none, none, 0, none}
+	}
+	s.victim.seg, s.guard = none, none
+	return nil
+}
+
+func (st *Store) shard(hash uint64) *shard {
+	// The index uses the top bits of the hash and the tags the lowest twelve.
+	return &st.shards[hash>>12&uint64(len(st.shards)-1)]
+}
+
+// Close gives the memory back. Nothing else may be called any more.
+func (st *Store) Close() error { return st.unmap() }
+
+// Warnings are what Open wished for and did not get.
+func (st *Store) Warnings() []string { return st.warnings }
+
+// View hands the item to visit and marks it used. False is a miss.
+func (st *Store) View(hash uint64, key []byte, visit func(*Item)) bool {
+	return st.shard(hash).view(hash, key, false, visit)
+}
+
+// ViewUnique is View for somebody who is going to tell the unique. Only here is Item.Unique one that CompareAndSwap
+// will take.
+func (st *Store) ViewUnique(hash uint64, key []byte, visit func(*Item)) bool {
+	return st.shard(hash).view(hash, key, true, visit)
+}
+
+// TouchView gives the item a new deadline, marks it used, and hands it to visit, which may be nil. The unique stays; it
+// is only right when asked for.
+func (st *Store) TouchView(hash uint64, key []byte, deadline expiry.Instant, unique bool, visit func(*Item)) bool {
+	return st.shard(hash).touch(hash, key, deadline, unique, visit)
+}
+
+// Put stores an item by the rule of the mode. Whatever the outcome, the store keeps none of the item's slices.
+func (st *Store) Put(hash uint64, mode Mode, it *Item) Status {
+	if len(it.Key) == 0 || len(it.Key) > keyMax ||
+		Charge(len(it.Key), it.Flags, len(it.Value), !st.opts.DisableCAS) > st.opts.ItemMax {
+		return TooLarge
+	}
+	return st.shard(hash).put(hash, mode, it)
+}
+
+// LargeMin is the length from which a value should go through Receive.
+func (st *Store) LargeMin() int { return 64 << 10 }
+
+// Incr adds delta to a number, modulo 2^64.
+func (st *Store) Incr(hash uint64, key []byte, delta uint64) (uint64, Status) {
+	return st.shard(hash).incr(hash, key, delta, false)
+}
+
+// Decr takes delta from a number, down to 0.
+func (st *Store) Decr(hash uint64, key []byte, delta uint64) (uint64, Status) {
+	return st.shard(hash).incr(hash, key, delta, true)
+}
+
+// Delete removes an item.
+func (st *Store) Delete(hash uint64, key []byte) bool {
+	return st.shard(hash).delete(hash, key)
+}
+
+// FlushAll ends everything that was stored before the call, or, if at lies ahead, everything that will have been
+// stored before that instant. A later call replaces one that is still ahead.
+func (st *Store) FlushAll(at expiry.Instant) {
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		if at == expiry.Never || at <= s.now {
+			s.flush()
+		} else {
+			s.pending = at
+		}
+		s.unlock()
+	}
+}
+
+// Sweep does a little of the work that time brings: memory of the expired and the flushed comes back. It is meant to
+// be called every 250 ms by one goroutine, and again at once while it returns true.
+func (st *Store) Sweep() bool {
+	more := false
+	for i := range st.shards {
+		if st.shards[i].tick() {
+			more = true
+		}
+		st.giveBack(&st.shards[i])
+	}
+	return more
+}
+
+// Warm touches what a batch of up to 16 hashes will need, so that the memory's latency is paid once for all of them.
+func (st *Store) Warm(hashes []uint64) {}
