@@ -51,11 +51,12 @@
 //	{x*1048577}        a run: x, 1048577 times. # within a run is the number of the repetition, from 1:
 //	                   {k# *3} is "k1 k2 k3 "
 //
-// CRLF is added to the text, with two exceptions:
+// CRLF is added to the text, also when it ends in \r\n already: a value may do that. A single backslash at the end says
+// that nothing is to be added. What has been said so far is then sent at once, and what follows goes out in a write of its own:
 //
-//	> get k\n          a text that ends in \n has brought its own line end
-//	> get k\           a text that ends in a single backslash has none. What has been said so far is sent at once,
-//	> ey               and what follows goes out in a write of its own: the way to say one line in two parts
+//	> get k\n\         a line that ends in LF alone
+//	> set k 0 0 3\r\    a line in two parts, cut within its CRLF
+//	> \nabc
 //
 // Blanks at the end of a line cannot be seen, so they are refused: write \x20.
 //

@@ -40,7 +40,7 @@ func parseLine(number int, text string) (line, error) {
 	if l.pieces, err = parsePieces(text); err != nil {
 		return l, err
 	}
-	if !l.goesOn && !l.endsInLF() {
+	if !l.goesOn {
 		l.append(piece{text: []byte(crlf)})
 	}
 	return l, nil
@@ -53,13 +53,6 @@ func cutLoneBackslash(text string) (string, bool) {
 		return text, false
 	}
 	return text[:len(text)-1], true
-}
-
-func (l *line) endsInLF() bool {
-	if len(l.pieces) == 0 {
-		return false
-	}
-	return bytes.HasSuffix(l.pieces[len(l.pieces)-1].text, []byte("\n"))
 }
 
 // append adds a piece, and joins texts that touch, so that a mismatch shows all of the text it is in.
@@ -211,8 +204,8 @@ func writeOut(heard []byte) []string {
 			return append(lines, escape(heard)+`\`)
 		}
 		text := escape(heard[:end])
-		if strings.HasSuffix(text, `\n`) || text == "?" {
-			text += `\r\n` // or it would be taken for the line's own end, or for a draft
+		if text == "?" {
+			text = `\x3f` // or it would be taken for a draft
 		}
 		lines = append(lines, text)
 		heard = heard[end+len(crlf):]

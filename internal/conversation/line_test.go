@@ -22,8 +22,8 @@ func TestLine(t *testing.T) {
 	for _, tt := range []struct{ name, in, want string }{
 		{"CRLF is added", `get k`, "get k\r\n"},
 		{"an empty line is a line", ``, "\r\n"},
-		{"a bare LF is kept", `get k\n`, "get k\n"},
-		{"a CRLF of its own is not doubled", `get k\r\n`, "get k\r\n"},
+		{"even to one that has a line's end", `a\r\n`, "a\r\n\r\n"},
+		{"a bare LF", `get k\n\`, "get k\n"},
 		{"a lone backslash leaves the line open", `ge\`, "ge"},
 		{"two of them are one, and the line ends", `ge\\`, "ge\\\r\n"},
 		{"three are one, and the line is open", `ge\\\`, `ge\`},
@@ -32,7 +32,7 @@ func TestLine(t *testing.T) {
 		{"a run", `{x*5}y`, "xxxxxy\r\n"},
 		{"a run of more than one byte", `{ab\x00*2}`, "ab\x00ab\x00\r\n"},
 		{"a run that counts", `get{ k#*3}`, "get k1 k2 k3\r\n"},
-		{"a run that ends in LF has brought its line end", `{get k#\r\n*2}`, "get k1\r\nget k2\r\n"},
+		{"a run of lines", `{get k#\r\n*2}\`, "get k1\r\nget k2\r\n"},
 		{"a star within a run", `{a*b*2}`, "a*ba*b\r\n"},
 		{"a hole", `cas k 0 0 1 {u1} noreply`, "cas k 0 0 1 <u1> noreply\r\n"},
 	} {

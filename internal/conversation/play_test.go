@@ -101,7 +101,7 @@ const performance = `
 > polly
 < POLLY
 > one
-> two\n
+> two\n\
 < ONE
 < TWO
 > spl\
