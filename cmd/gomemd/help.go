@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gomemd/gomemd/server"
+)
+
+// follows is the memcached whose behaviour this is. Scripts look for it in -V, and test suites in the first line of -h.
+const (
+	follows     = "1.6.45"
+	versionLine = "gomemd " + server.Version + " (memcached " + follows + ")"
+)
+
+const licensePage = versionLine + `
+
+MIT License
+
+Permission is hereby granted, free of charge, to any person obtaining a copy
+of this software and associated documentation files (the "Software"), to deal
+in the Software without restriction, including without limitation the rights
+to use, copy, modify, merge, publish, distribute, sublicense, and/or sell
+copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all
+copies or substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR
+IMPLIED, INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY,
+FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE
+AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
+SOFTWARE.
+
+It is built with gnet (Apache License 2.0), xxhash (MIT License), pflag and
+golang.org/x/sys (BSD 3-Clause License).
+`
+
+// helpColumn is where the explanations begin, memcached's column.
+const helpColumn = 26
+
+// helpPage is made from the table. Test suites read it to learn what a server can do, by looking for the names of options;
+// so an option that is refused is named only if looking for it leads nowhere.
+func helpPage() string {
+	var b strings.Builder
+	fmt.Fprintln(&b, versionLine)
+	for _, o := range options {
+		if o.help == "" {
+			continue
+		}
+		name := "-" + o.letter + ", --" + o.long
+		switch {
+		case o.long == o.letter:
+			name = "-" + o.letter + " <" + o.arg + ">"
+		case o.arg != "":
+			name += "=<" + o.arg + ">"
+		}
+		margin := strings.Repeat(" ", helpColumn)
+		if len(name) < helpColumn {
+			name += margin[len(name):]
+		} else {
+			name += "\n" + margin
+		}
+		fmt.Fprintln(&b, name+strings.ReplaceAll(o.help, "\n", "\n"+margin))
+	}
+	return b.String()
+}

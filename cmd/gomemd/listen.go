@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// resolveWithin bounds how long the names in -l may take to be looked up.
+const resolveWithin = 10 * time.Second
+
+// addresses are the TCP addresses to listen on.
+//
+//	-s    -p or -l    TCP
+//	no    no          port 11211, everywhere
+//	no    yes         as they say
+//	yes   no          none: a unix socket alone means no network
+//	yes   yes         as they say, beside the socket
+//
+// And -p 0 turns TCP off whatever else is said. An address that is mentioned twice is listened on once.
+func addresses(c *config) (addrs []string, err error) {
+	port := c.opts.Settings.Port
+	if port == 0 || c.opts.UnixSocket != "" && !c.portGiven && len(c.inter) == 0 {
+		return nil, nil
+	}
+	if port < -1 {
+		return nil, listenError(c, "there is no such port")
+	}
+	if len(c.inter) == 0 {
+		return []string{joinHostPort("", port)}, nil
+	}
+	known := map[string]bool{}
+	for _, list := range c.inter {
+		for _, spec := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ';' }) {
+			host, port, err := splitListener(strings.TrimSpace(spec), port)
+			if err != nil {
+				return nil, listenError(c, err.Error())
+			}
+			hosts, err := resolve(host)
+			if err != nil {
+				return nil, listenError(c, err.Error())
+			}
+			for _, host := range hosts {
+				if a := joinHostPort(host, port); !known[a] {
+					known[a] = true
+					addrs = append(addrs, a)
+				}
+			}
+		}
+	}
+	return addrs, nil
+}
+
+// joinHostPort writes an address for package server. -1, memcached's "any free port", is the kernel's 0.
+func joinHostPort(host string, port int) string {
+	return net.JoinHostPort(host, strconv.Itoa(max(port, 0)))
+}
+
+// splitListener takes one listener of -l apart:
+//
+//	[notls:|btls:|mtls:] [proto[NAME]:] [tag[NAME]:|tag_NAME_:] host | host:port | v6 | [v6] | [v6]:port | * | *:port
+//
+// The tag is for memcached's proxy and means nothing here.
+func splitListener(spec string, port int) (string, int, error) {
+	for _, tls := range []string{"notls", "btls", "mtls"} {
+		if strings.HasPrefix(spec, tls+":") {
+			return "", 0, complaint("'%s' option is valid only when SSL is enabled", tls)
+		}
+	}
+	if inside, ok := strings.CutPrefix(spec, "proto["); ok {
+		name, rest, ok := strings.Cut(inside, "]:")
+		switch {
+		case !ok:
+			return "", 0, complaint("Invalid protocol spec: \"[%s\"", inside)
+		case name == "binary" || name == "proxy":
+			return "", 0, complaint("Server not built with %s: \"%s\"", name, spec)
+		case name != "ascii" && name != "negotiating":
+			return "", 0, complaint("Invalid protocol spec: \"%s\"", name)
+		}
+		spec = rest
+	}
+	for prefix, end := range map[string]string{"tag[": "]:", "tag_": "_:"} {
+		inside, ok := strings.CutPrefix(spec, prefix)
+		if !ok {
+			continue
+		}
+		name, rest, ok := strings.Cut(inside, end)
+		if !ok {
+			return "", 0, complaint("Invalid tag in socket config: \"%s\"", spec[len("tag"):])
+		}
+		if len(name) < 1 || len(name) > 8 {
+			return "", 0, complaint("Listener tags must be between 1 and 8 characters: \"%s\"", name)
+		}
+		spec = rest
+	}
+
+	host, portText, ported := spec, "", false
+	if inside, ok := strings.CutPrefix(spec, "["); ok {
+		rest := ""
+		if host, rest, ok = strings.Cut(inside, "]"); !ok {
+			return "", 0, complaint("Invalid IPV6 address: \"%s\"", spec)
+		}
+		if portText, ported = strings.CutPrefix(rest, ":"); !ported && rest != "" {
+			return "", 0, complaint("Invalid IPV6 address: \"%s\"", spec)
+		}
+	} else if strings.Count(spec, ":") == 1 { // more of them are an IPv6 address without brackets
+		host, portText, ported = strings.Cut(spec, ":")
+	}
+	if ported {
+		n, err := strconv.ParseUint(portText, 10, 16)
+		if err != nil {
+			return "", 0, complaint("Invalid port number: \"%s\"", portText)
+		}
+		port = int(n)
+	}
+	if host == "*" {
+		host = ""
+	}
+	return host, port, nil
+}
+
+// complaint is what is wrong with an address, in memcached's words; listenError completes the sentence.
+func complaint(format string, args ...any) error { return quit(exOSErr, format, args...) }
+
+// resolve turns a host into the addresses it has, all of which are listened on, as memcached does. "" is everywhere.
+func resolve(host string) ([]string, error) {
+	if _, err := netip.ParseAddr(host); err == nil || host == "" {
+		return []string{host}, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), resolveWithin)
+	defer cancel()
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, complaint("getaddrinfo(): %s", err)
+	}
+	var hosts []string
+	for _, ip := range found {
+		if ip = ip.Unmap(); ip.Is4() || hasAddress(ip) {
+			hosts = append(hosts, ip.String())
+		}
+	}
+	if len(hosts) == 0 { // let listening say what is wrong with it
+		hosts = append(hosts, found[0].String())
+	}
+	return hosts, nil
+}
+
+// hasAddress tells whether this machine has an IPv6 address. In a container without IPv6 the hosts file still says that
+// localhost is ::1 too, and -l localhost should serve what there is.
+func hasAddress(ip netip.Addr) bool {
+	l, err := net.ListenTCP("tcp6", &net.TCPAddr{IP: ip.AsSlice(), Zone: ip.Zone()})
+	if err != nil {
+		return !errors.Is(err, syscall.EADDRNOTAVAIL) && !errors.Is(err, syscall.EAFNOSUPPORT)
+	}
+	_ = l.Close()
+	return true
+}
+
+// writePortFile tells, in the file that MEMCACHED_PORT_FILENAME names, which ports were opened: test suites ask for any
+// free port with -p -1. The file appears complete, by renaming. That it cannot be written is no reason not to serve.
+func writePortFile(asked []string, opened []net.Addr) {
+	name := os.Getenv("MEMCACHED_PORT_FILENAME")
+	if name == "" {
+		return
+	}
+	temp := name + ".lck"
+	if err := os.WriteFile(temp, []byte(portLines(asked, opened)), 0o666); err != nil {
+		warn("Failed to open \"%s\": %s", temp, reasonOf(err))
+		return
+	}
+	if err := os.Rename(temp, name); err != nil {
+		warn("Failed to rename \"%s\": %s", temp, reasonOf(err))
+	}
+}
+
+// portLines has memcached's line for every family that an address is open to. A host of "" is open to both, through one socket.
+func portLines(asked []string, opened []net.Addr) string {
+	var b strings.Builder
+	for i, addr := range asked {
+		tcp, ok := opened[i].(*net.TCPAddr)
+		if !ok {
+			continue
+		}
+		v6 := tcp.IP.To4() == nil
+		if !v6 || strings.HasPrefix(addr, ":") {
+			fmt.Fprintf(&b, "TCP INET: %d\n", tcp.Port)
+		}
+		if v6 {
+			fmt.Fprintf(&b, "TCP INET6: %d\n", tcp.Port)
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,207 @@
+// Command gomemd is the server with memcached's command line: what starts memcached starts it, under either name, and
+// what memcached refuses it refuses with the same text and exit code. It holds what belongs to a process (flags, user,
+// limits, daemon, pid file, signals); what it serves is package server's.
+//
+//	main.go        the walk: flags → server.Options → server.Start → signals
+//	flags.go       the table of options
+//	extended.go    the table of -o suboptions
+//	help.go        what -h, -i and -V print
+//	listen.go      -p, -l and -s → addresses; the port file
+//	daemon.go      -d
+//	pidfile.go     -P
+//	privileges.go  -u, and the limits that -c and -r ask for
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/gomemd/gomemd/server"
+)
+
+// Exit codes: sysexits.h where memcached uses it, 1 where it does not.
+const (
+	exFailure = 1
+	exUsage   = 64
+	exNoUser  = 67
+	exOSErr   = 71
+)
+
+// stopWithin bounds a stop. Who sent SIGTERM was promised an end within the second.
+const stopWithin = 900 * time.Millisecond
+
+// exit is an error that knows what the process should say and end with.
+type exit struct {
+	code int
+	text string
+}
+
+func (e exit) Error() string { return e.text }
+
+func quit(code int, format string, args ...any) error {
+	return exit{code, fmt.Sprintf(format, args...)}
+}
+
+func main() { os.Exit(run(os.Args)) }
+
+func run(argv []string) int {
+	c, err := parse(argv[0], argv[1:])
+	for _, w := range c.warnings {
+		warn("%s", w)
+	}
+	switch {
+	case errors.Is(err, errShown):
+		fmt.Print(c.page)
+		return 0
+	case err != nil:
+		return sayWhy(err)
+	case c.daemon && !inBackground():
+		return startInBackground(argv, c.cores)
+	}
+	if err := serve(c); err != nil {
+		return sayWhy(err)
+	}
+	return 0
+}
+
+// sayWhy prints the reason and returns the exit code.
+func sayWhy(err error) int {
+	warn("%s", err)
+	var e exit
+	if errors.As(err, &e) {
+		return e.code
+	}
+	return exFailure
+}
+
+func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+// serve is the process from here to its end. The order is memcached's: limits and user first, so that nothing is opened
+// by a root that is about to leave; the pid file last, so that whoever waits for it may connect.
+func serve(c *config) error {
+	if c.cores {
+		if err := allowCores(); err != nil {
+			return err
+		}
+	}
+	if err := allowFiles(&c.opts); err != nil {
+		return err
+	}
+	if err := assumeUser(c.user); err != nil {
+		return err
+	}
+	if c.opts.Verbosity > 0 && len(c.noops) > 0 {
+		warn("accepted, and without meaning here: %s", strings.Join(c.noops, " "))
+	}
+
+	// Before the first client: a signal that comes early is answered, not died of.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
+
+	stop, err := start(c)
+	if err != nil {
+		return err
+	}
+	if c.pidfile != "" {
+		writePidfile(c.pidfile)
+	}
+	if c.daemon {
+		leaveParent(c.opts.Verbosity > 0)
+	}
+
+	for sig := range signals {
+		if sig == syscall.SIGHUP {
+			continue // a terminal that hangs up takes no cache with it, and there is nothing to reload yet
+		}
+		if sig == syscall.SIGUSR1 {
+			warn("Gracefully stopping")
+		} else if c.opts.Verbosity > 0 {
+			warn("Exiting normally")
+		}
+		break
+	}
+	stop()
+	if c.daemon && c.pidfile != "" {
+		removePidfile(c.pidfile)
+	}
+	return nil
+}
+
+// start listens and serves. With TCP off and no unix socket nobody can be served: memcached runs all the same, and so do
+// we, for the sake of scripts that count on a process.
+func start(c *config) (stop func(), err error) {
+	if c.opts.Listen, err = addresses(c); err != nil {
+		return nil, err
+	}
+	if len(c.opts.Listen) == 0 && c.opts.UnixSocket == "" {
+		warn("warning: no TCP port and no unix socket: nobody can connect")
+		writePortFile(nil, nil)
+		return func() {}, nil
+	}
+	srv, err := server.Start(c.opts)
+	if err != nil {
+		return nil, startError(c, err)
+	}
+	if len(c.opts.Listen) > 0 {
+		writePortFile(c.opts.Listen, srv.Addrs())
+	}
+	return func() { shutDown(srv) }, nil
+}
+
+// startError words a refusal of Start as memcached does.
+func startError(c *config, err error) error {
+	reason := reasonOf(err)
+	var op *net.OpError
+	var path *os.PathError
+	switch {
+	case errors.As(err, &op) && op.Addr != nil && op.Addr.Network() == "tcp":
+		return listenError(c, reason)
+	case errors.As(err, &op), errors.As(err, &path) && path.Path == c.opts.UnixSocket:
+		return quit(exOSErr, "failed to listen on UNIX socket: %s: %s", c.opts.UnixSocket, reason)
+	}
+	return quit(exOSErr, "failed to start: %s", err)
+}
+
+func listenError(c *config, reason string) error {
+	if len(c.inter) > 0 {
+		return quit(exOSErr, "failed to listen on one of interface(s) %s: %s", strings.Join(c.inter, ","), reason)
+	}
+	return quit(exOSErr, "failed to listen on TCP port %d: %s", c.opts.Settings.Port, reason)
+}
+
+// reasonOf is the system's word for an error, without the address or path that our sentence already names.
+func reasonOf(err error) string {
+	var errno syscall.Errno
+	var path *os.PathError
+	switch {
+	case errors.As(err, &errno):
+		s := errno.Error()
+		return strings.ToUpper(s[:1]) + s[1:] // as perror has it
+	case errors.As(err, &path):
+		return path.Err.Error()
+	}
+	return err.Error()
+}
+
+// shutDown stops the server, or stops waiting for it: the process ends after this either way.
+func shutDown(srv *server.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- srv.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			warn("while stopping: %s", err)
+		}
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,434 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+var anyPort = []string{"-l", "127.0.0.1", "-p", "-1"}
+
+func with(args ...string) []string { return append(append([]string(nil), anyPort...), args...) }
+
+func TestStopsOnSignals(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1} {
+		t.Run(sig.String(), func(t *testing.T) {
+			t.Parallel()
+			p := launch(t, with())
+			c, err := net.Dial("tcp", p.tcp()) // an idle client holds nothing up
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			p.endsOn(t, sig)
+			want := ""
+			if sig == syscall.SIGUSR1 {
+				want = "Gracefully stopping\n"
+			}
+			if got := p.said(); got != want {
+				t.Errorf("said %q, want %q", got, want)
+			}
+		})
+	}
+}
+
+func TestSurvivesHangupAndBrokenPipe(t *testing.T) {
+	t.Parallel()
+	p := launch(t, with("-v"))
+	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGPIPE} {
+		if err := p.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
+	time.Sleep(50 * time.Millisecond)
+	stat(t, "tcp", p.tcp(), "pid")
+	p.endsOn(t, syscall.SIGTERM)
+	if got := p.said(); !strings.HasSuffix(got, "Exiting normally\n") {
+		t.Errorf("said %q", got)
+	}
+}
+
+func TestVersionFollowsTheSameMemcached(t *testing.T) {
+	t.Parallel()
+	p := launch(t, with())
+	if v := answer(t, "tcp", p.tcp(), "version", regexp.MustCompile(`^VERSION (\S+)\r\n`)); !strings.HasPrefix(v, follows) {
+		t.Errorf("VERSION says %s, -V says %s", v, follows)
+	}
+}
+
+func TestPidfileInForeground(t *testing.T) {
+	t.Parallel()
+	p := launch(t, with("-P", "{dir}/pid"))
+	p.waitFor(t, "pid file", func() bool { return exists(p.path("pid")) })
+	p.checkPidfile(t, p.Process.Pid)
+	p.endsOn(t, syscall.SIGTERM)
+	if !exists(p.path("pid")) {
+		t.Error("the pid file went; without -d it stays, as memcached's")
+	}
+}
+
+func (p *process) checkPidfile(t *testing.T, pid int) {
+	t.Helper()
+	text, err := os.ReadFile(p.path("pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := strconv.Itoa(pid) + "\n"; string(text) != want {
+		t.Errorf("the pid file says %q, not %q", text, want)
+	}
+	if told := stat(t, "tcp", p.tcp(), "pid"); told != strconv.Itoa(pid) {
+		t.Errorf("stats say pid %s, not %d", told, pid)
+	}
+	if exists(p.path("pid.tmp")) {
+		t.Error("the temporary file is still there")
+	}
+}
+
+func TestPidfileNamesALivingProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pid")
+	if err := os.WriteFile(file, fmt.Appendln(nil, os.Getpid()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, with("-P", file))
+	want := fmt.Sprintf("WARNING: The pid file contained the following (running) pid: %d\n", os.Getpid())
+	p.waitFor(t, "warning", func() bool { return p.said() == want })
+}
+
+func TestPidfileThatCannotBeWritten(t *testing.T) {
+	t.Parallel()
+	p := launch(t, with("-P", "{dir}/none/pid"))
+	want := "Could not open the pid file " + p.path("none/pid.tmp") + " for writing: No such file or directory\n"
+	p.waitFor(t, "message", func() bool { return p.said() == want })
+	stat(t, "tcp", p.tcp(), "pid")
+}
+
+// daemon starts with -d and returns the process that stays.
+func daemon(t *testing.T, args ...string) (*process, int) {
+	t.Helper()
+	p := prepare(t, gomemd(t), with(append([]string{"-d", "-P", "{dir}/pid"}, args...)...))
+	if err := p.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, p.said())
+	}
+	// The parent is gone: from now on everything is there, without waiting.
+	text, err := os.ReadFile(p.path("pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	if pid == p.Process.Pid {
+		t.Fatal("the daemon is the process that ended")
+	}
+	p.port = firstPort(t, p.path("ports"))
+	p.checkPidfile(t, pid)
+	return p, pid
+}
+
+func TestDaemon(t *testing.T) {
+	t.Parallel()
+	p, pid := daemon(t)
+	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); cwd != "/" {
+		t.Errorf("it works in %s", cwd)
+	}
+	for fd := range 3 {
+		if link, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, fd)); link != os.DevNull {
+			t.Errorf("descriptor %d is %s", fd, link)
+		}
+	}
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, after, _ := strings.Cut(string(text), ") ") // state ppid pgrp session
+	if f := strings.Fields(after); len(f) < 4 || f[3] != strconv.Itoa(pid) {
+		t.Errorf("it leads no session of its own: %s", text)
+	}
+	if env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(env) != "gomemd\n" {
+		t.Errorf("ps shows it as %s", env)
+	}
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor(t, "pid file to go", func() bool { return !exists(p.path("pid")) })
+	if _, err := net.Dial("tcp", p.tcp()); err == nil {
+		t.Error("it still listens")
+	}
+}
+
+func TestDaemonKilledLeavesThePidfile(t *testing.T) {
+	t.Parallel()
+	p, pid := daemon(t)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor(t, "the port to close", func() bool {
+		c, err := net.Dial("tcp", p.tcp())
+		if err == nil {
+			_ = c.Close()
+		}
+		return err != nil
+	})
+	if !exists(p.path("pid")) {
+		t.Error("who removed the pid file?")
+	}
+}
+
+func TestDaemonThatTalks(t *testing.T) {
+	t.Parallel()
+	p, pid := daemon(t, "-v", "-r")
+	if cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid)); cwd != p.dir {
+		t.Errorf("-r wants to stay in %s, it works in %s", p.dir, cwd)
+	}
+	if err := syscall.Kill(pid, syscall.SIGUSR1); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor(t, "last words", func() bool { return strings.HasSuffix(p.said(), "Gracefully stopping\n") })
+	p.waitFor(t, "pid file to go", func() bool { return !exists(p.path("pid")) })
+}
+
+func TestDaemonThatCannotListen(t *testing.T) {
+	t.Parallel()
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	code, _, stderr := tryFor(t, 5*time.Second, gomemd(t), asUser([]string{"-d", "-l", busy.Addr().String()})...)
+	want := "failed to listen on one of interface(s) " + busy.Addr().String() + ": Address already in use\n"
+	if code != exOSErr || stderr != want {
+		t.Errorf("exit %d, %q; want %d, %q", code, stderr, exOSErr, want)
+	}
+}
+
+func TestUnixSocketAlone(t *testing.T) {
+	t.Parallel()
+	for mask, mode := range map[string]os.FileMode{"": 0o700, "770": 0o770, "0600": 0o600} {
+		t.Run("mask "+mask, func(t *testing.T) {
+			t.Parallel()
+			args := []string{"-s", "{dir}/socket"}
+			if mask != "" {
+				args = append(args, "-a", mask)
+			}
+			p := launch(t, args)
+			info, err := os.Lstat(p.path("socket"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode() != os.ModeSocket|mode {
+				t.Errorf("the socket is %s", info.Mode())
+			}
+			p.waitFor(t, "listening", func() bool {
+				c, err := net.Dial("unix", p.path("socket"))
+				if err == nil {
+					_ = c.Close()
+				}
+				return err == nil
+			})
+			if pid := stat(t, "unix", p.path("socket"), "pid"); pid != strconv.Itoa(p.Process.Pid) {
+				t.Errorf("pid %s", pid)
+			}
+			if listensOnTCP(t, p.Process.Pid) {
+				t.Error("it listens on TCP as well")
+			}
+			if exists(p.path("ports")) {
+				t.Error("there is a port file")
+			}
+		})
+	}
+}
+
+func TestUnixSocketAndTCP(t *testing.T) {
+	t.Parallel()
+	p := launch(t, with("-s", "{dir}/socket"))
+	if a, b := stat(t, "unix", p.path("socket"), "pid"), stat(t, "tcp", p.tcp(), "pid"); a != b {
+		t.Errorf("pid %s and pid %s", a, b)
+	}
+}
+
+func TestUnixSocketWhereAFileStands(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "precious")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr := tryFor(t, 5*time.Second, gomemd(t), asUser([]string{"-s", file})...)
+	if code != exOSErr || !strings.HasPrefix(stderr, "failed to listen on UNIX socket: "+file+": ") {
+		t.Errorf("exit %d, %q", code, stderr)
+	}
+	if !exists(file) {
+		t.Error("the file is gone")
+	}
+}
+
+func TestPortFile(t *testing.T) {
+	v6 := ""
+	if l, err := net.Listen("tcp6", "[::1]:0"); err == nil {
+		_ = l.Close()
+		v6 = ",[::1]"
+	}
+	for _, row := range []struct {
+		args, want string
+	}{
+		{"-p -1 -l 127.0.0.1", `^TCP INET: \d+\n$`},
+		{"-l 127.0.0.1:0", `^TCP INET: \d+\n$`},
+		{"-p -1 -l 127.0.0.1;127.0.0.2", `^(TCP INET: \d+\n){2}$`},
+		{"-p -1 -l 127.0.0.1 -l 127.0.0.1 -l 127.0.0.2", `^(TCP INET: \d+\n){2}$`},
+		{"-p -1 -l 127.0.0.1" + v6, `^TCP INET: \d+\n(TCP INET6: \d+\n)` + map[bool]string{true: "{0}", false: ""}[v6 == ""] + `$`},
+		{"-p 0 -l 127.0.0.1", `^$`},
+	} {
+		t.Run(row.args, func(t *testing.T) {
+			t.Parallel()
+			p := launch(t, strings.Fields(row.args))
+			text, err := os.ReadFile(p.path("ports"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !regexp.MustCompile(row.want).Match(text) {
+				t.Errorf("the port file says %q, want %s", text, row.want)
+			}
+			if exists(p.path("ports.lck")) {
+				t.Error("the temporary file is still there")
+			}
+			if p.port != 0 {
+				stat(t, "tcp", p.tcp(), "pid")
+			}
+			p.endsOn(t, syscall.SIGTERM)
+		})
+	}
+}
+
+func TestCalledMemcached(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(filepath.Dir(gomemd(t)), "memcached")
+	if code, stdout, _ := tryFor(t, 5*time.Second, name, "-V"); code != 0 || stdout != versionLine+"\n" {
+		t.Errorf("exit %d, %q", code, stdout)
+	}
+	p := prepare(t, name, with("-d", "-P", "{dir}/pid"))
+	if err := p.Run(); err != nil {
+		t.Fatalf("%v\n%s", err, p.said())
+	}
+	text, _ := os.ReadFile(p.path("pid"))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+	if pid <= 1 {
+		t.Fatalf("pid file: %q", text)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) != "memcached\n" {
+		t.Errorf("pgrep would look for memcached and find %s", comm)
+	}
+}
+
+func needRoot(t *testing.T) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root can become someone else")
+	}
+}
+
+func TestRootMustSayWho(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	for _, args := range [][]string{with(), with("-u", ""), with("-d")} {
+		code, _, stderr := tryFor(t, 5*time.Second, gomemd(t), args...)
+		if want := "must add '-u root' to start as root\n"; code != exUsage || stderr != want {
+			t.Errorf("%q: exit %d, %q; want %d, %q", args, code, stderr, exUsage, want)
+		}
+	}
+}
+
+func TestDropsEveryThread(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	p := launch(t, with("-u", "nobody", "-s", "{dir}/socket", "-t", "8"))
+	for range 8 { // some work, so that there are threads that are younger than the change
+		stat(t, "tcp", p.tcp(), "pid")
+	}
+	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", p.Process.Pid))
+	if len(tasks) < 2 {
+		t.Fatalf("only %d threads, this shows nothing", len(tasks))
+	}
+	want := regexp.MustCompile(`\nUid:\t65534\t65534\t65534\t65534\nGid:\t65534\t65534\t65534\t65534\n(?s:.*)\nGroups:\t *\n`)
+	for _, task := range tasks {
+		text, err := os.ReadFile(task)
+		if err == nil && !want.Match(text) {
+			t.Errorf("%s:\n%s", task, text)
+		}
+	}
+	info, err := os.Lstat(p.path("socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if uid := info.Sys().(*syscall.Stat_t).Uid; uid != 65534 {
+		t.Errorf("the socket belongs to %d", uid)
+	}
+}
+
+func TestUserIsIgnoredWhenNotRoot(t *testing.T) {
+	needRoot(t) // to become somebody who is not
+	t.Parallel()
+	p := launch(t, with("-u 11211"), asNobody)
+	stat(t, "tcp", p.tcp(), "pid")
+	if said := p.said(); said != "" {
+		t.Errorf("said %q", said)
+	}
+}
+
+// limited runs gomemd with a hard limit on open files.
+func limited(files int) launchOption {
+	return func(p *process) {
+		p.Args = append([]string{"sh", "-c", fmt.Sprintf(`ulimit -n %d; exec "$0" "$@"`, files), p.Path}, p.Args[1:]...)
+		p.Path, _ = exec.LookPath("sh")
+	}
+}
+
+func TestRaisesTheLimitOnFiles(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	if exec.Command("sh", "-c", "ulimit -n 1024; ulimit -n 4096").Run() != nil {
+		t.Skip("this root may not raise limits (a container without CAP_SYS_RESOURCE)")
+	}
+	p := launch(t, with("-c", "3000"), limited(1024))
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.Process.Pid))
+	found := regexp.MustCompile(`Max open files +(\d+) +(\d+)`).FindSubmatch(text)
+	if found == nil {
+		t.Fatalf("%s", text)
+	}
+	if soft, _ := strconv.Atoi(string(found[1])); soft < 3000+64 {
+		t.Errorf("%s", found[0])
+	}
+}
+
+func TestLimitOnFilesThatCannotBeRaised(t *testing.T) {
+	needRoot(t)
+	t.Parallel()
+	t.Run("enough", func(t *testing.T) {
+		p := launch(t, with("-c", "900"), limited(1024), asNobody)
+		if said := p.said(); said != "" {
+			t.Errorf("said %q", said)
+		}
+	})
+	t.Run("just -c", func(t *testing.T) {
+		p := launch(t, with(), limited(1024), asNobody)
+		if want := "warning: only 1024 files may be open: serving 944 connections, not 1024\n"; p.said() != want {
+			t.Errorf("said %q, want %q", p.said(), want)
+		}
+	})
+	t.Run("less", func(t *testing.T) {
+		p := prepare(t, gomemd(t), with("-c", "3000"), limited(1024), asNobody)
+		_ = p.Run()
+		want := "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.\n"
+		if code := p.ProcessState.ExitCode(); code != exOSErr || p.said() != want {
+			t.Errorf("exit %d, %q", code, p.said())
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"os"
+	"os/user"
+	"runtime/debug"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/server"
+)
+
+const (
+	// spareFiles are descriptors that are not for clients: listeners, standard streams, what a resolver needs.
+	spareFiles = 64
+	// filesPerLoop: a loop has its epoll and the event that wakes it; as many again to spare.
+	filesPerLoop = 4
+)
+
+// allowFiles raises the limit on open files so that -c clients fit. memcached asks for -c descriptors and counts its own
+// among them; we need some beyond. Where the hard limit has room for -c but not for those (a container that sets both to
+// the same number), a few clients fewer are served: refusing what memcached starts with would help nobody.
+func allowFiles(opts *server.Options) error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return quit(exOSErr, "failed to getrlimit number of files")
+	}
+	conns := uint64(opts.MaxConns)
+	spare := uint64(spareFiles + filesPerLoop*opts.Loops)
+	need := conns + spare
+	if limit.Cur >= need {
+		return nil
+	}
+	wish := unix.Rlimit{Cur: need, Max: max(limit.Max, need)}
+	if unix.Setrlimit(unix.RLIMIT_NOFILE, &wish) == nil {
+		return nil
+	}
+	if limit.Max < conns || limit.Max <= spare {
+		return quit(exOSErr, "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
+	}
+	limit.Cur = limit.Max
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return quit(exOSErr, "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
+	}
+	opts.MaxConns = int(min(conns, limit.Max-spare))
+	warn("warning: only %d files may be open: serving %d connections, not %d", limit.Max, opts.MaxConns, conns)
+	return nil
+}
+
+// allowCores is -r: the limit on core files goes as high as it may, and a crash is made to leave one, which a Go
+// program does only when told.
+func allowCores() error {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_CORE, &limit) == nil {
+		unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+		if unix.Setrlimit(unix.RLIMIT_CORE, &unlimited) != nil {
+			limit.Cur = limit.Max
+			_ = unix.Setrlimit(unix.RLIMIT_CORE, &limit) // what came of it is read next
+		}
+	}
+	if err := unix.Getrlimit(unix.RLIMIT_CORE, &limit); err != nil || limit.Cur == 0 {
+		return quit(exOSErr, "failed to ensure corefile creation")
+	}
+	debug.SetTraceback("crash")
+	return nil
+}
+
+// assumeUser gives root up. Package syscall, unlike the bare system calls, changes all threads of the process. Who is not
+// root stays who he is, whatever -u says: charts pass odd things there.
+func assumeUser(name string) error {
+	if os.Getuid() != 0 && os.Geteuid() != 0 {
+		return nil
+	}
+	if name == "" {
+		return quit(exUsage, "must add '-u root' to start as root")
+	}
+	account, err := user.Lookup(name)
+	if err != nil {
+		return quit(exNoUser, "can't find the user %s to switch to", name)
+	}
+	uid, errUID := strconv.Atoi(account.Uid)
+	gid, errGID := strconv.Atoi(account.Gid)
+	if errUID != nil || errGID != nil {
+		return quit(exOSErr, "failed to assume identity of user %s", name)
+	}
+	if err := syscall.Setgroups([]int{}); err != nil {
+		warn("failed to drop supplementary groups: %s", reasonOf(err))
+		if err != syscall.EPERM { // not permitted means that there is little left to give up
+			return exit{exOSErr, "failed to assume identity of user " + name}
+		}
+	}
+	if syscall.Setgid(gid) != nil || syscall.Setuid(uid) != nil {
+		return quit(exOSErr, "failed to assume identity of user %s", name)
+	}
+	return nil
+}

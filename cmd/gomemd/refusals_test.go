@@ -1,0 +1,172 @@
+package main
+
+import (
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+)
+
+// refusals are command lines that end at once. The text is all of standard error, without the last newline; NAME stands for
+// how the program was called.
+var refusals = []struct {
+	args   string // ' ' separates; _ is a blank inside a word, "" an empty word
+	code   int
+	stderr string
+	unlike string // how and why memcached does otherwise; "" when its exit code and text are the same
+}{
+	{"-q", 1, "NAME: invalid option -- 'q'\nIllegal argument \"?\"", ""},
+	{"-vq", 1, "NAME: invalid option -- 'q'\nIllegal argument \"?\"", ""},
+	{"--foo", 1, "NAME: unrecognized option '--foo'\nIllegal argument \"?\"", ""},
+	{"--foo=1", 1, "NAME: unrecognized option '--foo'\nIllegal argument \"?\"", "shows the value, too"},
+	{"--ma", 1, "NAME: option '--ma' is ambiguous; possibilities: '--max-reqs-per-event' '--max-item-size'\nIllegal argument \"?\"", ""},
+	{"--port", 1, "NAME: option '--port' requires an argument\nIllegal argument \"?\"", ""},
+	{"--por", 1, "NAME: option '--port' requires an argument\nIllegal argument \"?\"", ""},
+	{"-p", 1, "NAME: option requires an argument -- 'p'\nIllegal argument \"?\"", ""},
+	{"--daemon=1", 1, "NAME: option '--daemon' doesn't allow an argument\nIllegal argument \"?\"", ""},
+
+	{"-p 70000", 64, "ERROR: Invalid port number 70000.", ""},
+	{"-p 1121l", 64, "ERROR: Invalid port number 1121l.", "takes the digits, or 0"},
+	{"-U x", 64, "ERROR: Invalid UDP port number x.", "takes the digits, or 0"},
+	{"-c 0", 1, "Maximum connections must be greater than 0", ""},
+	{"-c -1", 1, "Maximum connections must be greater than 0", ""},
+	{"-c abc", 1, "Maximum connections must be greater than 0", ""},
+	{"-c 0 -V", 1, "Maximum connections must be greater than 0", ""},
+	{"-c 2000000000", 71, "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.", ""},
+	{"-t 0", 1, "Number of threads must be greater than 0", ""},
+	{"-t -1", 1, "Number of threads must be greater than 0", ""},
+	{"-R 0", 1, "Number of requests per event must be greater than 0", ""},
+	{"-f 1", 1, "Factor must be greater than 1", ""},
+	{"-f abc", 1, "Factor must be greater than 1", ""},
+	{"-n 0", 1, "Chunk size must be greater than 0", ""},
+	{"-N 0", 1, "Maximum number of NAPI IDs must be greater than 0", ""},
+	{"-N 5", 64, "Number of napi_ids(5) cannot be greater than number of threads(4)", ""},
+	{`-D ""`, 1, "No delimiter specified", ""},
+	{"-b x", 64, "ERROR: Invalid backlog x.", "takes the digits, or 0"},
+	{"-a 999", 64, "ERROR: Invalid access mask 999: it is octal, like 700.", "takes the octal digits: nobody could connect"},
+	{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii", ""},
+	{"-B binary", 64, "This server is not built with binary protocol support.", "has it"},
+	{"-S", 64, "This server is not built with SASL support.", "Debian's is built with it"},
+	{"-Z", 64, "This server is not built with TLS support.", "Debian's is built with it"},
+	{"-Y file", 64, "This server is not built with authentication file support.", "has it"},
+	{"-e file", 64, "This server is not built with memory file support.", "has it"},
+
+	{"-m 1", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
+	{"-m 0", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
+	{"-m abc", 64, "ERROR: Invalid memory limit abc: megabytes, or a number with m or g, like 200m or 1g.", "says what it says for 0"},
+	{"-m -1", 64, "ERROR: Invalid memory limit -1: megabytes, or a number with m or g, like 200m or 1g.", "takes it as no limit"},
+	{"-I 1000", 64, "Item max size cannot be less than 1024 bytes.", ""},
+	{"-I abc", 64, "Item max size cannot be less than 1024 bytes.", ""},
+	{`-I ""`, 64, "Item max size cannot be less than 1024 bytes.", ""},
+	{"-I 33m", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
+	{"-I 256m", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
+	{"-I 1025m -m 4096", 64, "Cannot set item size limit higher than a gigabyte.", ""},
+	{"-I 2g -m 8g", 64, "Cannot set item size limit higher than a gigabyte.", "knows no g"},
+
+	{"-l 127.0.0.1:x", 71, "failed to listen on one of interface(s) 127.0.0.1:x: Invalid port number: \"x\"", "says it in two lines"},
+	{"-l 127.0.0.1:70000", 71, "failed to listen on one of interface(s) 127.0.0.1:70000: Invalid port number: \"70000\"", "takes it modulo 65536"},
+	{"-l [::1", 71, "failed to listen on one of interface(s) [::1: Invalid IPV6 address: \"[::1\"", "says it in two lines"},
+	{"-l notls:127.0.0.1", 71, "failed to listen on one of interface(s) notls:127.0.0.1: 'notls' option is valid only when SSL is enabled", "says it in two lines"},
+	{"-l 127.0.0.1 -p -5", 71, "failed to listen on one of interface(s) 127.0.0.1: there is no such port", "says it in two lines"},
+	{"-s /nonexistent/socket", 71, "failed to listen on UNIX socket: /nonexistent/socket: No such file or directory", "says it in two lines"},
+
+	{"-o foo", 1, "Illegal suboption \"foo\"", ""},
+	{"-o foo=1", 1, "Illegal suboption \"foo=1\"", ""},
+	{"-o modern,foo", 1, "Illegal suboption \"foo\"", ""},
+	{"-o modern -o foo", 1, "Illegal suboption \"foo\"", ""},
+	{"-o ,", 1, "Illegal suboption \"\"", ""},
+	{"-o ext_path=/x:1G", 1, "-o ext_path: this server has no external storage; all items are kept in memory", "has it"},
+	{"-o proxy_config=/x", 1, "-o proxy_config: this server has no proxy", "says Illegal suboption"},
+	{"-o hashpower", 1, "Missing numeric argument for hashpower", ""},
+	{"-o hashpower=11", 1, "Initial hashtable multiplier of 11 is too low", ""},
+	{"-o hashpower=33", 1, "Initial hashtable multiplier of 33 is too high\nChoose a value based on \"STAT hash_power_level\" from a running instance", ""},
+	{"-o slab_automove=3", 1, "slab_automove must be between 0 and 2", ""},
+	{"-o slab_automove_ratio", 1, "Missing slab_automove_ratio argument", ""},
+	{"-o slab_automove_ratio=0", 1, "slab_automove_ratio must be > 0 and < 1", ""},
+	{"-o slab_automove_window=2", 1, "slab_automove_window must be > 2 and < 1800", "1.6.18 names no upper bound"},
+	{"-o tail_repair_time=9", 1, "Cannot set tail_repair_time to less than 10 seconds", ""},
+	{"-o hash_algorithm", 1, "Missing hash_algorithm argument", ""},
+	{"-o hash_algorithm=md5", 1, "Unknown hash_algorithm option (jenkins, murmur3, xxh3)", ""},
+	{"-o lru_crawler_sleep", 1, "Missing lru_crawler_sleep value", ""},
+	{"-o lru_crawler_sleep=1000001", 1, "LRU crawler sleep must be between 0 and 1 second", ""},
+	{"-o lru_crawler_tocrawl=x", 1, "lru_crawler_tocrawl takes a numeric 32bit value", ""},
+	{"-o hot_lru_pct=80", 1, "hot_lru_pct must be > 1 and < 80", ""},
+	{"-o warm_lru_pct=0", 1, "warm_lru_pct must be > 1 and < 80", ""},
+	{"-o hot_lru_pct=50,warm_lru_pct=40", 64, "hot_lru_pct + warm_lru_pct cannot be more than 80% combined", ""},
+	{"-o hot_max_factor=0", 1, "hot_max_factor must be > 0", ""},
+	{"-o warm_max_factor=x", 1, "warm_max_factor must be > 0", ""},
+	{"-o no_modern,temporary_ttl=10", 64, "temporary_ttl requires lru_maintainer to be enabled", ""},
+	{"-o idle_timeout", 1, "Missing numeric argument for idle_timeout", ""},
+	{"-o watcher_logbuf_size=x", 1, "could not parse argument to watcher_logbuf_size", ""},
+	{"-o worker_logbuf_size", 1, "Missing worker_logbuf_size argument", ""},
+	{"-o slab_chunk_max", 1, "Missing slab_chunk_max argument", "1.6.18 crashes on its way out"},
+	{"-o slab_chunk_max=2000", 1, "slab_chunk_max must be specified in kilobytes.", "1.6.18 took bytes"},
+	{"-o read_buf_mem_limit=x", 1, "could not parse argument to read_buf_mem_limit", ""},
+
+	{"-u no.such.user", 67, "can't find the user no.such.user to switch to", ""},
+}
+
+func TestRefusals(t *testing.T) {
+	theirs, err := exec.LookPath("memcached")
+	if err != nil {
+		t.Log("memcached is not installed: only gomemd is asked")
+	}
+	for _, row := range refusals {
+		t.Run(row.args, func(t *testing.T) {
+			t.Parallel()
+			if strings.HasPrefix(row.args, "-u ") {
+				needRoot(t)
+			}
+			args := asUser(strings.Fields(strings.ReplaceAll(row.args, `""`, "")))
+			if strings.HasSuffix(row.args, `""`) {
+				args = append(args, "")
+			}
+			ask := func(program string) (int, string) {
+				code, stdout, stderr := tryFor(t, 5*time.Second, program, args...)
+				if stdout != "" {
+					t.Errorf("%s: on standard output: %q", program, stdout)
+				}
+				return code, strings.TrimSuffix(strings.ReplaceAll(stderr, program, "NAME"), "\n")
+			}
+			if code, stderr := ask(gomemd(t)); code != row.code || stderr != row.stderr {
+				t.Errorf("exit %d, %q; want %d, %q", code, stderr, row.code, row.stderr)
+			}
+			if theirs == "" || row.unlike != "" {
+				return
+			}
+			if code, stderr := ask(theirs); code != row.code || stderr != row.stderr {
+				t.Errorf("memcached differs: exit %d, %q", code, stderr)
+			}
+		})
+	}
+}
+
+// TestAccepted starts what must start, one process for each line.
+func TestAccepted(t *testing.T) {
+	for args, said := range map[string]string{
+		"":                             "",
+		"junk and more":                "",
+		"-U 0":                         "",
+		"-U 11211":                     "warning: UDP is not served: -U 11211 is ignored\n",
+		"-U -1":                        "warning: UDP is not served: -U -1 is ignored\n",
+		"-A -C -F -M -X -W -L -k":      "*", // whether memory may be locked depends on where we are
+		"-D : -f 1.5 -n 64 -b 16 -N 2": "",
+		"-B auto -B ascii -R 5 -r":     "*", // so do core files
+		"-m 1g -I 5m":                  "",
+		"-I 1k":                        "",
+		"-o modern -o no_modern,slab_chunk_max=16,relaxed_privileges,": "",
+		"--ext track_sizes,idle_timeout=30 --memory-l 128 --verbose=3": "accepted, and without meaning here: -o track_sizes -o idle_timeout=30\n",
+		"-o drop_privileges": "warning: -o drop_privileges: there is no system call filter in this server\n",
+		"-t 65": "WARNING: Setting a high number of worker threads is not recommended.\n" +
+			" Set this value to the number of cores in your machine or less.\n",
+	} {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			p := launch(t, with(strings.Fields(args)...))
+			stat(t, "tcp", p.tcp(), "pid")
+			if got := p.said(); said != "*" && got != said {
+				t.Errorf("said %q, want %q", got, said)
+			}
+		})
+	}
+}
