@@ -186,17 +186,15 @@ func (r *Request) checkKey() error {
 }
 
 // flushAll: flush_all [delay] [noreply]
+//
+// A delay that is no number is not refused here: where flush_all is not allowed at all, that is the answer.
 func flushAll(r *Request, line []byte) error {
 	w := &r.words
 	w.cut(line)
 	r.NoReply = w.saysNoReply()
-	r.Exptime = 0
-	if w.n == 1 || w.n == 2 && r.NoReply {
-		return nil
-	}
-	var ok bool
-	if r.Exptime, ok = parseInt32(w.word[1]); !ok {
-		return BadExptime
+	r.Exptime, r.ExptimeOK = 0, true
+	if w.n > 2 || w.n == 2 && !r.NoReply {
+		r.Exptime, r.ExptimeOK = parseInt32(w.word[1])
 	}
 	return nil
 }

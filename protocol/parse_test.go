@@ -35,7 +35,7 @@ func show(r *Request, err error) string {
 	case OpTouch:
 		fmt.Fprintf(&b, " %q exptime %d", r.Key, r.Exptime)
 	case OpFlushAll:
-		fmt.Fprintf(&b, " delay %d", r.Exptime)
+		fmt.Fprintf(&b, " delay %d %v", r.Exptime, r.ExptimeOK)
 	case OpVerbosity:
 		fmt.Fprintf(&b, " %d", r.Level)
 	case OpStats:
@@ -143,12 +143,12 @@ func TestParse(t *testing.T) {
 		{"touch k 2147483648", "CLIENT_ERROR invalid exptime argument"},
 		{"touch k", badFormat},
 
-		{"flush_all", "flush_all delay 0"},
-		{"flush_all noreply", "flush_all delay 0, noreply"},
-		{"flush_all 10 noreply", "flush_all delay 10, noreply"},
-		{"flush_all -1", "flush_all delay -1"},
-		{"flush_all x noreply", "CLIENT_ERROR invalid exptime argument, noreply"},
-		{"flush_all 1 2", "flush_all delay 1"},
+		{"flush_all", "flush_all delay 0 true"},
+		{"flush_all noreply", "flush_all delay 0 true, noreply"},
+		{"flush_all 10 noreply", "flush_all delay 10 true, noreply"},
+		{"flush_all -1", "flush_all delay -1 true"},
+		{"flush_all x noreply", "flush_all delay 0 false, noreply"},
+		{"flush_all 1 2", "flush_all delay 1 true"},
 		{"verbosity 1", "verbosity 1"},
 		{"verbosity 1 noreply", "verbosity 1, noreply"},
 		{"verbosity noreply", badFormat + ", noreply"},
@@ -189,7 +189,7 @@ func TestRequestIsUsedAgain(t *testing.T) {
 	}
 	for line, want := range map[string]string{
 		"get k":     `get "k"`,
-		"flush_all": "flush_all delay 0",
+		"flush_all": "flush_all delay 0 true",
 		"foo":       "ERROR",
 		"set k x 0": badFormat,
 		"stats":     "stats",

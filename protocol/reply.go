@@ -37,8 +37,10 @@ const (
 	TooLarge        Refusal = "SERVER_ERROR object too large for cache\r\n"
 	OutOfMemory     Refusal = "SERVER_ERROR out of memory storing object\r\n"
 	OutOfMemoryIncr Refusal = "SERVER_ERROR out of memory\r\n"
-	StatsDetailHelp Refusal = "CLIENT_ERROR usage: stats detail on|off|dump\r\n"
-	TooManyConns    Refusal = "ERROR Too many open connections\r\n"
+	// What a memcached that runs with -X says of walking through its keys.
+	DetailNotAllowed    Refusal = "CLIENT_ERROR stats detail not allowed\r\n"
+	CachedumpNotAllowed Refusal = "CLIENT_ERROR stats cachedump not allowed\r\n"
+	TooManyConns        Refusal = "ERROR Too many open connections\r\n"
 )
 
 // AppendValueHead appends the line that comes before a value: VALUE <key> <flags> <bytes> [<unique>]. A unique of 0 is

@@ -18,13 +18,14 @@ type Request struct {
 	Key  []byte // of every verb that has one key
 	Keys Keys   // of the retrievals
 
-	Flags   uint32
-	Exptime int32  // as sent; flush_all's delay
-	Bytes   int    // length of the value to store
-	Block   int    // bytes that follow the line: Bytes and the CRLF after them; 0 when none do
-	Unique  uint64 // cas
-	Delta   uint64 // incr, decr
-	Level   uint32 // verbosity
+	Flags     uint32
+	Exptime   int32  // as sent; flush_all's delay
+	ExptimeOK bool   // of flush_all: the delay is a number
+	Bytes     int    // length of the value to store
+	Block     int    // bytes that follow the line: Bytes and the CRLF after them; 0 when none do
+	Unique    uint64 // cas
+	Delta     uint64 // incr, decr
+	Level     uint32 // verbosity
 
 	words words
 }

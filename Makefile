@@ -1,0 +1,49 @@
+# `make help` lists the targets. Everything but `deps` needs Go and make alone.
+
+BIN := bin/gomemd
+ARGS ?= -m 64 -p 11211
+# memcached refuses to run as root without being told so, and so do we.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),-u root)
+T ?= 20s
+PKGS := ./...
+
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: build ## build the server and run it on port 11211 (ARGS="-m 1024 …" for other options)
+	$(BIN) $(AS_ROOT) $(ARGS)
+
+build: ## build bin/gomemd, a static binary
+	CGO_ENABLED=0 go build -trimpath -o $(BIN) ./cmd/gomemd
+
+test: ## vet and all tests; says what it skipped and why
+	go vet $(PKGS)
+	@./.ci/test $(PKGS)
+
+race: ## the tests under the race detector, with the store on the Go heap where it can see it
+	go test -race -timeout 20m ./expiry ./protocol ./internal/... ./storage ./server
+
+fuzz: ## each fuzz target for T (20s)
+	@./.ci/fuzz $(T)
+
+oracle: ## the conversations and the random side-by-side run against the memcached that is installed
+	go test -count=1 -v -run 'Oracle|SideBySide' ./compat_test/... | grep -v '^=== '
+
+compat: ## real clients and proxies against gomemd
+	go test -count=1 -v -run 'Client|Tool|Proxy|Conversation' ./compat_test/... | grep -v '^=== '
+
+lint: ## golangci-lint, when it is installed
+	golangci-lint run
+
+arm64: ## build and vet for arm64
+	GOARCH=arm64 go build ./... && GOARCH=arm64 go vet ./...
+
+deps: ## install the Debian packages that the whole test-suite needs (starts no service)
+	./.ci/deps
+
+ci: ## what CI runs
+	./.ci/run
+
+.PHONY: help run build test race fuzz oracle compat lint arm64 deps ci

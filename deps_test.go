@@ -1,0 +1,61 @@
+package gomemd
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/gomemd/gomemd"
+
+// arrows are the imports the packages may have, of each other and of other modules: the drawing in server/doc.go. Packages
+// that are not listed (compat_test, bench) are users, and may import what they like.
+var arrows = map[string][]string{
+	"expiry":                {},
+	"protocol":              {},
+	"internal/invariants":   {},
+	"internal/conversation": {},
+	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
+	"server": {"protocol", "storage", "expiry", "internal/invariants", "golang.org/x/sys/unix",
+		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
+	"cmd/gomemd": {"server", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+}
+
+// gnetFile is the one file that knows gnet.
+const gnetFile = "transport.go"
+
+func TestImportsFollowTheDrawing(t *testing.T) {
+	for pkg, allowed := range arrows {
+		out, err := exec.Command("go", "list", "-f", `{{join .Imports "\n"}}`, "./"+pkg).Output()
+		if err != nil {
+			if pkg == "internal/invariants" {
+				continue // comes with its first reader
+			}
+			t.Fatalf("go list ./%s: %v", pkg, err)
+		}
+		for _, imported := range strings.Fields(string(out)) {
+			ours, isOurs := strings.CutPrefix(imported, module+"/")
+			first, _, _ := strings.Cut(imported, "/")
+			if !isOurs && !strings.Contains(first, ".") {
+				continue // the standard library
+			}
+			if !slices.Contains(allowed, ours) && !slices.Contains(allowed, imported) {
+				t.Errorf("%s imports %s: no such arrow in server/doc.go", pkg, imported)
+			}
+		}
+	}
+}
+
+func TestOnlyTransportKnowsGnet(t *testing.T) {
+	out, err := exec.Command("grep", "-rl", "--include=*.go", `"github.com/panjf2000/gnet`, ".").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range strings.Fields(string(out)) {
+		if !strings.HasSuffix(file, "/server/"+gnetFile) && file != "./deps_test.go" {
+			t.Errorf("%s imports gnet", file)
+		}
+	}
+}
+

@@ -1,0 +1,48 @@
+package server
+
+import (
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// verbosityMax is the loudest that verbosity sets. Source: memcached's MAX_VERBOSITY_LEVEL.
+const verbosityMax = 2
+
+// flushAll ends everything stored until now, or until the delay is over.
+func (s *session) flushAll(req *protocol.Request) verdict {
+	w := s.w
+	w.tally.add(cmdFlush, 1)
+	if w.srv.opts.DisableFlush {
+		s.reply(req.NoReply, string(protocol.FlushNotAllowed))
+		return idle
+	}
+	if !req.ExptimeOK {
+		s.reply(req.NoReply, string(protocol.BadExptime))
+		return idle
+	}
+	at := expiry.Never // now
+	if req.Exptime > 0 {
+		at = w.clock.Deadline(req.Exptime)
+	}
+	w.store.FlushAll(at)
+	s.reply(req.NoReply, protocol.OK)
+	return idle
+}
+
+func (s *session) version(*protocol.Request) verdict {
+	s.w.out = protocol.AppendVersion(s.w.out, versionText)
+	return idle
+}
+
+func (s *session) verbosity(req *protocol.Request) verdict {
+	s.w.srv.verbosity.Store(min(req.Level, verbosityMax))
+	s.reply(req.NoReply, protocol.OK)
+	return idle
+}
+
+func (s *session) quit(*protocol.Request) verdict { return hangUp }
+
+func (s *session) noop(*protocol.Request) verdict {
+	s.w.out = append(s.w.out, protocol.Noop...)
+	return idle
+}

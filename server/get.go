@@ -1,0 +1,104 @@
+package server
+
+import (
+	"bytes"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// get serves get, gets, gat and gats: a VALUE for each key that hits, then END.
+func (s *session) get(req *protocol.Request) verdict {
+	deadline := expiry.Never
+	if touches(req.Op) {
+		deadline = s.w.clock.Deadline(req.Exptime)
+	}
+	if !s.w.retrieve(req.Op, deadline, &req.Keys) {
+		// The keys point into a line that is about to go.
+		s.rest = &retrieval{req.Op, deadline, bytes.Clone(req.Keys)}
+		s.state = stateRetrieval
+	}
+	return idle
+}
+
+// retrieval is a multiget that waits for its replies to be written.
+type retrieval struct {
+	op       protocol.Op
+	deadline expiry.Instant
+	keys     protocol.Keys
+}
+
+// resumeRetrieval serves on where get stopped.
+func (s *session) resumeRetrieval() {
+	if s.w.retrieve(s.rest.op, s.rest.deadline, &s.rest.keys) {
+		s.rest, s.state = nil, stateCommand
+	}
+}
+
+// retrieve serves keys until none is left, and says so with END, or until outMax bytes of replies wait.
+//
+// Up to batchMax keys are hashed and their memory touched before the first is looked up: the cache misses of a batch
+// then overlap instead of following one another.
+func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protocol.Keys) (done bool) {
+	for len(w.out) < outMax {
+		batch, n := *keys, 0
+		for n < batchMax {
+			key := keys.Next()
+			if len(key) == 0 {
+				break
+			}
+			w.keys[n], w.hashes[n] = key, storage.Hash(key)
+			n++
+		}
+		if n == 0 {
+			w.out = append(w.out, protocol.End...)
+			return true
+		}
+		if n > 1 {
+			w.store.Warm(w.hashes[:n])
+		}
+		for i := range n {
+			if len(w.out) >= outMax {
+				*keys = batch.After(i)
+				return false
+			}
+			w.fetch(op, w.hashes[i], w.keys[i], deadline)
+		}
+	}
+	return false
+}
+
+// fetch looks one key up and appends its VALUE.
+func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.Instant) {
+	if touches(op) {
+		visit := w.appendValue
+		if op == protocol.OpGats {
+			visit = w.appendUnique
+		}
+		hit := w.store.TouchView(hash, key, deadline, op == protocol.OpGats, visit)
+		w.tally.add(cmdTouch, 1)
+		w.tally.hitOrMiss(hit, touchHits, touchMisses)
+		return
+	}
+	var hit bool
+	if op == protocol.OpGets {
+		hit = w.store.ViewUnique(hash, key, w.appendUnique)
+	} else {
+		hit = w.store.View(hash, key, w.appendValue)
+	}
+	w.tally.add(cmdGet, 1)
+	w.tally.hitOrMiss(hit, getHits, getMisses)
+}
+
+func touches(op protocol.Op) bool { return op == protocol.OpGat || op == protocol.OpGats }
+
+func (w *worker) appendValue(it *storage.Item) {
+	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), nil)
+	w.out = protocol.AppendValueEnd(it.AppendTo(w.out))
+}
+
+func (w *worker) appendUnique(it *storage.Item) {
+	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), &it.Unique)
+	w.out = protocol.AppendValueEnd(it.AppendTo(w.out))
+}

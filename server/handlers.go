@@ -1,0 +1,22 @@
+package server
+
+import "github.com/gomemd/gomemd/protocol"
+
+// handlers says what serves an Op. The storage commands have none here: they are served in two steps, when their line has
+// come and when their block is complete (set.go).
+var handlers = [protocol.NumOps]func(*session, *protocol.Request) verdict{
+	protocol.OpGet:       (*session).get,
+	protocol.OpGets:      (*session).get,
+	protocol.OpGat:       (*session).get,
+	protocol.OpGats:      (*session).get,
+	protocol.OpDelete:    (*session).delete,
+	protocol.OpIncr:      (*session).incr,
+	protocol.OpDecr:      (*session).decr,
+	protocol.OpTouch:     (*session).touch,
+	protocol.OpFlushAll:  (*session).flushAll,
+	protocol.OpVersion:   (*session).version,
+	protocol.OpVerbosity: (*session).verbosity,
+	protocol.OpQuit:      (*session).quit,
+	protocol.OpStats:     (*session).stats,
+	protocol.OpNoop:      (*session).noop,
+}

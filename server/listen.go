@@ -1,0 +1,252 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// We accept connections ourselves and hand them to gnet's loops. gnet's own acceptor ends the whole engine on EMFILE,
+// removes whatever stands at a unix socket's path, and cannot be given a backlog; see
+// docs/decisions/0001-accept-outside-gnet.md.
+
+const (
+	// acceptors is how many goroutines accept on one listener: handing a connection to its loop waits for that loop,
+	// which may be busy for a moment.
+	acceptors = 2
+	// acceptPause is how long accepting rests when the process is out of file descriptors.
+	acceptPause = 10 * time.Millisecond
+	// reservedFiles are the descriptors that are not for clients: listeners, epoll, standard streams and the like.
+	reservedFiles = 64
+)
+
+// listen opens every address of the options, or none.
+func listen(opts Options) (open []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(open)
+		}
+	}()
+	for _, addr := range opts.Listen {
+		l, err := listenTCP(addr, opts.Backlog)
+		if err != nil {
+			return open, err
+		}
+		open = append(open, l)
+	}
+	if opts.UnixSocket != "" {
+		l, err := listenUnix(opts.UnixSocket, opts.UnixMask, opts.Backlog)
+		if err != nil {
+			return open, err
+		}
+		open = append(open, l)
+	}
+	return open, nil
+}
+
+func listenTCP(addr string, backlog int) (net.Listener, error) {
+	config := net.ListenConfig{
+		KeepAlive: -1, // not Go's 15 seconds: idle clients would be probed all day. What follows is the kernel's two hours
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return control(c, func(fd int) error { // inherited by what is accepted
+				return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+			})
+		},
+	}
+	l, err := config.Listen(context.Background(), "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	return l, setBacklog(l.(*net.TCPListener), backlog)
+}
+
+func listenUnix(path string, mask os.FileMode, backlog int) (net.Listener, error) {
+	if err := socketFile(path); err != nil {
+		return nil, err
+	}
+	// The mask is set before the file exists, so that nobody connects in between who may not. It is the whole
+	// process's, but this is start-up.
+	old := unix.Umask(int(^mask & 0o777))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	unix.Umask(old)
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	return l, setBacklog(l, backlog)
+}
+
+// setBacklog calls listen(2) once more, which is how the queue of a listening socket is resized: package net always asks
+// for the system's maximum.
+func setBacklog(l syscall.Conn, backlog int) error {
+	c, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(c, func(fd int) error { return os.NewSyscallError("listen", unix.Listen(fd, backlog)) })
+}
+
+// control runs f on a connection's descriptor.
+func control(c syscall.RawConn, f func(fd int) error) (err error) {
+	if outer := c.Control(func(fd uintptr) { err = f(int(fd)) }); outer != nil {
+		return outer
+	}
+	return err
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // nothing is lost with a listener
+	}
+}
+
+// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's line and is closed.
+func (srv *Server) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // out of descriptors, or a client that left while it was queued
+			srv.conns.pause(acceptPause)
+			continue
+		}
+		if !srv.conns.admit(srv.opts.MaxConns) {
+			_, _ = c.Write([]byte(protocol.TooManyConns)) // a courtesy; it fits any socket's buffer
+			_ = c.Close()
+			continue
+		}
+		if err := srv.loops.adopt(&conn{srv: srv}, c); err != nil {
+			srv.conns.current.Add(-1)
+			if srv.verbosity.Load() > 0 {
+				srv.logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
+			}
+		}
+	}
+}
+
+// connections counts and lists the clients.
+type connections struct {
+	current  atomic.Int64
+	total    atomic.Uint64
+	rejected atomic.Uint64
+
+	pausedNow    atomic.Int32
+	pauses       atomic.Uint64
+	pausedMicros atomic.Uint64
+
+	mu       sync.Mutex
+	all      map[*conn]struct{}
+	draining map[*drain]struct{}
+}
+
+// admit counts a client in unless there are limit of them.
+func (cs *connections) admit(limit int) bool {
+	for {
+		n := cs.current.Load()
+		if n >= int64(limit) {
+			cs.rejected.Add(1)
+			return false
+		}
+		if cs.current.CompareAndSwap(n, n+1) {
+			cs.total.Add(1)
+			return true
+		}
+	}
+}
+
+// pause rests an acceptor, and counts that.
+func (cs *connections) pause(d time.Duration) {
+	cs.pauses.Add(1)
+	cs.pausedNow.Add(1)
+	time.Sleep(d)
+	cs.pausedNow.Add(-1)
+	cs.pausedMicros.Add(uint64(d.Microseconds()))
+}
+
+func (cs *connections) accepting() uint64 {
+	if cs.pausedNow.Load() > 0 {
+		return 0
+	}
+	return 1
+}
+
+func (cs *connections) add(c *conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.all == nil {
+		cs.all = map[*conn]struct{}{}
+	}
+	cs.all[c] = struct{}{}
+}
+
+func (cs *connections) remove(c *conn) {
+	cs.mu.Lock()
+	delete(cs.all, c)
+	cs.mu.Unlock()
+	cs.current.Add(-1)
+}
+
+// connections is `stats conns`: the listeners, then the clients, by descriptor.
+func (srv *Server) connections(r *report) {
+	for _, l := range srv.listeners {
+		fd := 0
+		if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
+			_ = control(c, func(n int) error { fd = n; return nil })
+		}
+		r.text(strconv.Itoa(fd)+":addr", addressText(l.Addr()))
+		r.text(strconv.Itoa(fd)+":state", "conn_listening")
+		r.number(strconv.Itoa(fd)+":secs_since_last_cmd", uint64(srv.clock.Now()-expiry.Start))
+	}
+	for _, c := range srv.conns.list() {
+		fd := strconv.Itoa(c.fd)
+		r.text(fd+":addr", addressText(c.remote))
+		r.text(fd+":listen_addr", addressText(c.local))
+		r.text(fd+":state", stateTexts[state(c.lastState.Load())])
+		r.number(fd+":secs_since_last_cmd", uint64(srv.clock.Now())-uint64(c.lastServed.Load()))
+	}
+}
+
+// stateTexts are the states' names in stats conns, which are memcached's.
+var stateTexts = [...]string{
+	stateCommand:   "conn_read",
+	stateValue:     "conn_nread",
+	stateSwallow:   "conn_swallow",
+	stateRetrieval: "conn_mwrite",
+}
+
+// list is the clients in the order of their descriptors.
+func (cs *connections) list() []*conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(cs.all), func(a, b *conn) int { return a.fd - b.fd })
+}
+
+// addressText is an address as stats conns prints it.
+func addressText(a net.Addr) string {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		if strings.Contains(a.IP.String(), ":") {
+			return "tcp6:" + a.String()
+		}
+		return "tcp:" + a.String()
+	case *net.UnixAddr:
+		return "unix:" + a.Name
+	default:
+		return "?"
+	}
+}

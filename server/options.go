@@ -1,0 +1,109 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// Version is gomemd's own. What clients see in VERSION starts with the memcached it follows, because libmemcached
+// parses three numbers there and gives up on anything else.
+const (
+	Version          = "0.1.0"
+	memcachedVersion = "1.6.45"
+	versionText      = memcachedVersion + "-gomemd" + Version
+)
+
+// Options say what to serve and where. The zero value of a field is memcached's default, named beside it; a server
+// with neither Listen nor UnixSocket serves nobody and is refused by Validate.
+type Options struct {
+	Listen     []string    // TCP addresses, "host:port" or ":port"
+	UnixSocket string      // path of a unix socket
+	UnixMask   os.FileMode // -a: its permission bits; 0700
+	Backlog    int         // -b: connections the kernel queues before they are accepted; 1024
+	MaxConns   int         // -c: clients at a time; the next one gets an error line; 1024
+
+	Loops        int // -t: event loops; 4
+	ReqsPerEvent int // -R: requests served before the loop turns to its other connections; 20
+
+	MemoryLimit     int64 // -m, bytes: items, index and all; 64 MiB
+	ItemMax         int   // -I, bytes an item may have by memcached's count; 1 MiB
+	DisableEviction bool  // -M: a full cache refuses instead
+	DisableCAS      bool  // -C
+	DisableFlush    bool  // -F
+	LockMemory      bool  // -k
+
+	Verbosity int       // -v: 1 errors, 2 commands, 3 more; never values
+	Log       io.Writer // where that goes; os.Stderr
+
+	// Clock is for tests, which move it by hand and call Sweep when time has passed. Nil: real time.
+	Clock *expiry.Clock
+
+	Settings Settings
+}
+
+// Settings is what only `stats settings` repeats.
+type Settings struct {
+	Port    int    // -p
+	UDPPort int    // -U
+	Inter   string // -l as given, "" when it was not
+}
+
+// limits of Options; what lies outside is a mistake, not a wish
+const (
+	memoryMin  = 1 << 20 // smaller than that no shard has room for its index
+	itemMaxMin = 1 << 10 // memcached.c: "Item max size cannot be less than 1024 bytes."
+	itemMaxMax = 1 << 30
+)
+
+// Validate lists every complaint at once, so that an operator corrects a command line in one go.
+func (o Options) Validate() error {
+	o = o.withDefaults()
+	var complaints []error
+	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Errorf(format, args...)) }
+	if len(o.Listen) == 0 && o.UnixSocket == "" {
+		complain("no address to listen on")
+	}
+	if o.MaxConns < 0 {
+		complain("Maximum connections must be greater than 0")
+	}
+	if o.Loops < 0 {
+		complain("Number of threads must be greater than 0")
+	}
+	if o.ReqsPerEvent < 0 {
+		complain("Number of requests per event must be greater than 0")
+	}
+	if o.MemoryLimit < memoryMin {
+		complain("a memory limit of %d bytes is too small, the least is %d", o.MemoryLimit, memoryMin)
+	}
+	if o.ItemMax < itemMaxMin || o.ItemMax > itemMaxMax {
+		complain("an item size limit of %d bytes is outside %d to %d", o.ItemMax, itemMaxMin, itemMaxMax)
+	} else if int64(o.ItemMax) > o.MemoryLimit/2 {
+		complain("Cannot set item size limit higher than 1/2 of memory max.")
+	}
+	return errors.Join(complaints...)
+}
+
+func (o Options) withDefaults() Options {
+	orElse(&o.UnixMask, 0o700)
+	orElse(&o.Backlog, 1024)
+	orElse(&o.MaxConns, 1024)
+	orElse(&o.Loops, 4)
+	orElse(&o.ReqsPerEvent, 20)
+	orElse(&o.MemoryLimit, 64<<20)
+	orElse(&o.ItemMax, 1<<20)
+	if o.Log == nil {
+		o.Log = os.Stderr
+	}
+	return o
+}
+
+func orElse[T comparable](field *T, def T) {
+	var zero T
+	if *field == zero {
+		*field = def
+	}
+}

@@ -1,0 +1,187 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/invariants"
+	"github.com/gomemd/gomemd/storage"
+)
+
+const (
+	// tickEvery is how often the clock is set and expired memory looked for. Four times a second keeps a deadline's
+	// second sharp to a quarter and gives memory back well within two seconds.
+	tickEvery = 250 * time.Millisecond
+	// flushWithin bounds how long Shutdown waits for replies that clients are still reading.
+	flushWithin = 500 * time.Millisecond
+)
+
+// Server is a running server.
+type Server struct {
+	opts      Options
+	clock     *expiry.Clock
+	store     *storage.Store
+	verbosity atomic.Uint32
+
+	loops     loops
+	listeners []net.Listener
+	conns     connections
+
+	mu      sync.Mutex // guards workers
+	workers []*worker
+	late    tally // what was counted off the loops, by drains
+
+	stop    chan struct{} // closed by Shutdown
+	stopped sync.Once
+	running sync.WaitGroup // the tick and the acceptors
+}
+
+// Start opens the store, listens, and serves. When it returns without an error, clients can connect. An address that
+// cannot be listened on is an error, and leaves nothing behind.
+func Start(opts Options) (*Server, error) {
+	if err := opts.Validate(); err != nil {
+		return nil, err
+	}
+	srv, err := open(opts)
+	if err != nil {
+		return nil, err
+	}
+	if srv.listeners, err = listen(srv.opts); err != nil {
+		return nil, errors.Join(err, srv.store.Close())
+	}
+	if err := srv.loops.start(srv); err != nil {
+		closeAll(srv.listeners)
+		return nil, errors.Join(err, srv.store.Close())
+	}
+	if opts.Clock == nil {
+		srv.running.Go(srv.tick)
+	}
+	for _, l := range srv.listeners {
+		for range acceptors {
+			srv.running.Go(func() { srv.accept(l) })
+		}
+	}
+	return srv, nil
+}
+
+// open makes a server that serves nobody yet: sessions can be fed by hand.
+func open(opts Options) (*Server, error) {
+	opts = opts.withDefaults()
+	clock := opts.Clock
+	if clock == nil {
+		clock = expiry.NewClock(time.Now().Unix())
+	}
+	store, err := storage.Open(storage.Options{
+		MemoryLimit:     opts.MemoryLimit,
+		ItemMax:         opts.ItemMax,
+		DisableEviction: opts.DisableEviction,
+		DisableCAS:      opts.DisableCAS,
+		LockMemory:      opts.LockMemory,
+		HeapArena:       invariants.Enabled, // the race detector sees only memory of the Go heap
+	}, clock)
+	if err != nil {
+		return nil, err
+	}
+	srv := &Server{opts: opts, clock: clock, store: store, stop: make(chan struct{})}
+	srv.verbosity.Store(uint32(opts.Verbosity))
+	return srv, nil
+}
+
+// Run serves until the context is done.
+func Run(ctx context.Context, opts Options) error {
+	srv, err := Start(opts)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return srv.Shutdown(context.Background())
+}
+
+// Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
+func (srv *Server) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(srv.listeners))
+	for i, l := range srv.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
+// Shutdown stops accepting, gives replies in flight half a second (or until the context is done) to be sent, closes all
+// connections and frees the store. The unix socket's file stays, as memcached's does.
+func (srv *Server) Shutdown(ctx context.Context) (err error) {
+	srv.stopped.Do(func() {
+		close(srv.stop)
+		closeAll(srv.listeners)
+		ctx, cancel := context.WithTimeout(ctx, flushWithin)
+		defer cancel()
+		srv.conns.waitDrained(ctx)
+		err = srv.loops.stop()
+		srv.conns.closeDrains()
+		srv.running.Wait()
+		err = errors.Join(err, srv.store.Close())
+	})
+	return err
+}
+
+// tick sets the clock and frees what has expired, until the server stops.
+func (srv *Server) tick() {
+	ticker := time.NewTicker(tickEvery)
+	defer ticker.Stop()
+	start := time.Now()
+	for {
+		select {
+		case <-srv.stop:
+			return
+		case <-ticker.C:
+			srv.clock.Set(expiry.Start + expiry.Instant(time.Since(start)/time.Second))
+			srv.Sweep()
+		}
+	}
+}
+
+// Sweep frees the memory of what has expired or was flushed. The tick does so by itself; a test that moves the clock calls it.
+func (srv *Server) Sweep() {
+	for srv.store.Sweep() {
+		select {
+		case <-srv.stop:
+			return
+		default:
+		}
+	}
+}
+
+// newWorker makes the state that the sessions of one loop share.
+func (srv *Server) newWorker() *worker {
+	w := &worker{srv: srv, store: srv.store, clock: srv.clock}
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	srv.workers = append(srv.workers, w)
+	return w
+}
+
+func (srv *Server) allWorkers() []*worker {
+	srv.mu.Lock()
+	defer srv.mu.Unlock()
+	return srv.workers[:len(srv.workers):len(srv.workers)]
+}
+
+// socketFile refuses a path where something else than a socket stands: binding would fail, and removing it first, as one does
+// with the socket of a server that was killed, would lose a stranger's file.
+func socketFile(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return &os.PathError{Op: "listen", Path: path, Err: errors.New("exists and is not a socket")}
+	}
+	return os.Remove(path)
+}

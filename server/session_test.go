@@ -1,0 +1,249 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/conversation"
+)
+
+// A parlour is a server without sockets: its visitors' bytes go straight to sessions. It does what transport.go does,
+// but for waiting: everything is written at once, and a session is always fed until it has nothing more to do.
+type parlour struct {
+	srv *Server
+	w   *worker
+}
+
+func newParlour(t testing.TB, opts Options) *parlour {
+	if opts.Clock == nil {
+		opts.Clock = expiry.NewClock(1_700_000_000)
+	}
+	srv, err := open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.store.Check(); err != nil {
+			t.Error(err)
+		}
+		if err := srv.store.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &parlour{srv, srv.newWorker()}
+}
+
+func (p *parlour) Dial() (conversation.Conn, error) { return p.visitor(), nil }
+
+func (p *parlour) visitor() *visitor { return &visitor{p: p, session: session{w: p.w}} }
+
+func (p *parlour) Pass(d time.Duration) {
+	p.srv.clock.Set(p.srv.clock.Now() + expiry.Instant(d/time.Second))
+	p.srv.Sweep()
+}
+
+func (p *parlour) Name() string { return "gomemd" }
+
+// visitor is a client, seen from his own side.
+type visitor struct {
+	session
+	p      *parlour
+	unread []byte // input that the session has not consumed
+	heard  bytes.Buffer
+	gone   bool
+}
+
+func (v *visitor) Write(said []byte) (int, error) {
+	if v.gone {
+		return 0, io.ErrClosedPipe
+	}
+	v.unread = append(v.unread, said...)
+	for more := true; more && !v.gone; {
+		n, verdict := v.feed(v.unread)
+		v.unread = v.unread[n:]
+		v.heard.Write(v.w.out)
+		v.w.out = v.w.out[:0]
+		more = verdict == yield || verdict == full
+		v.gone = verdict == hangUp
+	}
+	v.w.tally.publish()
+	return len(said), nil
+}
+
+func (v *visitor) Read(buf []byte) (int, error) {
+	n, err := v.heard.Read(buf)
+	if err == io.EOF && !v.gone {
+		err = os.ErrDeadlineExceeded
+	}
+	return n, err
+}
+
+func (v *visitor) Close() error                    { v.gone = true; v.session.close(); return nil }
+func (v *visitor) CloseWrite() error               { return v.Close() }
+func (v *visitor) SetReadDeadline(time.Time) error { return nil }
+
+func (v *visitor) say(text string) string {
+	v.heard.Reset()
+	_, _ = v.Write([]byte(text)) // a closed visitor hears nothing
+	return v.heard.String()
+}
+
+// Every conversation is held whole, byte by byte, and cut at random; the answers may not depend on the cutting.
+func TestConversationsHoweverCut(t *testing.T) {
+	files, err := filepath.Glob("../compat_test/testdata/conversations/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no conversations: %v", err)
+	}
+	cuts := map[string]conversation.Cut{
+		"whole":        conversation.Whole,
+		"byte by byte": conversation.ByteByByte,
+	}
+	for seed := range uint64(5) {
+		cuts[fmt.Sprintf("cut at random %d", seed)] = conversation.AtRandom(seed)
+	}
+	for _, file := range files {
+		c, err := conversation.Read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, cut := range cuts {
+			t.Run(filepath.Base(file)+"/"+name, func(t *testing.T) {
+				opts, err := optionsOf(c.Options)
+				if err != nil {
+					t.Fatal(err)
+				}
+				player := conversation.Player{Server: newParlour(t, opts), Cut: cut}
+				if err := player.Play(c); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+}
+
+// FuzzCuts: whatever bytes come, and however they are cut, the answers are the same and every item is whole.
+//
+// Lines beyond lineMax are left out: memcached hangs up when it has that much of a line without its end, so there the
+// answer does depend on what arrives together, and we follow.
+func FuzzCuts(f *testing.F) {
+	f.Add([]byte("set k 0 0 5\r\nhello\r\nget k\r\n"), uint64(1))
+	f.Add([]byte("set k 1 0 2 noreply\r\n12\r\nincr k 99\r\ngets k k\r\nappend k 0 0 1\r\nx\r\ngat 5 k\r\n"), uint64(2))
+	f.Add([]byte("set k 0 0 99999999\r\nxx\r\nget k\r\n"), uint64(3))
+	f.Add([]byte("set k 0 0 3\r\nhello\r\nfoo\r\ncas k 0 0 1\r\nx\r\nGET / HTTP/1.0\r\n"), uint64(4))
+	f.Fuzz(func(t *testing.T, said []byte, seed uint64) {
+		for line := range bytes.SplitSeq(said, []byte("\n")) {
+			if len(line) >= lineMax {
+				t.Skip()
+			}
+		}
+		if bytes.Contains(said, []byte("stats")) {
+			t.Skip() // counts what has been consumed so far
+		}
+		whole := newParlour(t, Options{MemoryLimit: 4 << 20, ItemMax: 64 << 10}).visitor().say(string(said))
+		cutter := newParlour(t, Options{MemoryLimit: 4 << 20, ItemMax: 64 << 10}).visitor()
+		var heard bytes.Buffer
+		random := rand.New(rand.NewPCG(seed, 1))
+		for rest := said; len(rest) > 0; {
+			n := 1 + random.IntN(min(len(rest), 1+random.IntN(64)))
+			heard.WriteString(cutter.say(string(rest[:n])))
+			rest = rest[n:]
+		}
+		if heard.String() != whole {
+			t.Errorf("said %q\ncut   %q\nwhole %q", said, heard.String(), whole)
+		}
+	})
+}
+
+func TestOneTurnServesReqsPerEvent(t *testing.T) {
+	p := newParlour(t, Options{ReqsPerEvent: 3})
+	v := p.visitor()
+	in := []byte("mn\r\nmn\r\nmn\r\nmn\r\n")
+	n, verdict := v.feed(in)
+	if verdict != yield || n != len("mn\r\n")*3 {
+		t.Errorf("feed consumed %d and said %d, want 12 and yield", n, verdict)
+	}
+	if n, verdict = v.feed(in[n:]); verdict != idle || n != len("mn\r\n") {
+		t.Errorf("then feed consumed %d and said %d, want 4 and idle", n, verdict)
+	}
+}
+
+// A multiget with more to say than outMax stops where it is and goes on later, without being asked again.
+func TestMultigetWaitsForItsReplies(t *testing.T) {
+	v := newParlour(t, Options{}).visitor()
+	value := bytes.Repeat([]byte("v"), 10_000)
+	v.say("set k 0 0 10000\r\n" + string(value) + "\r\n")
+	line := "get" + string(bytes.Repeat([]byte(" k"), 100)) + "\r\n"
+
+	want := string(bytes.Repeat(append(append([]byte("VALUE k 0 10000\r\n"), value...), "\r\n"...), 100)) + "END\r\n"
+	var heard bytes.Buffer
+	in := []byte(line)
+	for turns := 0; ; turns++ {
+		n, verdict := v.feed(in)
+		for i := range in[:n] {
+			in[i] = 'X' // consumed bytes are the reader's again
+		}
+		in = in[n:]
+		if len(v.w.out) > outMax+len(value)+100 {
+			t.Fatalf("%d bytes of replies in one turn", len(v.w.out))
+		}
+		heard.Write(v.w.out)
+		v.w.out = v.w.out[:0]
+		if verdict == idle {
+			if turns < 10 {
+				t.Errorf("a megabyte of replies took %d turns", turns)
+			}
+			break
+		}
+	}
+	if heard.String() != want {
+		t.Errorf("heard %d bytes, want %d", heard.Len(), len(want))
+	}
+}
+
+// An idle connection holds no buffer, whatever came before.
+func TestNothingIsKeptBetweenCommands(t *testing.T) {
+	v := newParlour(t, Options{}).visitor()
+	v.say("get a")
+	v.say("b\r\n")
+	v.say("set k 0 0 5\r\nhe")
+	v.say("llo\r\n")
+	if v.line != nil || v.block != nil || v.rest != nil {
+		t.Errorf("kept: line %q, block %v, rest %v", v.line, v.block, v.rest)
+	}
+}
+
+func TestRequestsAllocateNothing(t *testing.T) {
+	p := newParlour(t, Options{})
+	v := p.visitor()
+	v.say("set k 0 0 32\r\n0123456789abcdef0123456789abcdef\r\nset n 0 0 1\r\n1\r\n")
+	for _, said := range []string{
+		"get k\r\n",
+		"get k k k missing\r\n",
+		"gets k\r\n",
+		"gat 0 k\r\n",
+		"set k 0 0 32\r\n0123456789abcdef0123456789abcdee\r\n",
+		"set k 0 0 32 noreply\r\n0123456789abcdef0123456789abcdee\r\n",
+		"incr n 1\r\n",
+		"touch k 0\r\n",
+		"delete missing\r\n",
+	} {
+		in := []byte(said)
+		n := testing.AllocsPerRun(200, func() {
+			if n, verdict := v.feed(in); n != len(in) || verdict != idle {
+				t.Fatalf("%q: consumed %d, verdict %d", said, n, verdict)
+			}
+			v.w.out = v.w.out[:0]
+			v.w.tally.publish()
+		})
+		if n != 0 {
+			t.Errorf("%q: %v allocations", said, n)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package server
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+	"golang.org/x/sys/unix"
+)
+
+// This file is the only one that knows gnet. Its loops read and call us; we write to the socket ourselves, because gnet
+// neither tells when a socket can take more nor bounds what it would keep until then (drain.go has our way). Edges of gnet
+// that shape this code:
+//
+//   - Peek's bytes die at the next Discard, and Discard(0) drops everything.
+//   - What OnTraffic leaves undiscarded gnet keeps, without limit, and reading cannot be paused.
+//   - OnClose runs while the descriptor is still open, before what was buffered is gone.
+//   - Wake calls OnTraffic on the connection's loop after the events at hand; on a closed connection it does nothing.
+
+// inputMax is how many bytes a client may send on while its replies wait. Beyond it the connection is closed: reading
+// cannot be paused, so this is where memory ends.
+const inputMax = 1 << 20
+
+// loops are gnet's event loops.
+type loops struct {
+	gnet.BuiltinEventEngine
+	srv    *Server
+	client *gnet.Client // an engine of loops without listeners; it is called a client for its usual use
+
+	mu      sync.Mutex
+	workers map[gnet.EventLoop]*worker
+}
+
+func (ls *loops) start(srv *Server) (err error) {
+	ls.srv, ls.workers = srv, map[gnet.EventLoop]*worker{}
+	ls.client, err = gnet.NewClient(ls,
+		gnet.WithNumEventLoop(srv.opts.Loops),
+		gnet.WithLogger(gnetLog{srv}))
+	if err != nil {
+		return err
+	}
+	return ls.client.Start()
+}
+
+func (ls *loops) stop() error { return ls.client.Stop() }
+
+// adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the descriptor and closes ours.
+func (ls *loops) adopt(c *conn, socket net.Conn) error {
+	if _, err := ls.client.EnrollContext(socket, c); err != nil {
+		return err
+	}
+	if c.w == nil {
+		return errors.New("its loop could not watch it")
+	}
+	return nil
+}
+
+// worker finds, or makes, the state of a loop's sessions.
+func (ls *loops) worker(loop gnet.EventLoop) *worker {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	w := ls.workers[loop]
+	if w == nil {
+		w = ls.srv.newWorker()
+		ls.workers[loop] = w
+	}
+	return w
+}
+
+// conn is one client's connection: its session, and the socket under it.
+type conn struct {
+	session
+	srv    *Server
+	gc     gnet.Conn
+	local  net.Addr
+	remote net.Addr
+
+	drain   *drain // made when output first had to wait
+	waiting bool   // output waits in drain, and the session rests
+	closing bool   // the session is over once that is sent
+
+	lastServed atomic.Uint32 // for stats conns: when, and in which state the session was left
+	lastState  atomic.Uint32
+}
+
+// OnOpen is called when a loop has taken a connection over.
+func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	c := gc.Context().(*conn)
+	c.gc, c.local, c.remote = gc, gc.LocalAddr(), gc.RemoteAddr()
+	c.w, c.fd = ls.worker(gc.EventLoop()), gc.Fd()
+	c.lastServed.Store(uint32(ls.srv.clock.Now()))
+	ls.srv.conns.add(c)
+	return nil, gnet.None
+}
+
+// OnTraffic is called when input has come, and after a Wake.
+func (ls *loops) OnTraffic(gc gnet.Conn) gnet.Action {
+	c := gc.Context().(*conn)
+	if c.waiting {
+		if !c.drain.idle.Load() {
+			if gc.InboundBuffered() > inputMax {
+				c.w.tally.add(inputDropped, 1)
+				c.w.tally.publish()
+				return gnet.Close
+			}
+			return gnet.None
+		}
+		c.waiting = false
+		if c.closing {
+			return gnet.Close
+		}
+	}
+	return c.serve()
+}
+
+// serve feeds the session what has come and writes all its replies at once.
+func (c *conn) serve() gnet.Action {
+	w := c.w
+	in, _ := c.gc.Peek(-1) // everything there is: cannot fail
+	n, v := c.feed(in)
+	if n > 0 {
+		_, _ = c.gc.Discard(n) // the same
+	}
+	w.tally.add(bytesRead, uint64(n))
+	sent, err := c.write(w.out)
+	w.tally.add(bytesWritten, uint64(sent))
+	if v == yield {
+		w.tally.add(connYields, 1)
+	}
+	w.tally.publish()
+	c.note()
+	if err == nil && sent < len(w.out) {
+		c.waiting, c.closing = true, v == hangUp
+		err = c.wait(w.out[sent:])
+	}
+	w.recycle()
+	switch {
+	case err != nil:
+		return gnet.Close // the client is gone
+	case c.waiting || v == idle:
+		return gnet.None
+	case v == hangUp:
+		return gnet.Close
+	default: // more to do, when the others have had their turn
+		_ = c.gc.Wake(nil)
+		return gnet.None
+	}
+}
+
+// write sends what the socket takes now.
+func (c *conn) write(out []byte) (sent int, err error) {
+	for sent < len(out) {
+		n, err := unix.Write(c.fd, out[sent:])
+		switch err {
+		case nil:
+			sent += n
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return sent, nil
+		default:
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// outKeep is the largest reply buffer a loop keeps; a larger one served a rare large value.
+const outKeep = 2 << 20
+
+// recycle empties the reply buffer.
+func (w *worker) recycle() {
+	if cap(w.out) > outKeep {
+		w.out = nil
+	}
+	w.out = w.out[:0]
+}
+
+// note keeps what stats conns tells of a connection. The stores are skipped when nothing changed, which is nearly always.
+func (c *conn) note() {
+	if now := uint32(c.w.clock.Now()); c.lastServed.Load() != now {
+		c.lastServed.Store(now)
+	}
+	if state := uint32(c.state); c.lastState.Load() != state {
+		c.lastState.Store(state)
+	}
+}
+
+// OnClose is called once for every connection that was opened, when it is closed by us (nil), by the client (io.EOF, which
+// may mean only that it sends no more), or by an accident.
+func (ls *loops) OnClose(gc gnet.Conn, err error) gnet.Action {
+	c := gc.Context().(*conn)
+	if errors.Is(err, io.EOF) {
+		rest, _ := gc.Peek(-1)
+		if c.waiting || len(rest) > 0 || c.state == stateRetrieval {
+			if c.finishAlone(rest) == nil {
+				return gnet.None
+			}
+		}
+	}
+	if c.drain != nil {
+		c.drain.abandon()
+	}
+	c.session.close()
+	ls.srv.conns.remove(c)
+	return gnet.None
+}
+
+// gnetLog passes gnet's complaints on at -v, and drops its chatter.
+type gnetLog struct{ srv *Server }
+
+var _ logging.Logger = gnetLog{}
+
+func (gnetLog) Debugf(string, ...any) {}
+func (gnetLog) Infof(string, ...any)  {}
+
+func (l gnetLog) Warnf(format string, args ...any)  { l.log(format, args) }
+func (l gnetLog) Errorf(format string, args ...any) { l.log(format, args) }
+func (l gnetLog) Fatalf(format string, args ...any) { l.log(format, args) }
+
+func (l gnetLog) log(format string, args []any) {
+	if l.srv.verbosity.Load() > 0 {
+		l.srv.logf(format+"\n", args...)
+	}
+}
