@@ -53,7 +53,7 @@ func (ls *loops) adopt(c *conn, socket net.Conn) error {
 	if _, err := ls.client.EnrollContext(socket, c); err != nil {
 		return err
 	}
-	if c.w == nil {
+	if !c.opened.Load() {
 		return errors.New("its loop could not watch it")
 	}
 	return nil
@@ -78,6 +78,7 @@ type conn struct {
 	gc     gnet.Conn
 	local  net.Addr
 	remote net.Addr
+	opened atomic.Bool
 
 	drain   *drain // made when output first had to wait
 	waiting bool   // output waits in drain, and the session rests
@@ -94,6 +95,7 @@ func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c.w, c.fd = ls.worker(gc.EventLoop()), gc.Fd()
 	c.lastServed.Store(uint32(ls.srv.clock.Now()))
 	ls.srv.conns.add(c)
+	c.opened.Store(true)
 	return nil, gnet.None
 }
 
