@@ -1,6 +1,8 @@
 package server
 
 import (
+	"math"
+
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/protocol"
 )
@@ -20,13 +22,23 @@ func (s *session) flushAll(req *protocol.Request) verdict {
 		s.reply(req.NoReply, string(protocol.BadExptime))
 		return idle
 	}
-	at := expiry.Never // now
-	if req.Exptime > 0 {
-		at = w.clock.Deadline(req.Exptime)
-	}
-	w.store.FlushAll(at)
+	w.store.FlushAll(w.flushTime(req.Exptime))
 	s.reply(req.NoReply, protocol.OK)
 	return idle
+}
+
+// flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a second off, so that a
+// delay of 1 is none. And a date from before the server's start finds nothing that old: all it does is to replace a flush
+// that was due.
+func (w *worker) flushTime(delay int32) expiry.Instant {
+	if delay <= 0 {
+		return expiry.Never
+	}
+	deadline := w.clock.Deadline(delay)
+	if deadline == expiry.Past {
+		return math.MaxUint32
+	}
+	return deadline - 1
 }
 
 func (s *session) version(*protocol.Request) verdict {

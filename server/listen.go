@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -67,11 +68,25 @@ func listenTCP(addr string, backlog int) (net.Listener, error) {
 			})
 		},
 	}
-	l, err := config.Listen(context.Background(), "tcp", addr)
+	l, err := config.Listen(context.Background(), networkOf(addr), addr)
 	if err != nil {
 		return nil, err
 	}
 	return l, setBacklog(l.(*net.TCPListener), backlog)
+}
+
+// networkOf keeps an address to its family: for package net, 0.0.0.0 means IPv6 too unless it is told otherwise.
+func networkOf(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil: // no host, or a name: both families
+		return "tcp"
+	case ip.Is4():
+		return "tcp4"
+	default:
+		return "tcp6"
+	}
 }
 
 func listenUnix(path string, mask os.FileMode, backlog int) (net.Listener, error) {

@@ -90,6 +90,9 @@ func open(opts Options) (*Server, error) {
 	}
 	srv := &Server{opts: opts, clock: clock, store: store, stop: make(chan struct{})}
 	srv.verbosity.Store(uint32(opts.Verbosity))
+	for _, w := range store.Warnings() {
+		srv.logf("warning: %s\n", w)
+	}
 	return srv, nil
 }
 

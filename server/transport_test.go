@@ -364,6 +364,20 @@ func TestUnixSocketPathIsTaken(t *testing.T) {
 	}
 }
 
+// memcached's -l 0.0.0.0 is IPv4 alone, so that -l 0.0.0.0,:: are two listeners.
+func TestEveryFamilyHasItsListener(t *testing.T) {
+	srv := startServer(t, Options{Listen: []string{"0.0.0.0:0"}})
+	port := srv.Addrs()[0].(*net.TCPAddr).Port
+	again, err := Start(Options{Listen: []string{fmt.Sprintf("[::]:%d", port)}})
+	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
+		t.Skip("no IPv6 on this machine")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = again.Shutdown(context.Background())
+}
+
 func TestAddressInUse(t *testing.T) {
 	srv := startServer(t, Options{})
 	again, err := Start(Options{Listen: []string{srv.Addrs()[0].String()}})
