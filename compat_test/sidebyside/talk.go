@@ -237,28 +237,29 @@ func (t *talker) judge(batch []command) verdict {
 	for i := range batch {
 		c := &batch[i]
 		ra, rb := a.replies[i], b.replies[i]
-		if ra.lost || rb.lost {
+		lost := ra.lost || rb.lost
+		together := ra.lost == rb.lost && (!lost || a.end == b.end)
+		switch same := t.same(c, ra.text, rb.text); {
+		case !together, !same && !v.doubts(c):
+			t.differ(i, c, a.describe(i), b.describe(i))
+			v.taint(c)
+		case !same, t.rep.inDoubt(c):
+			v.taint(c)
+		}
+		if lost {
 			v.shifted = true
-			if ra.lost != rb.lost || a.end != b.end || !t.same(c, ra.text, rb.text) {
-				t.differ(i, c, a.describe(i), b.describe(i))
-			}
 			for n := range batch[i:] { // who knows which of them were carried out
 				v.taint(&batch[i+n])
 			}
 			return v
 		}
-		if t.same(c, ra.text, rb.text) {
-			if t.rep.inDoubt(c) {
-				v.taint(c)
-			}
-			continue
-		}
-		if !slices.ContainsFunc(c.keys, func(key string) bool { return slices.Contains(v.tainted, key) }) {
-			t.differ(i, c, ra.text, rb.text)
-		}
-		v.taint(c)
 	}
 	return v
+}
+
+// doubts says whether the servers may see one of c's keys differently because of an earlier difference.
+func (v *verdict) doubts(c *command) bool {
+	return slices.ContainsFunc(c.keys, func(key string) bool { return slices.Contains(v.tainted, key) })
 }
 
 // taint says that the servers may disagree about c's keys. An older server may have read a key only up to its NUL.
