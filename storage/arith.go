@@ -12,7 +12,11 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 		return 0, NotFound
 	}
 	s.use(&f)
-	n, ok := parseNumber(f.value())
+	value := f.value()
+	if f.split() {
+		value = s.appendValue(make([]byte, 0, f.total()), &f.record)
+	}
+	n, ok := parseNumber(value)
 	if !ok {
 		return 0, NotNumber
 	}
@@ -26,6 +30,12 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	}
 	var digits [20]byte
 	text := strconv.AppendUint(digits[:0], n, 10)
+	if f.split() { // a number with hundreds of blanks: nobody minds the way over the heap
+		value = append(value, make([]byte, max(0, len(text)-len(value)))...)
+		pad(value, text)
+		it := Item{Key: key, Value: value, Flags: f.flags(), Deadline: f.deadline(f.sg.created)}
+		return n, s.link(h, Set, true, &f, &it)
+	}
 	// Not longer than before: the rest becomes blanks. memcached does so for incr as well.
 	if len(text) <= int(f.vlen) && *f.ctrl()&ctrlShown == 0 {
 		pad(f.value(), text)
@@ -35,12 +45,16 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	nf.vlen = max(nf.vlen, len(text))
 	qi := int(f.sg.queue)
 	before := s.moves
-	ok = s.makeRoomBeside(int64(f.loc), qi, f.size+headerMax+uint32(len(text)))
+	need := int(f.size) + headerMax + len(text)
+	ok = s.makeRoomWhole(int64(f.loc), qi, need)
 	if s.moves != before && !s.find(h, key, &f) {
 		panicf("a guarded item is gone")
 	}
 	if !ok {
 		return 0, OutOfMemory
+	}
+	if s.tail(qi) < need {
+		s.next(qi)
 	}
 	nf.unique = s.newUnique(&f, qi)
 	nf.ctrl = *f.ctrl() &^ (ctrlExt | ctrlShown)
@@ -49,6 +63,7 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	s.kill(&f.record, f.sg)
 	s.index.setLoc(f.slot, loc)
 	s.moves++
+	s.pace(r.size)
 	return n, Stored
 }
 

@@ -99,7 +99,7 @@ func (c *checker) segments() {
 		}
 	}
 	for g, n := range seen {
-		if n != 1 {
+		if n != 1 && g < s.fresh || n != 0 && g >= s.fresh {
 			c.fail("segment %d is in %d places", g, n)
 		}
 	}
@@ -199,9 +199,12 @@ func (c *checker) entries() {
 	}
 }
 
-// records: segments are whole chains of records; each live one is pointed to; live bytes and deadlines add up.
+// records: segments are whole chains of records; each live one is pointed to; bytes add up; a segment is due before the
+// first of its items ends, or has been visited since.
 func (c *checker) records() {
 	s := c.s
+	var usedBytes, liveBytes int64
+	pieces := map[uint32]uint32{} // live piece → its chain
 	for g := range s.segments {
 		sg := &s.segments[g]
 		if sg.state != stateOpen && sg.state != stateSealed && sg.state != stateVictim {
@@ -218,23 +221,92 @@ func (c *checker) records() {
 				c.fail("segment %d: the record at %d ends beyond what is used", g, off)
 				break
 			}
-			if *r.ctrl()&ctrlDead == 0 {
-				live += n
-				if _, ok := c.owned[loc]; !ok {
-					c.fail("segment %d: no entry for the record at %d, key %q", g, off, r.key())
-				}
-				delete(c.owned, loc)
-				if d := r.deadline(sg.created); d == 0 && !sg.forever || d > sg.latest {
-					c.fail("segment %d: deadline %d at %d, latest %d, forever %v", g, d, off, sg.latest, sg.forever)
-				}
-			}
 			off += n
+			if *r.ctrl()&ctrlDead != 0 {
+				continue
+			}
+			live += n
+			if r.piece() {
+				pieces[loc] = *r.chain()
+				continue
+			}
+			if r.split() && s.chains[*r.chain()].incoming != nil {
+				continue
+			}
+			if _, ok := c.owned[loc]; !ok {
+				c.fail("segment %d: no entry for the record at %d, key %q", g, off, r.key())
+			}
+			delete(c.owned, loc)
+			if d := r.deadline(sg.created); d != 0 && !d.Passed(s.now) && sg.due == 0 && s.visit.seg != int32(g) {
+				c.fail("segment %d: deadline %d at %d, and it is never due", g, d, off)
+			}
 		}
 		if live != sg.live {
 			c.fail("segment %d: %d live bytes instead of %d", g, live, sg.live)
 		}
+		if sg.live == 0 && sg.state == stateSealed {
+			c.fail("segment %d is empty and not free", g)
+		}
+		usedBytes += int64(sg.used)
+		liveBytes += int64(live)
+	}
+	if usedBytes != s.usedBytes || liveBytes != s.liveBytes {
+		c.fail("%d bytes used, %d live instead of %d, %d", usedBytes, liveBytes, s.usedBytes, s.liveBytes)
 	}
 	for loc := range c.owned {
 		c.fail("the entry for granule %d meets no record", loc)
+	}
+	c.chains(pieces)
+}
+
+// chains: from each head its pieces can be walked there and back, they hold the whole value, and no piece is left over.
+func (c *checker) chains(pieces map[uint32]uint32) {
+	s := c.s
+	free := 0
+	for n := s.freeChain; n != noChain && free <= len(s.chains); n = s.chains[n].head {
+		if !s.chains[n].free {
+			c.fail("chain %d is on the free list and in use", n)
+		}
+		free++
+	}
+	for number := range s.chains {
+		ch := &s.chains[number]
+		if ch.free {
+			free--
+			continue
+		}
+		var r record
+		r.read(s.at(ch.head))
+		if r.piece() || !r.split() || *r.ctrl()&ctrlDead != 0 || *r.chain() != uint32(number) {
+			c.fail("chain %d: its head at %d is none of its own", number, ch.head)
+			continue
+		}
+		n, last := int(r.vlen), ch.head
+		for loc := *r.next(); loc != noPiece; loc = *r.next() {
+			if got, ok := pieces[loc]; !ok || got != uint32(number) {
+				c.fail("chain %d: the piece at %d is dead or another's", number, loc)
+				break
+			}
+			delete(pieces, loc)
+			r.read(s.at(loc))
+			n += int(r.vlen)
+			if *r.prev() != last {
+				c.fail("chain %d: before the piece at %d comes %d, not %d", number, loc, last, *r.prev())
+			}
+			last = loc
+		}
+		if last != ch.last {
+			c.fail("chain %d: ends at %d instead of %d", number, last, ch.last)
+		}
+		r.read(s.at(ch.head))
+		if want := r.total(); ch.incoming == nil && n != want || ch.incoming != nil && n != ch.incoming.room {
+			c.fail("chain %d: %d bytes of %d", number, n, want)
+		}
+	}
+	if free != 0 {
+		c.fail("the free list of chains misses %d", -free)
+	}
+	for loc, number := range pieces {
+		c.fail("the piece at %d of chain %d belongs to nobody", loc, number)
 	}
 }

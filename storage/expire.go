@@ -1,8 +1,66 @@
 package storage
 
-import "github.com/gomemd/gomemd/expiry"
+import (
+	"math/bits"
+
+	"github.com/gomemd/gomemd/expiry"
+)
 
 type expiryInstant = expiry.Instant
+
+// Nobody is ever served an item after its deadline: every lookup compares. This file is about the memory of those that
+// nobody asks for.
+//
+// Items that end soon are kept together in TTL logs, one queue for each factor of 4 in time to live, so that whole
+// segments end at once. A log needs an open segment, so it is only used while the traffic of its class fills one
+// within that time; otherwise, and for long times, items go to small like all others.
+//
+// For the rest each segment knows when it is worth a visit (due). The visit unlinks what has expired, and, having seen
+// every deadline, says when the next one pays: when dueShare of the segment will have ended. The dead bytes that
+// visits leave behind are the cleaner's (evict.go).
+const (
+	queueTTL  = 2  // the first TTL log
+	ttlLogs   = 7  // up to 4, 16, … 16384 seconds
+	ttlShards = 64 // segments a shard must have before it affords TTL logs
+	dueShare  = 64 // a visit should find 1/64 of the segment
+)
+
+// ttlClass is the TTL log for items that live this long, or ttlLogs if that is too long for one.
+func ttlClass(ttl expiry.Instant) int {
+	if ttl <= 4 {
+		return 0
+	}
+	return min((bits.Len32(uint32(ttl-1))+1)/2-1, ttlLogs)
+}
+
+// queueFor tells where a new item of n bytes goes.
+func (s *shard) queueFor(deadline expiry.Instant, n int) int {
+	if deadline == expiry.Never || deadline.Passed(s.now) || s.allowed() <= ttlShards {
+		return queueSmall
+	}
+	ttl := deadline - s.now
+	c := ttlClass(ttl)
+	if c == ttlLogs {
+		return queueSmall
+	}
+	if passed := s.now - s.ratedAt; passed > 0 {
+		for i := range s.rate {
+			s.rate[i] = (s.rate[i] + s.stored[i]/uint32(passed)) / 2
+			s.stored[i] = 0
+		}
+		s.ratedAt = s.now
+	}
+	s.stored[c] += uint32(n)
+	// What comes in less than a second counts for the whole of it: that errs to the careful side.
+	perSecond := max(s.rate[c], s.stored[c])
+	if uint64(perSecond)<<(2*c+2) < uint64(s.segSize) {
+		return queueSmall
+	}
+	if s.stats.Evictions > 0 && ttl > s.evictedAge {
+		return queueSmall // it will be evicted before it expires
+	}
+	return queueTTL + c
+}
 
 // flush ends everything that is stored in this shard. Open segments are sealed, so that an item belongs to one side of
 // the line or the other by its segment's incarnation alone.
@@ -12,34 +70,112 @@ func (s *shard) flush() {
 		s.seal(qi)
 	}
 	s.floor = s.store.incarnations.Add(1)
+	for g := range s.segments[:s.fresh] {
+		s.segments[g].due = expiry.Past
+	}
 }
 
-// tick does some of what time brings: it frees segments all of whose items are over. It tells whether there is more to
-// do at once.
+// tick does some of what time brings. It tells whether there is more to do at once.
 func (s *shard) tick() bool {
 	s.lock()
 	defer s.unlock()
-	s.maintainIndex()
-	if s.victim.seg == none && !s.chooseOver() {
-		return s.index.next != 0
+	busy := s.maintainIndex(scanStep)
+	switch {
+	case s.visit.seg != none:
+		s.visitSome(scanStep)
+	case s.spare() < 0:
+		return s.scanVictim(scanStep) >= 0
+	case s.chooseDue():
+	default:
+		return busy
 	}
-	s.scanVictim(scanStep, forDead)
 	return true
 }
 
-// chooseOver makes a segment the victim all of whose items have expired or were flushed.
-func (s *shard) chooseOver() bool {
-	for qi := range s.queues {
-		if g := s.queues[qi].open; g != none && s.segments[g].used > 0 && s.segments[g].over(s.now) {
-			s.seal(qi)
-		}
-	}
-	for g := range s.segments {
+// visit is a walk over a segment that stays where it is.
+type visit struct {
+	seg         int32
+	incarnation uint64
+	off         uint32
+	mortal      uint32
+	ends        [256]uint32 // bytes that will end, by accessCode of the seconds until then
+}
+
+// due finds a segment that it is time to look into.
+func (s *shard) dueSegment(open bool) int32 {
+	for g := range s.segments[:s.fresh] {
 		sg := &s.segments[g]
-		if sg.state == stateSealed && (sg.live == 0 || sg.over(s.now) || sg.incarnation < s.floor) {
-			s.startScan(int32(g), forDead)
-			return true
+		if sg.due.Passed(s.now) && (sg.state == stateSealed || open && sg.state == stateOpen) {
+			return int32(g)
 		}
 	}
-	return false
+	return none
+}
+
+// chooseDue begins the visit of such a segment.
+func (s *shard) chooseDue() bool {
+	g := s.dueSegment(true)
+	if g == none {
+		return false
+	}
+	sg, v := &s.segments[g], &s.visit
+	v.seg, v.incarnation, v.off, v.mortal = g, sg.incarnation, 0, 0
+	clear(v.ends[:])
+	sg.due = expiry.Never // from here on it notes what is new
+	return true
+}
+
+// visitSome goes on with the visit for some records.
+func (s *shard) visitSome(records int) {
+	v := &s.visit
+	sg := &s.segments[v.seg]
+	if sg.incarnation != v.incarnation || sg.state == stateVictim {
+		v.seg = none
+		return
+	}
+	base := int64(v.seg) << s.segShift
+	for ; records > 0 && v.off < sg.used && sg.incarnation == v.incarnation; records-- {
+		loc := uint32((base + int64(v.off)) >> s.granule)
+		var r record
+		r.read(s.at(loc))
+		n := s.padded(r.size)
+		v.off += n
+		// A piece goes with its head, and a value that is on its way in is nobody's yet.
+		if *r.ctrl()&ctrlDead != 0 || r.piece() || r.split() && s.chains[*r.chain()].incoming != nil {
+			continue
+		}
+		if why := s.fate(&r, sg); why != alive {
+			f := found{record: r, loc: loc, sg: sg}
+			s.reclaim(&r, why)
+			s.unlinkAt(Hash(r.key()), &f)
+			continue
+		}
+		if r.ext&extExptime == 0 {
+			continue
+		}
+		v.mortal += n
+		v.ends[accessCode(uint32(r.deadline(sg.created)-s.now))] += n
+	}
+	if sg.incarnation != v.incarnation {
+		v.seg = none // its last item went, and it with it
+		return
+	}
+	if v.off < sg.used {
+		return
+	}
+	v.seg = none
+	if sg.live == 0 && sg.state == stateOpen {
+		s.seal(int(sg.queue))
+	}
+	if v.mortal == 0 {
+		return
+	}
+	enough := min(v.mortal, s.segSize/dueShare)
+	sum := uint32(0)
+	for code := range v.ends {
+		if sum += v.ends[code]; sum >= enough {
+			sg.noteDue(s.now + expiry.Instant(accessEnd(uint8(code))))
+			return
+		}
+	}
 }

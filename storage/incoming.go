@@ -1,35 +1,207 @@
 package storage
 
-// Incoming is a large value on its way in. It is used by one goroutine and ends with Commit or Abort.
+import (
+	"bytes"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// Incoming is a large value on its way in. Its bytes are put where they will stay; only at Commit the index hears of
+// them. It is used by one goroutine and ends with Commit or Abort.
 type Incoming struct {
-	st   *Store
-	hash uint64
-	item Item
-	n    int
+	st       *Store
+	s        *shard
+	hash     uint64
+	key      []byte
+	flags    uint32
+	deadline expiry.Instant
+	unique   uint64 // what CompareAndSwap compares
+	n        int    // bytes that were announced
+	queue    int
+
+	// Guarded by the shard's lock, for the shard may have to take the room back.
+	came   int    // bytes that have come
+	room   int    // bytes that the chain has room for; only its last record is not full
+	chain  uint32 // noChain: it is over
+	failed Status // and this is why
 }
 
-// Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key is copied.
+// writeStep bounds what Write copies while it holds the lock.
+const writeStep = 16 << 10
+
+// Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key is copied. What is
+// on its way may occupy an eighth of the store together, or one item may if it is the only one.
 func (st *Store) Receive(hash uint64, it *Item, n int) (*Incoming, Status) {
-	if Charge(len(it.Key), it.Flags, n, !st.opts.DisableCAS) > st.opts.ItemMax {
+	if len(it.Key) == 0 || len(it.Key) > keyMax || Charge(len(it.Key), it.Flags, n, !st.opts.DisableCAS) > st.opts.ItemMax {
 		return nil, TooLarge
 	}
-	in := &Incoming{st: st, hash: hash, item: *it, n: n}
-	in.item.Key = append([]byte(nil), it.Key...)
-	in.item.Value = make([]byte, 0, n)
+	if all := st.incoming.Add(int64(n)); all > int64(n) && all > st.limit.Load()/8 {
+		st.incoming.Add(-int64(n))
+		return nil, OutOfMemory
+	}
+	in := &Incoming{
+		st: st, s: st.shard(hash), hash: hash, key: bytes.Clone(it.Key), flags: it.Flags, deadline: it.Deadline,
+		unique: it.Unique, n: n, chain: noChain,
+	}
+	s := in.s
+	s.lock()
+	defer s.unlock()
+	in.queue = s.queueFor(it.Deadline, headerMax+len(it.Key)+n)
+	if status := s.begin(in); status != Stored {
+		in.end(status)
+		return nil, status
+	}
 	return in, Stored
 }
 
-// Write takes the next part. More than was announced is TooLarge.
-func (in *Incoming) Write(p []byte) Status {
-	if len(in.item.Value)+len(p) > in.n {
-		return TooLarge
+// begin writes the head, with room for the first bytes.
+func (s *shard) begin(in *Incoming) Status {
+	// The unique is only known when the value is complete; there is room for it.
+	nf := fields{klen: len(in.key), vlen: in.n, flags: in.flags, deadline: in.deadline, unique: 1}
+	if s.store.opts.DisableCAS {
+		nf.unique = 0
 	}
-	in.item.Value = append(in.item.Value, p...)
+	first := headerMax + len(in.key) + tailMin
+	if !s.makeRoom(in.queue, first) {
+		return OutOfMemory
+	}
+	if s.tail(in.queue) < first {
+		s.next(in.queue)
+	}
+	_, r := s.writeHead(in.queue, &nf, in.key)
+	in.chain, in.room = nf.chain, int(r.vlen)
+	s.chains[in.chain].incoming = in
+	s.pace(r.size)
 	return Stored
 }
 
-// Commit stores the value, which is complete.
-func (in *Incoming) Commit(mode Mode) Status { return in.st.Put(in.hash, mode, &in.item) }
+// Write takes the next part. More than was announced is TooLarge; OutOfMemory says that the room is gone, and what had
+// come with it. Either ends the Incoming.
+func (in *Incoming) Write(p []byte) Status {
+	for {
+		part := p[:min(len(p), writeStep)]
+		if status := in.s.receive(in, part); status != Stored {
+			return status
+		}
+		if p = p[len(part):]; len(p) == 0 {
+			return Stored
+		}
+	}
+}
 
-// Abort gives the room back.
-func (in *Incoming) Abort() { in.item.Value = nil }
+// receive puts a part where it belongs: into what is left of the chain's last record, then into a new piece.
+func (s *shard) receive(in *Incoming, p []byte) Status {
+	s.lock()
+	defer s.unlock()
+	if in.chain == noChain {
+		return in.failed
+	}
+	if len(p) > in.n-in.came {
+		s.abandon(in, TooLarge)
+		return TooLarge
+	}
+	for len(p) > 0 {
+		if free := in.room - in.came; free > 0 {
+			var last record
+			last.read(s.at(s.chains[in.chain].last))
+			v := last.value()
+			n := copy(v[len(v)-free:], p)
+			in.came += n
+			p = p[n:]
+			continue
+		}
+		const least = pieceHeader + tailMin
+		if !s.makeRoom(in.queue, least) {
+			s.abandon(in, OutOfMemory)
+			return OutOfMemory
+		}
+		if s.tail(in.queue) < least {
+			s.next(in.queue)
+		}
+		// The piece is made for what will come, not only for what is here.
+		n := min(in.n-in.came, min(s.tail(in.queue), recordMax)-pieceHeader)
+		s.linkPiece(in.queue, in.chain, n, in.deadline)
+		in.room += n
+		s.pace(uint32(n))
+		if in.chain == noChain { // making room for the next has cost this one its place
+			return in.failed
+		}
+	}
+	return Stored
+}
+
+// Commit stores the value by the rule of the mode. The value is complete, else NotStored.
+func (in *Incoming) Commit(mode Mode) Status { return in.s.commit(in, mode) }
+
+func (s *shard) commit(in *Incoming, mode Mode) Status {
+	s.lock()
+	defer s.unlock()
+	if in.chain == noChain {
+		return in.failed
+	}
+	if in.came != in.n {
+		s.abandon(in, NotStored)
+		return NotStored
+	}
+	var f found
+	present := s.getForUpdate(in.hash, in.key, &f)
+	status := s.decide(mode, present, &f, in.unique)
+	if status != Stored {
+		s.abandon(in, status)
+		return status
+	}
+	c := &s.chains[in.chain]
+	loc := c.head
+	var r record
+	r.read(s.at(loc))
+	if mode == Append || mode == Prepend {
+		// Large values are seldom appended to: this goes by way of the heap.
+		value := s.appendValue(make([]byte, 0, in.n), &r)
+		s.abandon(in, NotStored)
+		return s.link(in.hash, mode, present, &f, &Item{Key: in.key, Value: value})
+	}
+	if !s.store.opts.DisableCAS {
+		u := uint64(0)
+		if present {
+			u = s.uniqueOf(&f.record, f.loc)
+		}
+		r.setUnique(s.freshUnique(u))
+	}
+	if present {
+		*r.ctrl() |= *f.ctrl() & ctrlFreq
+		s.index.setLoc(f.slot, loc)
+		s.killItem(&f.record, f.sg)
+	} else if !s.enter(in.hash, loc) {
+		s.abandon(in, OutOfMemory)
+		return OutOfMemory
+	}
+	c.incoming = nil
+	in.end(NotStored) // for whoever goes on with it
+	s.moves++
+	s.stats.TotalItems++
+	return Stored
+}
+
+// abandon gives back the room of a value that will not be completed.
+func (s *shard) abandon(in *Incoming, why Status) {
+	loc := s.chains[in.chain].head
+	var r record
+	r.read(s.at(loc))
+	s.killItem(&r, s.segmentOf(loc))
+	s.moves++
+	in.end(why)
+}
+
+func (in *Incoming) end(why Status) {
+	in.st.incoming.Add(-int64(in.n))
+	in.chain, in.failed = noChain, why
+}
+
+// Abort gives the room back. It may be called at any time, and again.
+func (in *Incoming) Abort() {
+	in.s.lock()
+	defer in.s.unlock()
+	if in.chain != noChain {
+		in.s.abandon(in, NotStored)
+	}
+}

@@ -57,6 +57,8 @@ type index struct {
 	next    uint64 // buckets after the change of size that is under way, else 0
 	line    uint64 // where that has got to
 	max     uint64 // buckets that there is address space for
+	min     uint64 // buckets it never has less of
+	wanted  uint64 // buckets to grow to as soon as there is room
 	order   uint8  // which of bucket.over is the present one
 	ghosts  [3]int // by kind
 	stashed int
@@ -301,8 +303,9 @@ func (x *index) resize(n uint64) {
 	}
 }
 
-// sweep moves one bucket into the new order. At the end of the table the new order becomes the only one.
-func (s *shard) sweepBucket() {
+// sweepBucket moves one bucket into the new order. At the end of the table the new order becomes the only one. It
+// returns how many items it has moved.
+func (s *shard) sweepBucket() int {
 	x := &s.index
 	i := x.line
 	if x.growing() {
@@ -321,6 +324,13 @@ func (s *shard) sweepBucket() {
 	// The count of the old order goes, for nobody reads it any more; that of the new order stays.
 	*b = bucket{}
 	b.over[x.order^1] = old.over[x.order^1]
+	items := 0
+	for j := range slots { // all their lines at once, not one after the other
+		if old.tag[j] != 0 {
+			s.touched += uint32(*(*uint8)(s.at(old.loc[j] & locMask)))
+			items++
+		}
+	}
 	for j := range slots {
 		if old.tag[j] == 0 {
 			continue
@@ -337,6 +347,7 @@ func (s *shard) sweepBucket() {
 	if x.stashed > 0 {
 		s.unstash()
 	}
+	return items
 }
 
 // unstash tries to give the last of the stash a place in its buckets.

@@ -14,7 +14,7 @@ import (
 //	0      1        2      3       4,5,7
 //	+------+--------+------+-------+ - - -+- - - - -+- - - - -+- - - -+- - - - - - - - +-----+-------+
 //	| ctrl | access | klen | vlen  | ext  | flags   | exptime | cas   | more            | key | value |
-//	|  1   |   1    |  1   | 1,2,4 | 0,1  | 0,1,2,4 | 0,2,4   | 0,8   | 0,8             |     |       |
+//	|  1   |   1    |  1   | 1,2,4 | 0,1  | 0,1,2,4 | 0,2,4   | 0,8   | 0,12            |     |       |
 //	+------+--------+------+-------+ - - -+- - - - -+- - - - -+- - - -+- - - - - - - - +-----+-------+
 //
 //	ctrl     bits 0-1 freq, 2 dead, 3 fetched, 4 stale, 5 won, 6 shown, 7 there is an ext
@@ -24,7 +24,16 @@ import (
 //	ext      bits 0-1 width of flags (0, 1, 2, 4 bytes), 2-3 of exptime (0, 2, 4), 4 cas, 5 more, 6 binary key
 //	exptime  2 bytes: seconds after the segment was opened; 4 bytes: the instant itself
 //	cas      the unique, when the record's place does not tell it (unique.go)
-//	more     the value goes on elsewhere: its whole length (4), the granule of the next piece (4)
+//	more     the value goes on elsewhere: its whole length (4), the granule of the next piece (4), its chain (4)
+//
+// A piece of a split value has a klen of 0, and instead of a key the granules of the next piece and of the record
+// before it, and the number of its chain (split.go):
+//
+//	0      1        2      3
+//	+------+--------+------+-------+------+------+-------+-------+
+//	| ctrl |   0    |  0   | vlen  | next | prev | chain | value |
+//	|  1   |   1    |  1   | 1,2,4 |  4   |  4   |   4   |       |
+//	+------+--------+------+-------+------+------+-------+-------+
 //
 // Numbers of more than a byte are little endian, but for vlen, whose first bits tell its width.
 // A record begins on a granule and is padded to a whole number of them.
@@ -47,10 +56,13 @@ const (
 	offKlen   = 2
 	offVlen   = 3
 
-	headerMin = 4
-	headerMax = 3 + 4 + 1 + 4 + 4 + 8 + 8
-	keyMax    = 250
-	valueMax  = 1<<30 - 1 // vlen has 30 bits
+	headerMin   = 4
+	moreSize    = 12
+	headerMax   = 3 + 4 + 1 + 4 + 4 + 8 + moreSize
+	linksSize   = 12
+	pieceHeader = 3 + 4 + linksSize // at most
+	keyMax      = 250
+	valueMax    = 1<<30 - 1 // vlen has 30 bits
 )
 
 // width gives the bytes a two-bit code of ext stands for.
@@ -68,8 +80,10 @@ type fields struct {
 	flags    uint32
 	deadline expiry.Instant
 	unique   uint64 // 0: told by the place
-	total    int    // bytes of the whole value, when more of it lies elsewhere; else 0
+	split    bool   // more of the value lies elsewhere: the next three say where
+	total    int    // bytes of the whole value
 	next     uint32 // granule of the next piece
+	chain    uint32
 }
 
 // layout is the shape of a header: equal layouts put equal fields into the same bytes.
@@ -114,9 +128,9 @@ func (f *fields) layout(created expiry.Instant) layout {
 		l.ext |= extCas
 		n += 8
 	}
-	if f.total != 0 {
+	if f.split {
 		l.ext |= extMore
-		n += 8
+		n += moreSize
 	}
 	if f.binary {
 		l.ext |= extBinary
@@ -175,6 +189,7 @@ func (f *fields) encode(p unsafe.Pointer, l layout, access uint8, created expiry
 	if l.ext&extMore != 0 {
 		binary.LittleEndian.PutUint32(h[n:], uint32(f.total))
 		binary.LittleEndian.PutUint32(h[n+4:], f.next)
+		binary.LittleEndian.PutUint32(h[n+8:], f.chain)
 	}
 }
 
@@ -210,12 +225,20 @@ func (r *record) read(p unsafe.Pointer) {
 	if w&ctrlExt != 0 {
 		r.ext = *(*uint8)(unsafe.Add(p, n))
 		n += 1 + uint32(flagsWidth[r.ext&extFlags]) + uint32(exptimeWidth[r.ext&extExptime>>2])
-		n += uint32(r.ext & (extCas) >> 1)  // 16 → 8
-		n += uint32(r.ext & (extMore) >> 2) // 32 → 8
+		n += uint32(r.ext & extCas >> 1) // 16 → 8
+		if r.ext&extMore != 0 {
+			n += moreSize
+		}
+	}
+	if r.klen == 0 {
+		n += linksSize
 	}
 	r.koff = uint16(n)
 	r.size = n + uint32(r.klen) + v
 }
+
+// piece tells whether this is a piece of a split value.
+func (r *record) piece() bool { return r.klen == 0 }
 
 func (r *record) ctrl() *uint8   { return (*uint8)(r.p) }
 func (r *record) access() *uint8 { return (*uint8)(unsafe.Add(r.p, offAccess)) }
@@ -294,6 +317,9 @@ func (r *record) unique() uint64 {
 
 func (r *record) offMore() uint32 { return r.offCas() + uint32(r.ext&extCas>>1) }
 
+// setUnique writes the unique of a record that has one.
+func (r *record) setUnique(u uint64) { *(*uint64)(unsafe.Add(r.p, r.offCas())) = u }
+
 // total is the length of the whole value.
 func (r *record) total() int {
 	if r.ext&extMore == 0 {
@@ -302,8 +328,39 @@ func (r *record) total() int {
 	return int(*(*uint32)(unsafe.Add(r.p, r.offMore())))
 }
 
-// next is where the granule of the first piece is kept. Only for records with more.
-func (r *record) next() *uint32 { return (*uint32)(unsafe.Add(r.p, r.offMore()+4)) }
+// split tells whether the value goes on elsewhere.
+func (r *record) split() bool { return r.ext&extMore != 0 }
+
+// next is where the granule of the next piece is kept, in a piece or a split item's head. 0 in granule terms is a
+// place like any other: the last piece has noPiece.
+func (r *record) next() *uint32 {
+	if r.piece() {
+		return (*uint32)(unsafe.Add(r.p, uint32(r.koff)-linksSize))
+	}
+	return (*uint32)(unsafe.Add(r.p, r.offMore()+4))
+}
+
+// prev is the record before a piece: another piece or the head.
+func (r *record) prev() *uint32 { return (*uint32)(unsafe.Add(r.p, uint32(r.koff)-linksSize+4)) }
+
+// chain is the number of the chain that a piece or a split item's head belongs to.
+func (r *record) chain() *uint32 {
+	if r.piece() {
+		return (*uint32)(unsafe.Add(r.p, uint32(r.koff)-4))
+	}
+	return (*uint32)(unsafe.Add(r.p, r.offMore()+8))
+}
+
+// noPiece is no granule.
+const noPiece = 1<<32 - 1
+
+// pieceLayout is the layout of a piece with n bytes of value.
+func pieceLayout(n int) layout {
+	f := fields{vlen: n}
+	l := f.layout(0)
+	l.koff += linksSize
+	return l
+}
 
 // fields reads all of the header, to write it again elsewhere.
 func (r *record) fields(created expiry.Instant) fields {
@@ -311,8 +368,9 @@ func (r *record) fields(created expiry.Instant) fields {
 		ctrl: *r.ctrl() &^ ctrlExt, binary: r.ext&extBinary != 0, klen: int(r.klen), vlen: int(r.vlen),
 		flags: r.flags(), deadline: r.deadline(created), unique: r.unique(),
 	}
-	if r.ext&extMore != 0 {
-		f.total, f.next = r.total(), *r.next()
+	if r.split() {
+		f.split = true
+		f.total, f.next, f.chain = r.total(), *r.next(), *r.chain()
 	}
 	return f
 }
@@ -339,4 +397,12 @@ func accessSeconds(code uint8) uint32 {
 		return m
 	}
 	return (16 + m) << (e - 1)
+}
+
+// accessEnd is the last second that a code stands for.
+func accessEnd(code uint8) uint32 {
+	if code == 255 {
+		return accessSeconds(code)
+	}
+	return accessSeconds(code+1) - 1
 }

@@ -27,11 +27,11 @@ const (
 	stateCondemned
 )
 
-// The queues. A new item starts in small; one that proved itself goes to main.
+// The queues. A new item starts in small, or in one of the TTL logs (expire.go); one that proved itself goes to main.
 const (
-	queueSmall = iota
-	queueMain
-	queues
+	queueSmall = 0
+	queueMain  = 1
+	queues     = queueTTL + ttlLogs
 )
 
 const none = -1
@@ -43,8 +43,7 @@ type segment struct {
 	live        uint32 // bytes of records that are not dead
 	next, prev  int32  // in its queue, or the next of the free list
 	created     expiry.Instant
-	latest      expiry.Instant // no record with a deadline ends after it
-	forever     bool           // a record without a deadline was put here
+	due         expiry.Instant // when it is worth looking for expired items; Never: there will be none
 	state       segmentState
 	queue       uint8
 }
@@ -107,7 +106,7 @@ func (s *shard) dequeue(g int32) {
 	q.sealed--
 }
 
-// seal ends the filling of a queue's open segment.
+// seal ends the filling of a queue's open segment. One in which nothing lives is free at once.
 func (s *shard) seal(qi int) {
 	q := &s.queues[qi]
 	if q.open == none {
@@ -115,17 +114,21 @@ func (s *shard) seal(qi int) {
 	}
 	g := q.open
 	q.open = none
+	if s.segments[g].live == 0 {
+		s.release(g)
+		return
+	}
 	s.enqueue(g)
 }
 
 // allowed is how many segments the limit leaves room for, once the index and the segment table have had theirs.
 func (s *shard) allowed() int {
-	n := (s.limit - int64(s.index.bytes()) - s.tableBytes()) / int64(s.segSize)
+	n := (s.limit - int64(max(s.index.bytes(), s.index.wanted*bucketSize)) - s.tableBytes()) >> s.segShift
 	return max(0, min(int(n), len(s.segments)))
 }
 
 func (s *shard) tableBytes() int64 {
-	return int64(unsafe.Sizeof(segment{})) * (s.limit / int64(s.segSize))
+	return int64(unsafe.Sizeof(segment{})) * (s.limit >> s.segShift)
 }
 
 // spare is how many more segments may be taken now. It is negative while the limit is exceeded, for instance because
@@ -135,10 +138,16 @@ func (s *shard) spare() int { return s.allowed() - s.inUse }
 // take makes a segment the open one of a queue. The caller knows that there is one to spare.
 func (s *shard) take(qi int) int32 {
 	var g int32
-	if s.free.n > 0 {
+	switch {
+	case s.free.n > 0:
 		g = s.pop(&s.free)
-	} else {
+	case s.condemned.n > 0: // the limit has risen again before its pages were given back
+		g = s.pop(&s.condemned)
+	case s.gone.n > 0:
 		g = s.pop(&s.gone)
+	default:
+		g = int32(s.fresh)
+		s.fresh++
 	}
 	s.inUse++
 	s.segments[g] = segment{
@@ -156,6 +165,7 @@ func (s *shard) release(g int32) {
 		}
 		clear(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)))
 	}
+	s.usedBytes -= int64(s.segments[g].used)
 	s.push(&s.free, g, stateFree)
 	s.inUse--
 	s.condemn()
@@ -168,12 +178,6 @@ func (s *shard) condemn() {
 	}
 }
 
-// fits tells whether a record of n bytes can be appended to the queue's open segment.
-func (s *shard) fits(qi int, n uint32) bool {
-	g := s.queues[qi].open
-	return g != none && s.segSize-s.segments[g].used >= n
-}
-
 // append reserves n bytes in the queue's open segment, which has them. The bytes count as live from here on.
 func (s *shard) append(qi int, n uint32) uint32 {
 	g := s.queues[qi].open
@@ -181,6 +185,8 @@ func (s *shard) append(qi int, n uint32) uint32 {
 	at := int64(g)*int64(s.segSize) + int64(sg.used)
 	sg.used += n
 	sg.live += n
+	s.usedBytes += int64(n)
+	s.liveBytes += int64(n)
 	return uint32(at >> s.granule)
 }
 
@@ -204,14 +210,15 @@ func (s *shard) segmentOf(loc uint32) *segment {
 	return &s.segments[int64(loc)<<s.granule>>s.segShift]
 }
 
-// note keeps the segment's deadlines up to date when a record is put there.
+// note keeps the segment's due date right when a record with this deadline is put there.
 func (sg *segment) note(deadline expiry.Instant) {
-	if deadline == expiry.Never {
-		sg.forever = true
-		return
+	if deadline != expiry.Never {
+		sg.noteDue(deadline)
 	}
-	sg.latest = max(sg.latest, deadline)
 }
 
-// over tells whether every record of the segment has expired.
-func (sg *segment) over(now expiry.Instant) bool { return !sg.forever && sg.latest.Passed(now) }
+func (sg *segment) noteDue(at expiry.Instant) {
+	if sg.due == expiry.Never || at < sg.due {
+		sg.due = at
+	}
+}

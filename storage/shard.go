@@ -22,22 +22,38 @@ type shard struct {
 	segShift  uint
 	limit     int64 // bytes, for everything
 	segments  []segment
+	fresh     int  // from here on segments have never been used
 	free      list // with pages
 	gone      list // without
 	condemned list // on their way from the one to the other
 	inUse     int
 	queues    [queues]queue
+	usedBytes int64 // of all segments in use
+	liveBytes int64
+
 	index     index
 	items     int
+	chains    []chain // of split items, by number
+	freeChain uint32
+	moves     uint64 // changes whenever a record or an index entry may have changed its place
+	touched   uint32 // sink for loads that are made for the cache's sake
 
-	victim scan
-	guard  int64  // granule of a record that must not be dropped at present, or none
-	moves  uint64 // changes whenever a record or an index entry may have changed its place
+	victim     scan
+	guard      int64          // granule of a record that must not be dropped at present, or none
+	debt       int64          // bytes of victims that should have been scanned
+	survival   float32        // what part of a victim is kept, on average
+	target     float64        // what part of all segments small may have
+	evictedAge expiry.Instant // age of the last segment that was chosen for eviction
 
-	floor    uint64         // segments with an older incarnation were flushed
-	pending  expiry.Instant // a flush that is due at that moment
-	shown    uint64         // no unique larger than this was ever shown
-	block    uint64         // the next unique that belongs to no place, see freshUnique
+	floor   uint64         // segments with an older incarnation were flushed
+	pending expiry.Instant // a flush that is due at that moment
+	visit   visit
+	rate    [ttlLogs]uint32 // bytes a second stored in each TTL class
+	stored  [ttlLogs]uint32 // in this second
+	ratedAt expiry.Instant
+
+	shown    uint64 // no unique larger than this was ever shown
+	block    uint64 // the next unique that belongs to no place, see freshUnique
 	blockEnd uint64
 
 	item  Item // what View hands out: here, so that it does not escape to the heap at every call
@@ -151,21 +167,38 @@ const (
 	flushed
 )
 
-// bury marks a record dead: its bytes count no more.
+// kill marks a record dead: its bytes count no more. A sealed segment goes with its last live record.
 func (s *shard) kill(r *record, sg *segment) {
 	if invariants.Enabled && *r.ctrl()&ctrlDead != 0 {
 		panicf("a dead record dies again")
 	}
 	*r.ctrl() |= ctrlDead
-	sg.live -= s.padded(r.size)
+	n := s.padded(r.size)
+	sg.live -= n
+	s.liveBytes -= int64(n)
+	if sg.live == 0 && sg.state == stateSealed {
+		g := s.number(sg)
+		s.dequeue(g)
+		s.release(g)
+	}
 }
 
 // unlink takes an item out of the index and marks it dead.
 func (s *shard) unlink(h uint64, f *found) {
 	s.index.remove(h, f.slot)
-	s.kill(&f.record, f.sg)
+	s.killItem(&f.record, f.sg)
 	s.items--
 	s.moves++
+}
+
+// unlinkAt does so for an item of which only the place is known.
+func (s *shard) unlinkAt(h uint64, f *found) {
+	e, ok := s.entryOf(h, f.loc)
+	if !ok {
+		panicf("no index entry for the record at %d, key %q", f.loc, f.key())
+	}
+	f.slot = e
+	s.unlink(h, f)
 }
 
 // reclaim counts an item that is taken away because it was dead already.
@@ -221,6 +254,9 @@ func (s *shard) use(f *found) {
 func (s *shard) show(f *found, unique bool) *Item {
 	it := &s.item
 	it.Key, it.Value = f.key(), f.value()
+	if f.split() {
+		it.Value, it.shard, it.record = nil, s, f.record
+	}
 	it.Flags, it.Deadline = f.flags(), f.deadline(f.sg.created)
 	it.Unique = 0
 	if !s.store.opts.DisableCAS {
@@ -256,24 +292,8 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 	s.use(&f)
 	if f.setDeadline(deadline, f.sg.created) {
 		f.sg.note(deadline)
-	} else {
-		// The record has no field, or a short one: a copy gets one that fits.
-		nf := f.fields(f.sg.created)
-		nf.deadline = deadline
-		before := s.moves
-		ok := s.makeRoomBeside(int64(f.loc), int(f.sg.queue), f.size+headerMax)
-		if s.moves != before && !s.find(h, key, &f) {
-			panicf("a guarded item is gone")
-		}
-		if !ok {
-			// Rather lose it than serve it longer than asked.
-			s.stats.Evictions++
-			s.unlink(h, &f)
-			return false
-		}
-		nf.unique = s.keptUnique(&f, int(f.sg.queue))
-		nf.ctrl = *f.ctrl() &^ ctrlExt
-		s.rewrite(&f, &nf)
+	} else if !s.retire(h, key, &f, deadline) {
+		return false
 	}
 	if visit != nil {
 		visit(s.show(&f, unique))
@@ -282,16 +302,41 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 	return true
 }
 
-// rewrite appends a copy of an item with another header to the open segment of its queue, which has room, and lets
-// the index point there.
-func (s *shard) rewrite(f *found, nf *fields) {
-	qi := int(f.sg.queue)
-	loc, r := s.writeHeader(qi, nf, f.key())
+// retire appends a copy of an item with a field that can hold the deadline. If there is no room for it, the item goes:
+// rather lose it than serve it longer than asked.
+func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) bool {
+	qi := queueMain
+	if f.sg.queue != queueMain {
+		qi = s.queueFor(deadline, int(f.size))
+	}
+	before := s.moves
+	need := int(f.size) + headerMax
+	ok := s.makeRoomWhole(int64(f.loc), qi, need)
+	if s.moves != before && !s.find(h, key, f) {
+		panicf("a guarded item is gone")
+	}
+	if !ok {
+		s.countEviction(&f.record)
+		s.unlink(h, f)
+		return false
+	}
+	if s.tail(qi) < need {
+		s.next(qi)
+	}
+	nf := f.fields(f.sg.created)
+	nf.deadline = deadline
+	nf.unique = s.keptUnique(f, qi)
+	loc, r := s.writeHeader(qi, &nf, f.key())
 	copy(r.value(), f.value())
-	s.kill(&f.record, f.sg)
 	s.index.setLoc(f.slot, loc)
+	if r.split() {
+		s.movedHead(&r, f.loc, loc)
+	}
+	s.kill(&f.record, f.sg)
 	f.loc, f.record, f.sg = loc, r, s.segmentOf(loc)
 	s.moves++
+	s.pace(r.size)
+	return true
 }
 
 // writeHeader appends a record without its value to a queue's open segment, which has room.
@@ -318,7 +363,7 @@ func (s *shard) writeHeader(qi int, nf *fields, key []byte) (uint32, record) {
 //	CompareAndSwap    NotFound     store if the unique is the one given, else Exists
 //
 // (Add: absent store, present NotStored.)
-func (s *shard) decide(mode Mode, present bool, f *found, it *Item) Status {
+func (s *shard) decide(mode Mode, present bool, f *found, unique uint64) Status {
 	switch mode {
 	case Add:
 		if present {
@@ -334,7 +379,7 @@ func (s *shard) decide(mode Mode, present bool, f *found, it *Item) Status {
 			return NotFound
 		}
 		// What was never shown matches nothing: it is not a unique that anybody was told.
-		if it.Unique == 0 || *f.ctrl()&ctrlShown == 0 || s.uniqueOf(&f.record, f.loc) != it.Unique {
+		if unique == 0 || *f.ctrl()&ctrlShown == 0 || s.uniqueOf(&f.record, f.loc) != unique {
 			return Exists
 		}
 	}
@@ -344,68 +389,77 @@ func (s *shard) decide(mode Mode, present bool, f *found, it *Item) Status {
 func (s *shard) put(h uint64, mode Mode, it *Item) Status {
 	s.lock()
 	defer s.unlock()
-	s.maintainIndex()
+	s.maintainIndex(indexStep)
 	var f found
 	present := s.getForUpdate(h, it.Key, &f)
-	if status := s.decide(mode, present, &f, it); status != Stored {
+	if status := s.decide(mode, present, &f, it.Unique); status != Stored {
 		return status
 	}
+	return s.link(h, mode, present, &f, it)
+}
+
+// link stores an item as was decided.
+func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Status {
 	nf := fields{klen: len(it.Key), vlen: len(it.Value), flags: it.Flags, deadline: it.Deadline}
 	joined := mode == Append || mode == Prepend
+	guard := int64(none)
 	if joined {
 		nf.flags, nf.deadline = f.flags(), f.deadline(f.sg.created)
 		nf.vlen += f.total()
 		if Charge(nf.klen, nf.flags, nf.vlen, !s.store.opts.DisableCAS) > s.store.opts.ItemMax {
 			return NotStored
 		}
-	} else if present && s.overwrite(&f, &nf, it.Value) {
+		guard = int64(f.loc)
+	} else if present && s.overwrite(f, &nf, it.Value) {
 		s.stats.TotalItems++
 		return Stored
 	}
-	guard := int64(none)
-	qi := queueSmall
-	if present {
-		qi = int(f.sg.queue)
-		if joined {
-			guard = int64(f.loc)
-		}
+	n := headerMax + nf.klen + nf.vlen
+	qi := queueMain
+	if present && f.sg.queue != queueMain || !present && !s.haunt(h, n) {
+		qi = s.queueFor(nf.deadline, n)
 	}
 	before := s.moves
-	ok := s.makeRoomBeside(guard, qi, uint32(nf.klen+nf.vlen+headerMax))
+	ok := s.makeRoomBeside(guard, qi, n)
 	if s.moves != before {
-		present = s.find(h, it.Key, &f)
+		present = s.find(h, it.Key, f)
 	}
 	if !ok {
 		return OutOfMemory
 	}
+	old := f
 	if present {
 		nf.ctrl = *f.ctrl() & ctrlFreq
-		nf.unique = s.newUnique(&f, qi)
+	} else {
+		old = nil
 	}
-	loc, r := s.writeHeader(qi, &nf, it.Key)
-	switch mode {
-	case Append:
-		copy(r.value()[copy(r.value(), f.value()):], it.Value)
-	case Prepend:
-		copy(r.value()[copy(r.value(), it.Value):], f.value())
-	default:
-		copy(r.value(), it.Value)
+	a, b := it.Value, []byte(nil)
+	if joined {
+		was := f.value()
+		if f.split() {
+			was = s.appendValue(make([]byte, 0, f.total()), &f.record)
+		}
+		if a, b = was, it.Value; mode == Prepend {
+			a, b = b, a
+		}
 	}
+	loc, r := s.write(qi, &nf, it.Key, old, a, b)
 	if present {
-		s.kill(&f.record, f.sg)
 		s.index.setLoc(f.slot, loc)
+		s.killItem(&f.record, f.sg)
 	} else if !s.enter(h, loc) {
-		s.kill(&r, s.segmentOf(loc))
+		s.killItem(&r, s.segmentOf(loc))
 		return OutOfMemory
 	}
 	s.moves++
 	s.stats.TotalItems++
+	s.pace(uint32(n))
 	return Stored
 }
 
 // overwrite puts a new value where the old one is, if it takes the same room and nobody can tell by the unique.
 func (s *shard) overwrite(f *found, nf *fields, value []byte) bool {
-	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen {
+	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen || f.split() {
 		return false
 	}
 	l := nf.layout(f.sg.created)
@@ -461,9 +515,14 @@ func (s *shard) drop(h uint64, loc uint32) {
 	var r record
 	r.read(s.at(loc))
 	s.countEviction(&r)
-	s.kill(&r, s.segmentOf(loc))
+	s.killItem(&r, s.segmentOf(loc))
 	s.items--
 	s.moves++
+}
+
+// number is a segment's.
+func (s *shard) number(sg *segment) int32 {
+	return int32((uintptr(unsafe.Pointer(sg)) - uintptr(unsafe.Pointer(&s.segments[0]))) / unsafe.Sizeof(segment{}))
 }
 
 func (s *shard) delete(h uint64, key []byte) bool {

@@ -20,6 +20,7 @@ type Stats struct {
 	DeadBytes    uint64 // in segments in use: overwritten, deleted, moved away
 	FreeBytes    uint64 // segments that could be taken at once
 	Relocations  uint64 // items moved to their other bucket to make place
+	GhostHits    uint64 // items stored again soon after their eviction
 }
 
 func (s *Stats) add(o *Stats) {
@@ -39,6 +40,7 @@ func (s *Stats) add(o *Stats) {
 	s.DeadBytes += o.DeadBytes
 	s.FreeBytes += o.FreeBytes
 	s.Relocations += o.Relocations
+	s.GhostHits += o.GhostHits
 }
 
 // snapshot is the shard's counters and what can be counted now.
@@ -52,11 +54,8 @@ func (s *shard) snapshot() Stats {
 	st.TableBytes = uint64(s.tableBytes())
 	st.SegmentBytes = uint64(s.inUse) * uint64(s.segSize)
 	st.FreeBytes = uint64(max(0, s.spare())) * uint64(s.segSize)
-	for g := range s.segments {
-		sg := &s.segments[g]
-		st.Bytes += uint64(sg.live)
-		st.DeadBytes += uint64(sg.used - sg.live)
-	}
+	st.DeadBytes = uint64(s.usedBytes - s.liveBytes)
+	st.Bytes = uint64(s.liveBytes)
 	// An item's share of the index is its slot: 5⅓ bytes.
 	st.Bytes += uint64(s.items) * bucketSize / slots
 	return st

@@ -29,17 +29,31 @@ type Options struct {
 // Item is a key with what is stored under it. To a visitor its slices are the store's own: they are good until visit
 // returns, and the store must not be called before. Given to Put, its slices are only read, and only during the call.
 type Item struct {
-	Key, Value []byte
+	Key, Value []byte // Value is nil if the item is in pieces: see Len and AppendTo
 	Flags      uint32
 	Unique     uint64 // what CompareAndSwap compares
 	Deadline   expiry.Instant
+
+	// Of a split item, whose Value is nil.
+	shard  *shard
+	record record
 }
 
 // Len is the length of the value in bytes, all pieces together.
-func (it *Item) Len() int { return len(it.Value) }
+func (it *Item) Len() int {
+	if it.shard != nil {
+		return it.record.total()
+	}
+	return len(it.Value)
+}
 
 // AppendTo appends the whole value to dst.
-func (it *Item) AppendTo(dst []byte) []byte { return append(dst, it.Value...) }
+func (it *Item) AppendTo(dst []byte) []byte {
+	if it.shard != nil {
+		return it.shard.appendValue(dst, &it.record)
+	}
+	return append(dst, it.Value...)
+}
 
 // Mode is the rule by which a value is stored.
 type Mode uint8
@@ -74,6 +88,8 @@ type Store struct {
 	clock        *expiry.Clock
 	shards       []shard
 	incarnations atomic.Uint64
+	incoming     atomic.Int64 // bytes announced by Receive and not yet stored
+	limit        atomic.Int64
 	warnings     []string
 	sweepAt      int
 	memory       [][]byte // what Close gives back
@@ -108,6 +124,7 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 		return nil, err
 	}
 	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards)}
+	st.limit.Store(opts.MemoryLimit)
 	for i := range st.shards {
 		if err := st.shards[i].open(st, g); err != nil {
 			return nil, errors.Join(err, st.Close())
@@ -138,9 +155,6 @@ func shape(opts *Options) (geometry, error) {
 	size := opts.SegmentSize
 	if size == 0 {
 		size = 1 << max(12, min(20, bits.Len64(uint64(g.limit/256))-1))
-		for size < opts.ItemMax+headerMax {
-			size *= 2
-		}
 	}
 	g.segSize = uint32(size)
 	for g.limit>>g.granule > 1<<locBits {
@@ -167,15 +181,15 @@ func (s *shard) open(st *Store, g geometry) error {
 		return err
 	}
 	s.index.n = max(4, min(s.index.max, uint64(g.limit)/256/bucketSize))
+	s.index.min = s.index.n
 	s.segments = make([]segment, n)
 	s.free.head, s.gone.head, s.condemned.head = none, none, none
-	for i := n - 1; i >= 0; i-- {
-		s.push(&s.gone, int32(i), stateGone)
-	}
+	s.freeChain = noChain
+	s.target = targetStart
 	for i := range s.queues {
 		s.queues[i] = queue{none, none, 0, none}
 	}
-	s.victim.seg, s.guard = none, none
+	s.victim.seg, s.visit.seg, s.guard = none, none, none
 	return nil
 }
 

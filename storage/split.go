@@ -1,0 +1,239 @@
+package storage
+
+// A value that is too long for a segment, or that would leave too much of one unused, is split: its head holds the key
+// and the first bytes, and pieces hold the rest, one linked to the next.
+//
+//	head                      piece                piece
+//	+--------+-----+------+   +-------+--------+   +-------+------+
+//	| header | key | val… |──▶| links | …ue in |──▶| links | bits |
+//	+--------+-----+------+◀──+-------+--------+◀──+-------+------+
+//	     ▲  └──────── chain number ───┴────────────────┘
+//	     └───────── chains[number].head
+//
+// Head and pieces are records of the log like any other, so each moves when its own segment is emptied, and only its
+// neighbours are told. The chain's number, which all of them carry, leads from a piece to its head without a walk.
+// A value that is still on its way in is a chain whose head the index does not know yet.
+type chain struct {
+	head     uint32 // granule; of a free number: the next free one
+	last     uint32 // granule of the last record
+	incoming *Incoming
+	free     bool
+}
+
+const (
+	// splitMin is the size from which a record is rather split than moved to the next segment. A split costs about 30
+	// bytes and a second cache miss; not to split costs half a record at the end of a segment.
+	splitMin = 512
+	// tailMin is the least value that a part is worth its header for.
+	tailMin = 64
+	// recordMax bounds what is copied at once when a record moves.
+	recordMax = 64 << 10
+
+	noChain = 1<<32 - 1
+)
+
+func (s *shard) newChain() uint32 {
+	if c := s.freeChain; c != noChain {
+		s.freeChain = s.chains[c].head
+		s.chains[c] = chain{}
+		return c
+	}
+	s.chains = append(s.chains, chain{})
+	return uint32(len(s.chains) - 1)
+}
+
+func (s *shard) dropChain(c uint32) {
+	s.chains[c] = chain{head: s.freeChain, free: true}
+	s.freeChain = c
+}
+
+// holds tells whether a queue can take a record of n bytes, header included, split if it is long.
+func (s *shard) holds(qi int, n int) bool {
+	room := s.tail(qi)
+	if n <= room && n <= recordMax {
+		return true
+	}
+	spare := s.spare() - reserve
+	if n < splitMin || spare <= 0 {
+		return n <= room && n <= recordMax || spare > 0
+	}
+	if room < keyMax+headerMax+tailMin {
+		room = 0
+	}
+	// Every part may leave tailMin unused behind it.
+	parts := n/min(recordMax, int(s.segSize)) + 2
+	return n+parts*(pieceHeader+tailMin) <= room+spare*int(s.segSize)
+}
+
+// makeRoomWhole is makeRoomBeside for a record that is not to be split.
+func (s *shard) makeRoomWhole(guard int64, qi int, n int) bool {
+	if s.tail(qi) >= n {
+		return true
+	}
+	if n > int(s.segSize) {
+		return false
+	}
+	// A record of splitMin-1 bytes needs a whole new segment, too.
+	return s.makeRoomBeside(guard, qi, splitMin-1) && (s.tail(qi) >= n || s.spare() > reserve)
+}
+
+// tail is what is left of a queue's open segment.
+func (s *shard) tail(qi int) int {
+	g := s.queues[qi].open
+	if g == none {
+		return 0
+	}
+	return int(s.segSize - s.segments[g].used)
+}
+
+// next opens another segment for a queue.
+func (s *shard) next(qi int) {
+	s.seal(qi)
+	s.take(qi)
+}
+
+// write appends an item to a queue, which holds it. The value comes in two parts, for append and prepend. old is the
+// version that this one replaces, or nil.
+func (s *shard) write(qi int, nf *fields, key []byte, old *found, a, b []byte) (uint32, record) {
+	n := headerMax + len(key) + len(a) + len(b)
+	if room := s.tail(qi); n > room && (n < splitMin || room < headerMax+len(key)+tailMin) {
+		s.next(qi)
+	}
+	if old != nil {
+		nf.unique = s.newUnique(old, qi)
+	}
+	if n <= s.tail(qi) && n <= recordMax {
+		loc, r := s.writeHeader(qi, nf, key)
+		copy(r.value()[copy(r.value(), a):], b)
+		return loc, r
+	}
+	loc, r := s.writeHead(qi, nf, key)
+	s.fill(&r, &a, &b)
+	for len(a)+len(b) > 0 {
+		s.writePiece(qi, *r.chain(), &a, &b, nf.deadline)
+	}
+	return loc, r
+}
+
+// fill copies as much of a and then b as fits into a record's value.
+func (s *shard) fill(r *record, a, b *[]byte) {
+	v := r.value()
+	n := copy(v, *a)
+	*a = (*a)[n:]
+	m := copy(v[n:], *b)
+	*b = (*b)[m:]
+}
+
+// writeHead appends the head of a split item of nf.vlen bytes: what is left of the open segment, or recordMax.
+func (s *shard) writeHead(qi int, nf *fields, key []byte) (uint32, record) {
+	nf.split, nf.total = true, nf.vlen
+	nf.vlen = min(nf.vlen, min(s.tail(qi), recordMax)-headerMax-len(key))
+	nf.next, nf.chain = noPiece, s.newChain()
+	loc, r := s.writeHeader(qi, nf, key)
+	c := &s.chains[nf.chain]
+	c.head, c.last = loc, loc
+	return loc, r
+}
+
+// writePiece appends another piece to a chain, with as much of a and then b as fits.
+func (s *shard) writePiece(qi int, number uint32, a, b *[]byte, deadline expiryInstant) {
+	if s.tail(qi) < pieceHeader+tailMin && s.tail(qi) < pieceHeader+len(*a)+len(*b) {
+		s.next(qi)
+	}
+	n := min(len(*a)+len(*b), min(s.tail(qi), recordMax)-pieceHeader)
+	r := s.linkPiece(qi, number, n, deadline)
+	s.fill(&r, a, b)
+}
+
+// linkPiece appends a piece with n bytes of value to the log and to a chain.
+func (s *shard) linkPiece(qi int, number uint32, n int, deadline expiryInstant) record {
+	c := &s.chains[number]
+	loc, r := s.appendPiece(qi, n, 0, deadline)
+	*r.next(), *r.prev(), *r.chain() = noPiece, c.last, number
+	var before record
+	before.read(s.at(c.last))
+	*before.next() = loc
+	c.last = loc
+	return r
+}
+
+// appendPiece reserves a piece with n bytes of value.
+func (s *shard) appendPiece(qi int, n int, ctrl uint8, deadline expiryInstant) (uint32, record) {
+	f := fields{vlen: n, ctrl: ctrl}
+	l := pieceLayout(n)
+	size := uint32(l.koff) + uint32(n)
+	loc := s.append(qi, s.padded(size))
+	f.encode(s.at(loc), l, 0, 0)
+	s.segmentOf(loc).note(deadline)
+	return loc, record{p: s.at(loc), size: size, koff: l.koff, vlen: uint32(n)}
+}
+
+// killItem marks an item's record dead, and its pieces with it.
+func (s *shard) killItem(r *record, sg *segment) {
+	if r.split() {
+		s.killPieces(*r.chain(), *r.next())
+	}
+	s.kill(r, sg)
+}
+
+// killPieces ends a chain from a piece on.
+func (s *shard) killPieces(number, loc uint32) {
+	var p record
+	for loc != noPiece {
+		p.read(s.at(loc))
+		next := *p.next()
+		s.kill(&p, s.segmentOf(loc))
+		loc = next
+	}
+	s.dropChain(number)
+}
+
+// movePiece copies a piece to the open segment of a queue and tells its neighbours.
+func (s *shard) movePiece(r *record, qi int, deadline expiryInstant) bool {
+	if !s.moveRoom(qi, int(r.size)+pieceHeader) {
+		return false
+	}
+	loc, n := s.appendPiece(qi, int(r.vlen), 0, deadline)
+	copy(n.value(), r.value())
+	next, prev, number := *r.next(), *r.prev(), *r.chain()
+	*n.next(), *n.prev(), *n.chain() = next, prev, number
+	var other record
+	other.read(s.at(prev))
+	*other.next() = loc
+	if next != noPiece {
+		other.read(s.at(next))
+		*other.prev() = loc
+	} else {
+		s.chains[number].last = loc
+	}
+	s.moves++
+	return true
+}
+
+// movedHead tells a split item's neighbours that its head has gone elsewhere.
+func (s *shard) movedHead(r *record, from, to uint32) {
+	c := &s.chains[*r.chain()]
+	c.head = to
+	if c.last == from {
+		c.last = to
+	}
+	if next := *r.next(); next != noPiece {
+		var p record
+		p.read(s.at(next))
+		*p.prev() = to
+	}
+}
+
+// appendValue appends the whole value of a record to dst.
+func (s *shard) appendValue(dst []byte, r *record) []byte {
+	dst = append(dst, r.value()...)
+	if !r.split() {
+		return dst
+	}
+	var p record
+	for loc := *r.next(); loc != noPiece; loc = *p.next() {
+		p.read(s.at(loc))
+		dst = append(dst, p.value()...)
+	}
+	return dst
+}
