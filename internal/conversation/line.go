@@ -149,6 +149,9 @@ func repeat(body string, times int) ([]byte, error) {
 			part, body = append(part, body[0]), body[1:]
 		}
 	}
+	if len(parts) == 0 {
+		return bytes.Repeat(part, times), nil
+	}
 	parts = append(parts, part)
 
 	var out []byte

@@ -73,8 +73,8 @@ func AtRandom(seed uint64) Cut {
 	return func(said []byte) [][]byte {
 		var pieces [][]byte
 		for len(said) > 0 {
-			// Sizes of each order of magnitude: most edges lie within a few bytes of a line's end, some at a buffer's.
-			n := min(1+random.IntN(1<<(1+random.IntN(14))), len(said))
+			// Sizes of every order of magnitude, so that lines, buffers and large values are all met.
+			n := min(1+random.IntN(1<<(1+random.IntN(18))), len(said))
 			pieces, said = append(pieces, said[:n]), said[n:]
 		}
 		return pieces
@@ -414,6 +414,7 @@ type ear struct {
 	heard []byte // and not yet compared
 	past  []byte // the beginning of the line, which has been compared
 	gone  bool   // the server has hung up
+	buf   []byte // for reading
 }
 
 // more waits for more to be heard. It returns false at the deadline, or when the server has hung up.
@@ -421,9 +422,11 @@ func (e *ear) more() bool {
 	if e.gone {
 		return false
 	}
-	buf := make([]byte, 64<<10)
-	n, err := e.conn.Read(buf)
-	e.heard = append(e.heard, buf[:n]...)
+	if e.buf == nil {
+		e.buf = make([]byte, 64<<10)
+	}
+	n, err := e.conn.Read(e.buf)
+	e.heard = append(e.heard, e.buf[:n]...)
 	if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 		e.gone = true // EOF, or a reset: a server that closes with something unread resets the connection
 	}
