@@ -46,6 +46,9 @@ func (k *Keys) Next() (key []byte) {
 	return key
 }
 
+// Empty tells that no key is left.
+func (k Keys) Empty() bool { return len(k.Next()) == 0 }
+
 // After is what is left when n more keys have been served.
 func (k Keys) After(n int) Keys {
 	for range n {

@@ -88,6 +88,15 @@ func Verbs() []string {
 	return names
 }
 
+// HasKey tells whether op is about a key, or several.
+func (op Op) HasKey() bool { return OpGet <= op && op <= OpTouch }
+
+// Retrieves tells whether op asks for values: its request has Keys.
+func (op Op) Retrieves() bool { return OpGet <= op && op <= OpGats }
+
+// Touches tells whether a retrieval also sets the deadline.
+func (op Op) Touches() bool { return op == OpGat || op == OpGats }
+
 // String is the first word that means op.
 func (op Op) String() string {
 	for _, v := range verbs {

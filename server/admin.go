@@ -11,7 +11,7 @@ import (
 const verbosityMax = 2
 
 // flushAll ends everything stored until now, or until the delay is over.
-func (s *session) flushAll(req *protocol.Request) verdict {
+func (s *session) flushAll(req *request) verdict {
 	w := s.w
 	w.tally.add(cmdFlush, 1)
 	if w.srv.opts.DisableFlush {
@@ -41,20 +41,20 @@ func (w *worker) flushTime(delay int32) expiry.Instant {
 	return deadline - 1
 }
 
-func (s *session) version(*protocol.Request) verdict {
+func (s *session) version(*request) verdict {
 	s.w.out = protocol.AppendVersion(s.w.out, versionText)
 	return idle
 }
 
-func (s *session) verbosity(req *protocol.Request) verdict {
+func (s *session) verbosity(req *request) verdict {
 	s.w.srv.verbosity.Store(min(req.Level, verbosityMax))
 	s.reply(req.NoReply, protocol.OK)
 	return idle
 }
 
-func (s *session) quit(*protocol.Request) verdict { return hangUp }
+func (s *session) quit(*request) verdict { return hangUp }
 
-func (s *session) noop(*protocol.Request) verdict {
+func (s *session) noop(*request) verdict {
 	s.w.out = append(s.w.out, protocol.Noop...)
 	return idle
 }

@@ -5,18 +5,18 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-func (s *session) incr(req *protocol.Request) verdict {
-	n, status := s.w.store.Incr(storage.Hash(req.Key), req.Key, req.Delta)
+func (s *session) incr(req *request) verdict {
+	n, status := s.w.store.Incr(req.hash, req.Key, req.Delta)
 	return s.counted(req, n, status, incrHits, incrMisses)
 }
 
-func (s *session) decr(req *protocol.Request) verdict {
-	n, status := s.w.store.Decr(storage.Hash(req.Key), req.Key, req.Delta)
+func (s *session) decr(req *request) verdict {
+	n, status := s.w.store.Decr(req.hash, req.Key, req.Delta)
 	return s.counted(req, n, status, decrHits, decrMisses)
 }
 
 // counted answers incr and decr.
-func (s *session) counted(req *protocol.Request, n uint64, status storage.Status, hits, misses counter) verdict {
+func (s *session) counted(req *request, n uint64, status storage.Status, hits, misses counter) verdict {
 	switch status {
 	case storage.Stored:
 		s.w.tally.add(hits, 1)
@@ -34,21 +34,21 @@ func (s *session) counted(req *protocol.Request, n uint64, status storage.Status
 	return idle
 }
 
-func (s *session) touch(req *protocol.Request) verdict {
+func (s *session) touch(req *request) verdict {
 	w := s.w
-	hit := w.store.TouchView(storage.Hash(req.Key), req.Key, w.clock.Deadline(req.Exptime), false, nil)
+	hit := w.store.TouchView(req.hash, req.Key, w.clock.Deadline(req.Exptime), false, nil)
 	w.tally.add(cmdTouch, 1)
 	w.tally.hitOrMiss(hit, touchHits, touchMisses)
 	return s.foundOrNot(req, hit, protocol.Touched)
 }
 
-func (s *session) delete(req *protocol.Request) verdict {
-	hit := s.w.store.Delete(storage.Hash(req.Key), req.Key)
+func (s *session) delete(req *request) verdict {
+	hit := s.w.store.Delete(req.hash, req.Key)
 	s.w.tally.hitOrMiss(hit, deleteHits, deleteMisses)
 	return s.foundOrNot(req, hit, protocol.Deleted)
 }
 
-func (s *session) foundOrNot(req *protocol.Request, found bool, line string) verdict {
+func (s *session) foundOrNot(req *request, found bool, line string) verdict {
 	if !found {
 		line = protocol.NotFound
 	}

@@ -9,12 +9,19 @@ import (
 )
 
 // get serves get, gets, gat and gats: a VALUE for each key that hits, then END.
-func (s *session) get(req *protocol.Request) verdict {
+func (s *session) get(req *request) verdict {
+	w := s.w
 	deadline := expiry.Never
-	if touches(req.Op) {
-		deadline = s.w.clock.Deadline(req.Exptime)
+	if req.Op.Touches() {
+		deadline = w.clock.Deadline(req.Exptime)
 	}
-	if !s.w.retrieve(req.Op, deadline, &req.Keys) {
+	keys := req.Keys
+	if key := keys.Next(); keys.Empty() { // the usual case; its hash is known
+		w.fetch(req.Op, req.hash, key, deadline)
+		w.out = append(w.out, protocol.End...)
+		return idle
+	}
+	if !w.retrieve(req.Op, deadline, &req.Keys) {
 		// The keys point into a line that is about to go.
 		s.rest = &retrieval{req.Op, deadline, bytes.Clone(req.Keys)}
 		s.state = stateRetrieval
@@ -38,8 +45,7 @@ func (s *session) resumeRetrieval() {
 
 // retrieve serves keys until none is left, and says so with END, or until outMax bytes of replies wait.
 //
-// Up to batchMax keys are hashed and their memory touched before the first is looked up: the cache misses of a batch
-// then overlap instead of following one another.
+// The keys are served in batches whose memory is warmed together: cache misses then overlap instead of following one another.
 func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protocol.Keys) (done bool) {
 	for len(w.out) < outMax {
 		batch, n := *keys, 0
@@ -55,9 +61,7 @@ func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protoco
 			w.out = append(w.out, protocol.End...)
 			return true
 		}
-		if n > 1 {
-			w.store.Warm(w.hashes[:n])
-		}
+		w.store.Warm(w.hashes[:n])
 		for i := range n {
 			if len(w.out) >= outMax {
 				*keys = batch.After(i)
@@ -71,7 +75,7 @@ func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protoco
 
 // fetch looks one key up and appends its VALUE.
 func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.Instant) {
-	if touches(op) {
+	if op.Touches() {
 		visit := w.appendValue
 		if op == protocol.OpGats {
 			visit = w.appendUnique
@@ -90,8 +94,6 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 	w.tally.add(cmdGet, 1)
 	w.tally.hitOrMiss(hit, getHits, getMisses)
 }
-
-func touches(op protocol.Op) bool { return op == protocol.OpGat || op == protocol.OpGats }
 
 func (w *worker) appendValue(it *storage.Item) {
 	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), nil)

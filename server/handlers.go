@@ -4,7 +4,7 @@ import "github.com/gomemd/gomemd/protocol"
 
 // handlers says what serves an Op. The storage commands have none here: they are served in two steps, when their line has
 // come and when their block is complete (set.go).
-var handlers = [protocol.NumOps]func(*session, *protocol.Request) verdict{
+var handlers = [protocol.NumOps]func(*session, *request) verdict{
 	protocol.OpGet:       (*session).get,
 	protocol.OpGets:      (*session).get,
 	protocol.OpGat:       (*session).get,

@@ -20,20 +20,31 @@ const (
 	multigetMax = 32 << 20
 	// blanksMax is how many blanks may stand before such a long get. Source: memcached's try_read_command_ascii.
 	blanksMax = 100
-	// batchMax keys are hashed, and their memory touched, before the first of them is served.
+	// batchMax is how many commands of a pipeline, or keys of a multiget, are looked at before the first is served:
+	// more of the memory that they need is then fetched at the same time, but it must stay in the nearest cache.
 	batchMax = 16
 )
 
 // worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for the totals of tally.
 type worker struct {
-	tally  tally
-	srv    *Server
-	store  *storage.Store
-	clock  *expiry.Clock
-	out    []byte           // replies of the read event being served
-	req    protocol.Request // the line being served
-	keys   [batchMax][]byte
-	hashes [batchMax]uint64
+	tally tally
+	srv   *Server
+	store *storage.Store
+	clock *expiry.Clock
+	out   []byte // replies of the read event being served
+
+	batch  [batchMax]request // the commands being served
+	keys   [batchMax][]byte  // the keys of a multiget being served …
+	hashes [batchMax]uint64  // … and the hashes of either
+}
+
+// request is one command of a batch.
+type request struct {
+	protocol.Request
+	err  error
+	line []byte // without its LF
+	next int    // where in the input its block begins, or the next command
+	hash uint64 // of Key, or of the first of Keys
 }
 
 // session is the conversation with one client, without its socket: bytes in, bytes out.
@@ -77,35 +88,29 @@ const (
 // feed serves the commands in the input and tells how much of it was consumed and why it stopped. Replies gather in
 // worker.out. The input may be cut anywhere; bytes that were consumed are never needed again.
 func (s *session) feed(in []byte) (consumed int, _ verdict) {
-	for requests := 0; ; {
+	turns := s.w.srv.opts.ReqsPerEvent
+	for {
 		if len(s.w.out) >= outMax {
 			return consumed, full
 		}
 		rest := in[consumed:]
+		if len(rest) == 0 && s.state != stateRetrieval {
+			return consumed, idle
+		}
 		switch s.state {
 		case stateCommand:
-			if len(rest) == 0 {
-				return consumed, idle
-			}
-			if requests == s.w.srv.opts.ReqsPerEvent {
+			if turns == 0 {
 				return consumed, yield
 			}
-			n, v := s.command(rest)
+			n, served, v := s.commands(rest, turns)
 			consumed += n
-			if v == hangUp {
-				return consumed, hangUp
+			turns -= served
+			if v != idle {
+				return consumed, v
 			}
-			requests++
 		case stateValue:
-			if len(rest) == 0 {
-				return consumed, idle
-			}
-			n := s.value(rest)
-			consumed += n
+			consumed += s.value(rest)
 		case stateSwallow:
-			if len(rest) == 0 {
-				return consumed, idle
-			}
 			n := min(s.want, len(rest))
 			s.want -= n
 			consumed += n
@@ -118,39 +123,89 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 	}
 }
 
-// command serves one line, and the value after it when that has come too.
-func (s *session) command(in []byte) (consumed int, _ verdict) {
-	end := bytes.IndexByte(in, '\n')
-	if end < 0 {
+// commands serves the lines that have come, up to a batch or limit of them, each with its block as far as that has come. It
+// stops early when a command leaves the session in another state, or when enough replies wait.
+func (s *session) commands(in []byte, limit int) (consumed, served int, _ verdict) {
+	w := s.w
+	n := s.parse(in, min(limit, batchMax))
+	if n == 0 {
 		s.line = append(s.line, in...)
 		if tooLong(s.line) {
-			return len(in), hangUp
+			return len(in), 0, hangUp
 		}
-		return len(in), idle
+		return len(in), 0, idle
 	}
-	line, consumed := in[:end], end+1
-	if len(s.line) > 0 {
-		s.line = append(s.line, line...)
-		line = s.line
-		s.line = nil // it is served before anything else comes; an idle connection keeps no buffer
+	s.line = nil // it is being served; an idle connection keeps no buffer
+	for i := range w.batch[:n] {
+		if s.state != stateCommand || len(w.out) >= outMax {
+			return consumed, served, idle
+		}
+		req := &w.batch[i]
+		if w.srv.verbosity.Load() > 1 {
+			w.srv.logf("<%d %s\n", s.fd, bytes.TrimSuffix(req.line, []byte("\r")))
+		}
+		consumed = req.next
+		served++
+		switch {
+		case req.err != nil:
+			if s.refused(req) == hangUp {
+				return consumed, served, hangUp
+			}
+		case req.Block > 0:
+			consumed += s.begin(req, in[consumed:])
+		default:
+			if handlers[req.Op](s, req) == hangUp {
+				return consumed, served, hangUp
+			}
+		}
 	}
+	return consumed, served, idle
+}
+
+// parse cuts up to limit commands off the input, hashes their keys, and has the store warm what they will need. It tells how
+// many there are; 0 means that not even the first line has come whole. Nothing is decided here: a command may turn out
+// to be the last that is served.
+func (s *session) parse(in []byte, limit int) (n int) {
 	w := s.w
-	err := protocol.Parse(line, &w.req)
-	if w.srv.verbosity.Load() > 1 {
-		w.srv.logf("<%d %s\n", s.fd, bytes.TrimSuffix(line, []byte("\r")))
+	for pos, more := 0, true; more && n < limit; {
+		end := bytes.IndexByte(in[pos:], '\n')
+		if end < 0 {
+			break
+		}
+		req := &w.batch[n]
+		req.line, req.next = in[pos:pos+end], pos+end+1
+		if n == 0 && len(s.line) > 0 {
+			req.line = append(s.line, req.line...)
+		}
+		req.err = protocol.Parse(req.line, &req.Request)
+		w.hashes[n] = 0
+		if req.err == nil && req.Op.HasKey() {
+			req.hash = storage.Hash(firstKey(&req.Request))
+			w.hashes[n] = req.hash
+		}
+		n++
+		// What comes after a block that is not all here, or after a refusal, may not be a command.
+		pos = req.next + req.Block
+		more = req.err == nil && pos < len(in)
 	}
-	if err != nil {
-		return consumed, s.refused(&w.req, err)
+	if n > 1 {
+		w.store.Warm(w.hashes[:n])
 	}
-	if w.req.Block > 0 {
-		return consumed + s.begin(&w.req, in[consumed:]), idle
+	return n
+}
+
+// firstKey is the key of a request, or the first of several.
+func firstKey(req *protocol.Request) []byte {
+	if req.Op.Retrieves() {
+		keys := req.Keys
+		return keys.Next()
 	}
-	return consumed, handlers[w.req.Op](s, &w.req)
+	return req.Key
 }
 
 // refused answers a line that could not be parsed.
-func (s *session) refused(req *protocol.Request, err error) verdict {
-	refusal, ok := err.(protocol.Refusal)
+func (s *session) refused(req *request) verdict {
+	refusal, ok := req.err.(protocol.Refusal)
 	if !ok {
 		return hangUp
 	}

@@ -39,12 +39,11 @@ func (b *block) abort() {
 
 // begin serves a storage line, together with its block when that has come whole, and tells how many bytes of the input
 // it used. A refusal, or a block that has only begun, leaves the session reading on.
-func (s *session) begin(req *protocol.Request, in []byte) (consumed int) {
-	w := s.w
-	hash := storage.Hash(req.Key)
+func (s *session) begin(req *request, in []byte) (consumed int) {
+	w, hash := s.w, req.hash
 	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.srv.opts.DisableCAS) > w.srv.opts.ItemMax {
 		w.tally.add(storeTooLarge, 1)
-		s.cannotStore(req, hash, protocol.TooLarge)
+		s.cannotStore(req, protocol.TooLarge)
 		return 0
 	}
 	w.tally.add(cmdSet, 1)
@@ -66,7 +65,7 @@ func (s *session) begin(req *protocol.Request, in []byte) (consumed int) {
 		var status storage.Status
 		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes); status != storage.Stored {
 			w.tally.add(storeNoMemory, 1)
-			s.cannotStore(req, hash, protocol.OutOfMemory)
+			s.cannotStore(req, protocol.OutOfMemory)
 			return 0
 		}
 		b.tail = make([]byte, 0, len(lineEnd))
@@ -77,10 +76,10 @@ func (s *session) begin(req *protocol.Request, in []byte) (consumed int) {
 
 // cannotStore refuses a value before it is read. A set takes the old value along: the client believes that it is being
 // replaced, so serving it again would be serving what is stale.
-func (s *session) cannotStore(req *protocol.Request, hash uint64, why protocol.Refusal) {
+func (s *session) cannotStore(req *request, why protocol.Refusal) {
 	s.reply(req.NoReply, string(why))
 	if req.Op == protocol.OpSet {
-		s.w.store.Delete(hash, req.Key)
+		s.w.store.Delete(req.hash, req.Key)
 	}
 	s.swallow(req.Block)
 }

@@ -13,7 +13,7 @@ import (
 
 // stats serves the statistics. Names and order are memcached's: dashboards, exporters and its own test-suite read them.
 // What has no meaning here is 0, or left out where memcached can leave it out too.
-func (s *session) stats(req *protocol.Request) verdict {
+func (s *session) stats(req *request) verdict {
 	args := req.Args()
 	if len(args) == 0 {
 		s.report(s.w.srv.general)
