@@ -1,0 +1,86 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestMedians(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   spread
+	}{
+		{nil, spread{}},
+		{[]float64{7}, spread{7, 7, 7}},
+		{[]float64{9, 1, 5}, spread{5, 1, 9}},
+		{[]float64{4, 1, 3, 2}, spread{2.5, 1, 4}},
+	} {
+		if got := spreadOf(c.values); got != c.want {
+			t.Errorf("%v: %v, want %v", c.values, got, c.want)
+		}
+	}
+	kept := []float64{3, 1, 2}
+	spreadOf(kept)
+	if kept[0] != 3 {
+		t.Error("the samples were sorted in place: rounds would no longer stand beside each other")
+	}
+}
+
+// A row is made of samples whose medians are easy: three times as fast, for half the time of the processor.
+func TestARowSaysWhatMissesItsBar(t *testing.T) {
+	ours := []sample{{rate: 300_000, user: 1, sys: 1, p999: 100}, {rate: 330_000, user: 1, sys: 1, p999: 90}, {rate: 270_000, user: 1, sys: 1, p999: 500}}
+	theirs := []sample{{rate: 100_000, user: 2, sys: 2, p999: 80}}
+	w := &workload{name: "row", bar: bar{rate: 2, cpu: 0.4, p999: 1.1}}
+	var out strings.Builder
+	notes := printRow(&out, w, [2]string{"gomemd", "memcached"}, [2][]sample{ours, theirs})
+	for _, want := range []string{"300k (270k–330k)", "3.00 ≥ 2.00", "0.50 MISSES ≤ 0.40", "1.25 MISSES ≤ 1.10"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), "p50") {
+		t.Error("a column that nobody measured is shown")
+	}
+	if len(notes) != 2 {
+		t.Errorf("two bars are missed, noted are %q", notes)
+	}
+}
+
+func TestMemtierReportsMilliseconds(t *testing.T) {
+	p50, p99, p999, err := memtierLatency([]byte(`{"ALL STATS": {"Totals": {"Count": 1, "Percentile Latencies":
+		{"p50.00": 0.255, "p99.00": 1.5, "p99.90": 3.0, "Histogram log format": {"Compressed Histogram": "x"}}}}}`))
+	if err != nil || p50 != 255 || p99 != 1500 || p999 != 3000 {
+		t.Error(p50, p99, p999, err)
+	}
+	if _, _, _, err := memtierLatency([]byte(`{"ALL STATS": {"Totals": {}}}`)); err == nil {
+		t.Error("a report without percentiles passed")
+	}
+}
+
+func TestCommandLinesNameNoPlaces(t *testing.T) {
+	got := commandLine([]string{"-memcached", "/somewhere/of/mine/memcached", "-gomemd=/tmp/x/gomemd", "-only", "a|b", "-with", "-size 100"})
+	want := "go run ./bench/compare -memcached memcached -gomemd=gomemd -only 'a|b' -with '-size 100'"
+	if got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestNamesOfWorkloads(t *testing.T) {
+	seen := map[string]bool{}
+	for _, w := range workloads {
+		if seen[w.name] {
+			t.Errorf("two workloads are called %s", w.name)
+		}
+		seen[w.name] = true
+	}
+	if some, err := only(workloads, "^mget", false); err != nil || len(some) != 3 {
+		t.Errorf("^mget: %v, %v", some, err)
+	}
+	if _, err := only(workloads, "no such", false); err == nil {
+		t.Error("a pattern without matches passed")
+	}
+	w := workload{args: "-mix get -idle 10000"}
+	if w.option("idle") != "10000" || w.option("size") != "" || (&workload{}).option("idle") != "" {
+		t.Error("options of rows are not found")
+	}
+}

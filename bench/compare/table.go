@@ -1,0 +1,180 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// A spread is a median with the smallest and the largest.
+type spread struct{ median, least, most float64 }
+
+// spreadOf leaves the order of its argument alone. The median of an even number is the mean of the middle two.
+func spreadOf(values []float64) spread {
+	if len(values) == 0 {
+		return spread{}
+	}
+	v := slices.Sorted(slices.Values(values))
+	mid := len(v) / 2
+	median := v[mid]
+	if len(v)%2 == 0 {
+		median = (v[mid-1] + v[mid]) / 2
+	}
+	return spread{median, v[0], v[len(v)-1]}
+}
+
+// A column is one thing that is measured.
+type column struct {
+	title  string
+	width  int
+	of     func(*sample) float64
+	format func(float64) string
+	bar    func(bar) float64
+	higher bool // is better
+}
+
+var columns = []column{
+	{"ops/s", 23, func(s *sample) float64 { return s.rate }, count, func(b bar) float64 { return b.rate }, true},
+	{"CPU µs/op", 20, (*sample).cpu, short, func(b bar) float64 { return b.cpu }, false},
+	{"user", 7, func(s *sample) float64 { return s.user }, short, nil, false},
+	{"sys", 7, func(s *sample) float64 { return s.sys }, short, nil, false},
+	{"p50 µs", 18, func(s *sample) float64 { return s.p50 }, short, nil, false},
+	{"p99 µs", 18, func(s *sample) float64 { return s.p99 }, short, nil, false},
+	{"p99.9 µs", 20, func(s *sample) float64 { return s.p999 }, short, func(b bar) float64 { return b.p999 }, false},
+	{"RSS MiB", 8, func(s *sample) float64 { return s.rss / (1 << 20) }, short, nil, false},
+	{"peak", 8, func(s *sample) float64 { return s.peak / (1 << 20) }, short, nil, false},
+}
+
+// narrow columns show the median alone.
+const narrow = 10
+
+func short(v float64) string {
+	switch {
+	case v >= 100:
+		return fmt.Sprintf("%.0f", v)
+	case v >= 10:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.2f", v)
+}
+
+func count(v float64) string {
+	if v >= 10_000 {
+		return short(v/1000) + "k"
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// printRow writes one workload: a line for each server, and what one has to do with the other.
+//
+//	get10-set1-32   ops/s                   CPU µs/op …
+//	  gomemd        91.0k (88.4k–92.1k)     9.21 (9.02–9.40) …
+//	  memcached     90.2k (87.9k–90.8k)     9.30 (9.11–9.52) …
+//	  ratio         1.01 ≥ 1.00             0.99 ≤ 1.00 …
+func printRow(out io.Writer, w *workload, names [2]string, samples [2][]sample) (notes []string) {
+	if w.bar.perConn > 0 {
+		return printPerConn(out, w, names, samples)
+	}
+	var lines [4]strings.Builder
+	fmt.Fprintf(&lines[0], "%-22s", w.name)
+	for i, name := range []string{names[0], names[1], "ratio"} {
+		fmt.Fprintf(&lines[i+1], "  %-20s", name)
+	}
+	for _, c := range columns {
+		var both [2]spread
+		for side := range both {
+			var values []float64
+			for i := range samples[side] {
+				values = append(values, c.of(&samples[side][i]))
+			}
+			both[side] = spreadOf(values)
+		}
+		if both[0].median == 0 && both[1].median == 0 {
+			continue
+		}
+		pad(&lines[0], c.title, c.width)
+		for side, s := range both {
+			text := c.format(s.median)
+			if c.width > narrow {
+				text += " (" + c.format(s.least) + "–" + c.format(s.most) + ")"
+			}
+			pad(&lines[side+1], text, c.width)
+		}
+		text := ""
+		if both[1].median > 0 {
+			ratio := both[0].median / both[1].median
+			text = fmt.Sprintf("%.2f", ratio)
+			if c.bar != nil && c.bar(w.bar) > 0 {
+				verdict, missed := judge(ratio, c.bar(w.bar), c.higher)
+				if text += verdict; missed {
+					notes = append(notes, fmt.Sprintf("%s: %s %s", w.name, c.title, text))
+				}
+			}
+		}
+		pad(&lines[3], text, c.width)
+	}
+	for i := range lines {
+		fmt.Fprintln(out, strings.TrimRight(lines[i].String(), " "))
+	}
+	for side, name := range names {
+		printRemarks(out, name, samples[side])
+	}
+	fmt.Fprintln(out)
+	return notes
+}
+
+func judge(is, bar float64, higher bool) (verdict string, missed bool) {
+	if higher {
+		if is >= bar {
+			return fmt.Sprintf(" ≥ %.2f", bar), false
+		}
+		return fmt.Sprintf(" MISSES ≥ %.2f", bar), true
+	}
+	if is <= bar {
+		return fmt.Sprintf(" ≤ %.2f", bar), false
+	}
+	return fmt.Sprintf(" MISSES ≤ %.2f", bar), true
+}
+
+func printPerConn(out io.Writer, w *workload, names [2]string, samples [2][]sample) (notes []string) {
+	fmt.Fprintf(out, "%-22sKiB of RSS for each of %d idle connections that did a get\n", w.name, idleConns)
+	for side, name := range names {
+		var values []float64
+		for _, s := range samples[side] {
+			values = append(values, s.perConn/1024)
+		}
+		s := spreadOf(values)
+		fmt.Fprintf(out, "  %-20s%.2f (%.2f–%.2f)", name, s.median, s.least, s.most)
+		if side == 0 {
+			verdict, missed := judge(s.median, w.bar.perConn/1024, false)
+			if fmt.Fprint(out, verdict); missed {
+				notes = append(notes, fmt.Sprintf("%s: %.2f%s", w.name, s.median, verdict))
+			}
+		}
+		fmt.Fprintln(out)
+	}
+	fmt.Fprintln(out)
+	return notes
+}
+
+// clientBusy: above it, the one thread of the client has no time left, and what is measured is the client.
+const clientBusy = 0.9
+
+func printRemarks(out io.Writer, name string, samples []sample) {
+	var busy []float64
+	for _, s := range samples {
+		if busy = append(busy, s.rate*s.client/1e6); s.errors > 0 {
+			fmt.Fprintf(out, "  %s: %d ERRORS: %s\n", name, s.errors, s.complaint)
+		}
+	}
+	if b := spreadOf(busy).median; b > clientBusy {
+		fmt.Fprintf(out, "  %s: the client was busy %.0f %% of the time: the rate is its own\n", name, b*100)
+	}
+}
+
+// pad counts characters; fmt's widths do too, but only of the text alone.
+func pad(b *strings.Builder, text string, width int) {
+	b.WriteString(text)
+	b.WriteString(strings.Repeat(" ", max(1, width-len([]rune(text)))))
+}

@@ -1,0 +1,88 @@
+package main
+
+import "strings"
+
+// A workload is one row: what to send, and what the server needs for it.
+type workload struct {
+	name   string
+	args   string // of load, see its -h
+	driver driver // nil: load
+	memory int    // -m
+	beside string // a second load at the same time, which is there to disturb and is not measured
+	quick  bool   // belongs to -quick
+	bar    bar
+}
+
+// A bar is what gomemd wants to reach, as ratios to the other. Zero is no bar.
+type bar struct {
+	rate, cpu, p999 float64
+	perConn         float64 // bytes, not a ratio
+}
+
+// The rows. Keys are 16 bytes and 10,000 of them unless something else is said: what the store does with memory that is not in
+// the processor's cache is the store's own benchmark; here the whole path is measured.
+//
+// Bars are in force where the client leaves the server room, so the pipelined rows have few connections and large batches.
+var workloads = []workload{
+	// A request, a reply, a request: mostly the kernel's work.
+	{name: "get10-set1-32", args: "-mix get:10,set:1 -size 32", quick: true, bar: bar{rate: 1, cpu: 1, p999: 1.1}},
+	{name: "get10-set1-1k", args: "-mix get:10,set:1 -size 1000"},
+	{name: "get1-set1-32", args: "-mix get:1,set:1 -size 32"},
+	{name: "get1-set1-1k", args: "-mix get:1,set:1 -size 1000"},
+	{name: "zipf-mixed", args: "-mix get:10,set:1 -dist zipf:0.99 -keys 100000 -size lognormal:200,1.2,8000"},
+	{name: "open-10k", args: "-mix get:10,set:1 -size 32 -rate 10000", quick: true, bar: bar{cpu: 1, p999: 1.1}},
+	{name: "incr", args: "-mix incr", quick: true},
+	{name: "cas", args: "-mix cas"},
+
+	// Many at once: mostly ours.
+	{name: "pipe20-get", args: "-mix get -pipeline 20 -conns 20", quick: true, bar: bar{rate: 1.3, cpu: 0.7}},
+	{name: "pipe20-set", args: "-mix set -pipeline 20 -conns 20", quick: true, bar: bar{rate: 1.1, cpu: 0.9}},
+	{name: "mget10", args: "-mix mget -multi 10 -conns 20"},
+	{name: "mget50", args: "-mix mget -multi 50 -conns 20", quick: true, bar: bar{rate: 1.3, cpu: 0.7}},
+	{name: "mget100", args: "-mix mget -multi 100 -conns 20"},
+
+	// Large values: mostly copying.
+	{name: "get-10k", args: "-mix get -size 10000 -keys 1000 -conns 20", quick: true, bar: bar{rate: 1, cpu: 1}},
+	{name: "set-10k", args: "-mix set -size 10000 -keys 1000 -conns 20"},
+	{name: "get-100k", args: "-mix get -size 100000 -keys 200 -conns 10", quick: true, bar: bar{rate: 1, cpu: 1}},
+	{name: "set-100k", args: "-mix set -size 100000 -keys 200 -conns 10"},
+	{name: "get-1m", args: "-mix get -size 1000000 -keys 50 -conns 5", quick: true, bar: bar{rate: 1, cpu: 1}},
+	{name: "set-1m", args: "-mix set -size 1000000 -keys 50 -conns 5", quick: true},
+
+	// Connections: OpenSIPS' password cache (each worker has its connection and waits for its reply; a user who is
+	// not cached is fetched from the database and kept for 20 minutes), clients that come and go, clients that only stay.
+	{name: "opensips", args: "-mix aside -fresh 0.05 -exptime 1200 -conns 300 -active 8 -prefix passwd_sip: -keylen 36 -keys 50000",
+		quick: true, bar: bar{rate: 1, cpu: 1}},
+	{name: "connect-get-quit", args: "-mix get -reconnect 1 -conns 16", quick: true},
+	{name: "beside-10k-idle", args: "-mix get:10,set:1 -size 32 -idle 10000", memory: 1024},
+	{name: "beside-a-hog", args: "-mix get:10,set:1 -size 32 -rate 2000", beside: "-mix get -pipeline 2000 -conns 1"},
+
+	// Memory: every set evicts (64 MiB hold fewer than are set beforehand), and items end all the time.
+	{name: "evicting-set", args: "-mix set -pipeline 20 -conns 20 -size 100 -dist seq -keys 1000000000 -populate 700000", memory: 64,
+		quick: true, bar: bar{rate: 1.1, cpu: 0.9}},
+	{name: "expiring", args: "-mix get:1,set:1 -pipeline 20 -conns 20 -size 100 -keys 500000 -exptime 1-4", quick: true},
+
+	{name: "idle-memory", driver: idleMemory, quick: true, bar: bar{perConn: 1.25 * 1024}},
+
+	// Other people's clients, where they are installed.
+	{name: "memtier-get10-set1-32", driver: memtier, args: "--ratio 1:10 -d 32 -c 50 -t 1"},
+	{name: "memtier-pipe20-get", driver: memtier, args: "--ratio 0:1 -d 32 -c 20 -t 1 --pipeline 20"},
+	{name: "mc-crusher-get", driver: crusher, args: "send=ascii_get,recv=blind_read,conns=50,key_prefix=key:,key_prealloc=0,key_count=10000,pipelines=8"},
+	{name: "mc-crusher-mget50", driver: crusher,
+		args: "send=ascii_mget,recv=blind_read,conns=20,mget_count=50,key_prefix=key:,key_prealloc=0,key_count=10000"},
+	{name: "memcaslap", driver: slap, args: "-T 1 -c 48 -w 1k -X 32"},
+}
+
+// memoryUsual is -m of rows that are not about memory: nothing is evicted.
+const memoryUsual = 1024
+
+// option finds the value of an option in a row's args.
+func (w *workload) option(name string) string {
+	words := strings.Fields(w.args)
+	for i, word := range words[:max(len(words)-1, 0)] {
+		if word == "-"+name {
+			return words[i+1]
+		}
+	}
+	return ""
+}
