@@ -48,8 +48,8 @@ type grammar struct {
 	prefix  string // of every key that is stored, so that connections do not see each other
 	itemMax int
 
-	said                    int
-	hot, counters, odd, big []string
+	said                           int
+	hot, counters, odd, big, large []string
 }
 
 // keysLast is for how many commands a grammar keeps its keys: long enough for hits, short enough for variety.
@@ -93,6 +93,7 @@ var rules = []struct {
 	{6, (*grammar).longLine},
 	{3, (*grammar).manyKeys},
 	{2, (*grammar).aboutItemMax},
+	{6, (*grammar).largeValue},
 	{2, (*grammar).webPage},
 	{2, (*grammar).quit},
 	{2, (*grammar).leave},
@@ -158,13 +159,14 @@ func (g *grammar) line(words ...string) []byte {
 
 func (g *grammar) chooseKeys() {
 	epoch := strconv.Itoa(g.said / keysLast)
-	g.hot, g.counters, g.odd, g.big = nil, nil, nil, nil
+	g.hot, g.counters, g.odd, g.big, g.large = nil, nil, nil, nil, nil
 	g.hot = append(g.hot, g.prefix)
 	for i := range 8 {
 		g.hot = append(g.hot, fmt.Sprintf("%s%sk%d", g.prefix, epoch, i))
 		g.counters = append(g.counters, fmt.Sprintf("%s%sn%d", g.prefix, epoch, i))
 	}
 	g.big = append(g.big, g.prefix+"big1", g.prefix+"big2")
+	g.large = append(g.large, g.prefix+"large1", g.prefix+"large2", g.prefix+"large3")
 	for _, n := range []int{250, 250, 249, 128, 127, 64} {
 		g.odd = append(g.odd, g.keyOf(n, "abcdefghijklmnopqrstuvwxyz"))
 	}
@@ -636,6 +638,33 @@ func (g *grammar) aboutItemMax() command {
 	return g.storage(c, verb, key, flags, "0", strconv.Itoa(n), tail, append(value, end...))
 }
 
+// largeValue is of any size up to a megabyte, as likely small as large on a scale of powers.
+func (g *grammar) largeValue() command {
+	key := pick(g, g.large)
+	n := 1000 << g.IntN(10)
+	n = min(n+g.IntN(n), g.itemMax*9/10)
+	switch verb := pick(g, []string{"get", "gets", "set", "set", "append", "prepend", "incr", "touch", "delete"}); verb {
+	case "get", "gets":
+		return command{name: verb + ": any size", keys: []string{key}, reads: true, text: g.line(verb, key)}
+	case "incr":
+		return command{name: verb + ": any size", keys: []string{key}, writes: true, text: g.line(verb, key, "5")}
+	case "touch":
+		return command{name: verb + ": any size", keys: []string{key}, text: g.line(verb, key, pick(g, exptimesGood))}
+	case "delete":
+		return command{name: verb + ": any size", keys: []string{key}, text: g.line(verb, key)}
+	case "append", "prepend":
+		n >>= g.IntN(10)
+		fallthrough
+	default:
+		value := g.bytes(n)
+		if g.full && g.in(4) {
+			copy(value, "12 ") // a number
+		}
+		return g.storage(command{name: verb + ": any size"}, verb, key, pick(g, flagsGood), pick(g, exptimesGood),
+			strconv.Itoa(n), g.noreply(), append(value, '\r', '\n'))
+	}
+}
+
 // Everything else with a key
 
 func (g *grammar) remove() command {
@@ -761,9 +790,10 @@ func (g *grammar) stats() command {
 		return command{name: "stats " + word, text: g.line(append([]string{"stats"}, strings.Fields(word)...)...), shape: isStats}
 	}
 	word := g.either(
-		[]string{"reset", "reset", "reset noreply", "sizes", "bogus", "noreply", "SIZES", "Reset", "resetx", "x reset", "itemsx", "0"},
-		[]string{"r", "res", "rese"})
-	return command{name: "stats " + word, text: g.line(append([]string{"stats"}, strings.Fields(word)...)...)}
+		[]string{"sizes", "bogus", "noreply", "SIZES", "Reset", "resetx", "x reset", "itemsx", "0"},
+		[]string{"reset", "reset", "reset noreply", "r", "res", "rese"}) // not where counters are compared
+	return command{name: "stats " + word, text: g.line(append([]string{"stats"}, strings.Fields(word)...)...),
+		exclusive: strings.HasPrefix(word, "r")} // everybody's counters
 }
 
 // isStats: STAT lines of three words or more, then END.

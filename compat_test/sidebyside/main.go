@@ -10,6 +10,8 @@
 // whose reply holds a number. Whatever stands between two markers is one command's reply. After a difference
 // the keys it touched are deleted on both sides; after a lost marker both connections are opened anew.
 //
+// At the end of a run with the narrow grammar, where all replies must agree, what stats has counted must agree too.
+//
 // Uniques are not compared as numbers, which every server may choose for itself, but as names: where A repeats a
 // unique of a key, so must B. A cas command carries to each server the unique that this server gave.
 //

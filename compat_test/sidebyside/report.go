@@ -31,9 +31,10 @@ type report struct {
 	known []*known // of these two servers
 	newer int      // which of them is the newer
 
-	mu       sync.Mutex
-	commands int
-	kinds    map[string]*kind
+	mu         sync.Mutex
+	commands   int
+	kinds      map[string]*kind
+	miscounted int // counters of stats that differ
 }
 
 func newReport(servers [2]*peer, opt options, out io.Writer) *report {
@@ -96,7 +97,8 @@ func (r *report) lookUp(d difference) *known {
 }
 
 // unlisted counts the differences that nobody has given a reason for.
-func (r *report) unlisted() (n int) {
+func (r *report) unlisted() int {
+	n := r.miscounted
 	for _, k := range r.kinds {
 		if k.known == nil {
 			n += k.seen

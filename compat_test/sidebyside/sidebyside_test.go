@@ -24,10 +24,10 @@ func skip(t *testing.T, why string) {
 	t.Skip(why)
 }
 
-// startGomemd runs a gomemd in this process until the test ends.
+// startGomemd runs a gomemd in this process until the test ends, with room for all that is said: nothing may be evicted.
 func startGomemd(t *testing.T) string {
 	t.Helper()
-	srv, err := server.Start(server.Options{Listen: []string{"127.0.0.1:0"}, MemoryLimit: 256 << 20, Log: io.Discard})
+	srv, err := server.Start(server.Options{Listen: []string{"127.0.0.1:0"}, MemoryLimit: 4 << 30, Log: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
