@@ -42,21 +42,37 @@ func startTwemproxy(t *testing.T, servers ...string) (addr string) {
 		_ = child.Wait()
 	})
 
-	// It answers nothing about itself on its port, so whose port it is is asked where its statistics are.
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		conn, err := net.Dial("tcp", statsAddr)
-		if err == nil {
-			stats, _ := io.ReadAll(conn)
-			conn.Close()
-			if strings.Contains(string(stats), `"pool"`) {
-				return addr
-			}
-		}
-		if time.Now().After(deadline) {
-			said, _ := os.ReadFile(log)
-			t.Fatalf("nutcracker does not start: %v\n%s", err, said)
+	// It answers nothing about itself on its port, so whose port it is is asked where its statistics are. Those are
+	// there a moment before the port is.
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if strings.Contains(readAll(statsAddr), `"pool"`) && listens(addr) {
+			return addr
 		}
 	}
+	said, _ := os.ReadFile(log)
+	t.Fatalf("nutcracker does not start:\n%s", said)
+	return ""
+}
+
+// readAll is what somebody at addr says without being asked.
+func readAll(addr string) string {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return ""
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	said, _ := io.ReadAll(conn)
+	return string(said)
+}
+
+func listens(addr string) bool {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // freeAddr is one that nobody listens on at the moment. If somebody comes before nutcracker does, it will not start.
