@@ -215,8 +215,8 @@ func flip(reply string) string {
 // a second that concerns 300 requests, which have waited 300, 299, 298 … ms. A closed loop with one connection sees one.
 func TestAStallIsBookedForAllItDelays(t *testing.T) {
 	const stall = 300 * time.Millisecond
-	at := 0
-	f := &fake{before: func(f *fake, n int) {
+	const at = 10 + 200 // after what is set beforehand
+	f := &fake{before: func(_ *fake, n int) {
 		if n == at {
 			time.Sleep(stall)
 		}
@@ -224,7 +224,6 @@ func TestAStallIsBookedForAllItDelays(t *testing.T) {
 	s := spec(serve(t, f))
 	s.Conns, s.Keys, s.Ops, s.Rate = 1, 10, 0, 1000
 	s.Seconds = time.Second
-	at = 10 + 200 // after what is set beforehand
 	r, err := Run(s)
 	if err != nil || r.Errors+r.Lost > 0 {
 		t.Fatalf("%+v, %v", r, err)
