@@ -1,15 +1,18 @@
 package storage
 
+import "unsafe"
+
 // The index grows when it is too full and shrinks when it is too empty, each time by a sweep over its buckets that
 // every Put and every tick pushes on a little.
 const (
 	// indexStep is how many items a Put moves at most.
 	indexStep = 24
 
-	growthSmall = 8 // grow by 1/8 when memory is full: the index takes segments away
-	growthLarge = 2 // by 1/2 as long as there are segments that nobody uses
-	loadMin     = 45
-	loadShrunk  = 75
+	// growthMin is the least step, as a part of the buckets there are: each step rehashes every item.
+	growthMin = 16
+
+	loadMin    = 45
+	loadShrunk = 75
 )
 
 // loadMax is how full the index may get, in items per hundred slots, by the mean size of an item. Small items need the
@@ -36,7 +39,7 @@ func (s *shard) maintainIndex(work int) bool {
 		if x.next == 0 {
 			s.condemn()
 		}
-		return x.next != 0
+		return true
 	}
 	n := x.n * slots
 	load := uint64(s.items) * 100
@@ -57,11 +60,7 @@ func (s *shard) maintainIndex(work int) bool {
 // grow begins to enlarge the index, as soon as there is room for it: segments are emptied step by step first.
 func (s *shard) grow(load uint64) {
 	x := &s.index
-	by := x.n / growthSmall
-	if s.inUse < s.allowed()/2 {
-		by = x.n / growthLarge
-	}
-	x.wanted = min(x.n+max(1, by), x.max)
+	x.wanted = min(max(x.n+x.n/growthMin+1, min(s.foreseen(), 2*x.n)), x.max)
 	if x.wanted <= x.n || s.store.opts.DisableEviction && s.spare() < reserve {
 		x.wanted = 0
 		return
@@ -72,4 +71,39 @@ func (s *shard) grow(load uint64) {
 		x.wanted = 0
 		s.condemn()
 	}
+}
+
+// foreseen is how many buckets the shard will need when it is full, if what comes is as large as what is there. That
+// saves most of the steps while a store fills. With i items a byte, n buckets leave limit-64n bytes for items:
+//
+//	12 n load = i (limit - 64 n)
+func (s *shard) foreseen() uint64 {
+	perByte := float64(s.items) / float64(max(1, s.liveBytes))
+	load := float64(s.loadMax()-2) / 100
+	return uint64(perByte * float64(s.limit) / (slots*load + bucketSize*perByte))
+}
+
+// setLimit changes how much memory the shard may use. What is too much goes in steps, by Put and by tick.
+func (s *shard) setLimit(limit int64) {
+	s.limit = limit
+	s.index.max = uint64(limit) / 2 / bucketSize
+	s.condemn()
+}
+
+// trim gives back pages of the index that it has shrunk out of, a slice at a time. They are clear: a sweep leaves
+// nothing behind, so it makes no difference when somebody grows into them again.
+func (s *shard) trim() bool {
+	x := &s.index
+	if x.next != 0 || x.touched <= x.n {
+		return false
+	}
+	const slice = 64 << 10 / bucketSize
+	const page = 4096 / bucketSize
+	from := max(x.n, x.touched-min(x.touched, slice))
+	from = (from + page - 1) / page * page
+	if from < x.touched {
+		s.store.discard(unsafe.Add(x.base, from*bucketSize), (x.touched-from)*bucketSize)
+	}
+	x.touched = max(x.n, x.touched-min(x.touched, slice))
+	return x.touched > x.n
 }

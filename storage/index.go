@@ -57,6 +57,7 @@ type index struct {
 	next    uint64 // buckets after the change of size that is under way, else 0
 	line    uint64 // where that has got to
 	max     uint64 // buckets that there is address space for
+	touched uint64 // buckets that may have pages
 	min     uint64 // buckets it never has less of
 	wanted  uint64 // buckets to grow to as soon as there is room
 	order   uint8  // which of bucket.over is the present one
@@ -301,6 +302,7 @@ func (x *index) resize(n uint64) {
 	if x.growing() {
 		x.line = x.n
 	}
+	x.touched = max(x.touched, x.n, x.next)
 }
 
 // sweepBucket moves one bucket into the new order. At the end of the table the new order becomes the only one. It
@@ -343,6 +345,7 @@ func (s *shard) sweepBucket() int {
 	if x.growing() && x.line == 0 || !x.growing() && x.line == x.n {
 		x.n, x.next, x.line = x.next, 0, 0
 		x.order ^= 1
+		s.buckets.Store(x.n)
 	}
 	if x.stashed > 0 {
 		s.unstash()

@@ -25,12 +25,19 @@ func (st *Store) reserve(n int64) (unsafe.Pointer, error) {
 	_ = unix.Madvise(b, unix.MADV_DONTDUMP)
 	if st.opts.LockMemory {
 		// On fault: pages are locked as they come into use, not all of the reserve at once.
-		_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(&b[0])), uintptr(n), unix.MLOCK_ONFAULT)
-		if errno != 0 && len(st.warnings) == 0 {
-			st.warnings = append(st.warnings, fmt.Sprintf("failed to lock memory: %v", errno))
+		if err := lockOnFault(b); err != nil && len(st.warned) == 0 {
+			st.warned = append(st.warned, fmt.Sprintf("failed to lock memory: %v", err))
 		}
 	}
 	return unsafe.Pointer(&b[0]), nil
+}
+
+func lockOnFault(b []byte) error {
+	_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MLOCK_ONFAULT)
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func (st *Store) unmap() error {
@@ -55,11 +62,27 @@ func (st *Store) giveBack(s *shard) {
 		}
 		g := s.pop(&s.condemned)
 		s.mu.Unlock()
-		if !st.opts.HeapArena && s.segSize%4096 == 0 {
-			_ = unix.Madvise(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)), unix.MADV_DONTNEED)
+		for off := int64(0); off < int64(s.segSize); off += giveBackSlice {
+			st.discard(unsafe.Add(s.arena, int64(g)*int64(s.segSize)+off), uint64(min(giveBackSlice, int64(s.segSize)-off)))
 		}
 		s.mu.Lock()
 		s.push(&s.gone, g, stateGone)
 		s.mu.Unlock()
 	}
+}
+
+// giveBackSlice bounds one call: the system clears the pages' entries under a lock of its own.
+const giveBackSlice = 64 << 10
+
+// discard gives the pages of n bytes back; they read as zero afterwards. Only whole pages can be given back, and with
+// segments smaller than a page, or memory from the heap, nothing is.
+func (st *Store) discard(p unsafe.Pointer, n uint64) {
+	if st.opts.HeapArena || n == 0 || n%4096 != 0 || uintptr(p)%4096 != 0 {
+		return
+	}
+	b := unsafe.Slice((*byte)(p), n)
+	if st.opts.LockMemory { // locked pages stay, whatever one advises
+		_ = unix.Munlock(b)
+	}
+	_ = unix.Madvise(b, unix.MADV_DONTNEED)
 }

@@ -351,6 +351,11 @@ func (m *model) step(rounds int) {
 		m.arith(key, rapid.OneOf(rapid.Uint64Range(0, 100), rapid.Uint64()).Draw(t, "delta"), rapid.Bool().Draw(t, "down"))
 	case 15:
 		m.delete(key)
+		if m.lossy && rapid.IntRange(0, 4).Draw(t, "resize?") == 0 {
+			if err := m.st.SetLimit(int64(rapid.IntRange(32, 512).Draw(t, "KiB")) << 10); err != nil {
+				t.Fatal(err)
+			}
+		}
 	case 16:
 		if rapid.IntRange(0, 4).Draw(t, "flush?") == 0 {
 			m.flush(expiry.Instant(rapid.SampledFrom([]int{0, 0, int(m.clock.Now()) + 1, int(m.clock.Now()) + 7, 1}).Draw(t, "at")))
@@ -390,8 +395,10 @@ func checkModel(t *rapid.T, opts Options, flood int) {
 	if flood == 1 && s.Evictions != 0 {
 		t.Fatalf("%d evictions in a store with room", s.Evictions)
 	}
-	if s.Bytes > s.LimitBytes {
-		t.Fatalf("bytes %d of %d", s.Bytes, s.LimitBytes)
+	for st.Sweep() {
+	}
+	if s = st.Stats(); s.Bytes > s.LimitBytes || s.SegmentBytes+s.IndexBytes+s.TableBytes > s.LimitBytes {
+		t.Fatalf("bytes %d, segments %d, index %d, table %d of %d", s.Bytes, s.SegmentBytes, s.IndexBytes, s.TableBytes, s.LimitBytes)
 	}
 	for key := range m.items {
 		m.view(key, false)
@@ -400,7 +407,7 @@ func checkModel(t *rapid.T, opts Options, flood int) {
 
 func TestModelWithRoom(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		checkModel(t, Options{MemoryLimit: 16 << 20, ItemMax: 3000, Shards: 2, SegmentSize: 4096}, 1)
+		checkModel(t, Options{MemoryLimit: 4 << 20, ItemMax: 3000, Shards: 2, SegmentSize: 4096}, 1)
 	})
 }
 

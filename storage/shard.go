@@ -3,6 +3,7 @@ package storage
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -15,6 +16,9 @@ type shard struct {
 	mu    sync.Mutex
 	store *Store
 	now   expiry.Instant // as read when the lock was taken
+
+	buckets  atomic.Uint64 // index.n, for Warm, which has no lock
+	granules uint32        // of the arena's address space; does not change
 
 	arena     unsafe.Pointer
 	granule   uint // log2 of the unit that loc counts

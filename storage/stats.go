@@ -68,7 +68,7 @@ func (st *Store) Stats() Stats {
 		one := st.shards[i].snapshot()
 		sum.add(&one)
 	}
-	sum.LimitBytes = uint64(st.opts.MemoryLimit)
+	sum.LimitBytes = uint64(st.limit.Load())
 	return sum
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
 
@@ -90,10 +91,13 @@ type Store struct {
 	incarnations atomic.Uint64
 	incoming     atomic.Int64 // bytes announced by Receive and not yet stored
 	limit        atomic.Int64
-	warnings     []string
-	sweepAt      int
+	warned       []string
+	warmed       atomic.Uint32
 	memory       [][]byte // what Close gives back
 }
+
+// segmentsMin is how few segments a shard can work with: open ones, a victim, a reserve.
+const segmentsMin = 8
 
 // itemMaxDefault is memcached's -I.
 const itemMaxDefault = 1 << 20
@@ -137,9 +141,17 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 type geometry struct {
 	shards  int
 	limit   int64 // of a shard
+	reach   int64 // what limit may be raised to
 	segSize uint32
 	granule uint
 }
+
+// granuleMax is the log2 of the coarsest granule: what it reaches, 4 GiB, is the largest shard.
+const granuleMax = 4
+
+// reachFactor is how much address space is reserved, for SetLimit: a multiple of the limit at the start. It is less
+// where it would cost coarser granules.
+const reachFactor = 16
 
 func shape(opts *Options) (geometry, error) {
 	g := geometry{shards: opts.Shards}
@@ -147,6 +159,9 @@ func shape(opts *Options) (geometry, error) {
 		// About 16 MiB a shard: more shards wait less, but each keeps a segment or two in reserve. An item must not
 		// push out more than a quarter of its shard.
 		g.shards = 1
+		for opts.MemoryLimit/int64(g.shards) > 1<<(locBits+granuleMax) {
+			g.shards *= 2
+		}
 		for g.shards < 256 && opts.MemoryLimit/int64(g.shards*2) >= 16<<20 && opts.MemoryLimit/int64(g.shards*2) >= 4*int64(opts.ItemMax) {
 			g.shards *= 2
 		}
@@ -157,10 +172,18 @@ func shape(opts *Options) (geometry, error) {
 		size = 1 << max(12, min(20, bits.Len64(uint64(g.limit/256))-1))
 	}
 	g.segSize = uint32(size)
-	for g.limit>>g.granule > 1<<locBits {
+	g.reach = reachFactor * g.limit
+	if opts.HeapArena { // the heap is cleared beforehand, all of it
+		g.reach = max(g.limit, min(g.reach, 1<<20))
+	}
+	for g.granule < granuleMax && g.reach>>g.granule > 1<<locBits && g.limit>>g.granule > 1<<locBits/4 {
 		g.granule += 2
 	}
-	if g.limit/int64(size) < 4 {
+	g.reach = min(g.reach, 1<<(locBits+g.granule))
+	if g.limit > g.reach {
+		return g, fmt.Errorf("storage: %d bytes are too many for %d shards", opts.MemoryLimit, g.shards)
+	}
+	if g.limit/int64(size) < segmentsMin {
 		return g, fmt.Errorf("storage: %d bytes are too few for items of up to %d", opts.MemoryLimit, opts.ItemMax)
 	}
 	return g, nil
@@ -170,19 +193,25 @@ func shape(opts *Options) (geometry, error) {
 func (s *shard) open(st *Store, g geometry) error {
 	s.store, s.limit, s.segSize, s.granule = st, g.limit, g.segSize, g.granule
 	s.segShift = uint(bits.TrailingZeros32(g.segSize))
-	n := int(g.limit / int64(g.segSize))
+	n := int(g.reach / int64(g.segSize))
 	arena, err := st.reserve(int64(n) * int64(g.segSize))
 	if err != nil {
 		return err
 	}
 	s.arena = arena
-	s.index.max = uint64(g.limit) / 2 / bucketSize
-	if s.index.base, err = st.reserve(int64(s.index.max * bucketSize)); err != nil {
+	if s.index.base, err = st.reserve(g.reach / 2); err != nil {
 		return err
 	}
+	table, err := st.reserve(int64(n) * int64(unsafe.Sizeof(segment{})))
+	if err != nil {
+		return err
+	}
+	s.segments = unsafe.Slice((*segment)(table), n)
+	s.index.max = uint64(g.limit) / 2 / bucketSize
 	s.index.n = max(4, min(s.index.max, uint64(g.limit)/256/bucketSize))
-	s.index.min = s.index.n
-	s.segments = make([]segment, n)
+	s.index.min, s.index.touched = s.index.n, s.index.n
+	s.buckets.Store(s.index.n)
+	s.granules = uint32(min(int64(n)*int64(g.segSize)>>g.granule, 1<<locBits))
 	s.free.head, s.gone.head, s.condemned.head = none, none, none
 	s.freeChain = noChain
 	s.target = targetStart
@@ -198,11 +227,33 @@ func (st *Store) shard(hash uint64) *shard {
 	return &st.shards[hash>>12&uint64(len(st.shards)-1)]
 }
 
+// SetLimit changes the memory limit, up to Reach. What is too much after lowering it goes in steps, by Put and Sweep;
+// below a few segments a shard it is an error and nothing changes.
+func (st *Store) SetLimit(bytes int64) error {
+	limit := bytes / int64(len(st.shards))
+	if bytes > st.Reach() || limit < segmentsMin*int64(st.shards[0].segSize) {
+		return fmt.Errorf("storage: a limit of %d bytes is out of bounds", bytes)
+	}
+	st.limit.Store(bytes)
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		s.setLimit(limit)
+		s.unlock()
+	}
+	return nil
+}
+
+// Reach is how far SetLimit may go.
+func (st *Store) Reach() int64 {
+	return int64(len(st.shards)) * int64(len(st.shards[0].segments)) * int64(st.shards[0].segSize)
+}
+
 // Close gives the memory back. Nothing else may be called any more.
 func (st *Store) Close() error { return st.unmap() }
 
 // Warnings are what Open wished for and did not get.
-func (st *Store) Warnings() []string { return st.warnings }
+func (st *Store) Warnings() []string { return st.warned }
 
 // View hands the item to visit and marks it used. False is a miss.
 func (st *Store) View(hash uint64, key []byte, visit func(*Item)) bool {
@@ -275,6 +326,3 @@ func (st *Store) Sweep() bool {
 	}
 	return more
 }
-
-// Warm touches what a batch of up to 16 hashes will need, so that the memory's latency is paid once for all of them.
-func (st *Store) Warm(hashes []uint64) {}
