@@ -150,7 +150,7 @@ func (p *proxy) carry(client, server net.Conn) {
 	}
 }
 
-// A unique is a name: the same again, or new on both sides and later.
+// A unique is a name: the same again, or new on both sides.
 func TestUniquesAreNames(t *testing.T) {
 	talk := &talker{uniques: make(map[string][]pair)}
 	for _, tc := range []struct {
@@ -160,8 +160,8 @@ func TestUniquesAreNames(t *testing.T) {
 		{"VALUE k 0 1 7\r\nx\r\nEND\r\n", "VALUE k 0 1 500\r\nx\r\nEND\r\n", true},  // first sight
 		{"VALUE k 0 1 7\r\nx\r\nEND\r\n", "VALUE k 0 1 500\r\nx\r\nEND\r\n", true},  // again
 		{"VALUE k 0 1 8\r\nx\r\nEND\r\n", "VALUE k 0 1 500\r\nx\r\nEND\r\n", false}, // new for one only
-		{"VALUE k 0 1 8\r\nx\r\nEND\r\n", "VALUE k 0 1 499\r\nx\r\nEND\r\n", false}, // later for one only
-		{"VALUE k 0 1 8\r\nx\r\nEND\r\n", "VALUE k 0 1 501\r\nx\r\nEND\r\n", true},  // later for both
+		{"VALUE k 0 1 8\r\nx\r\nEND\r\n", "VALUE k 0 1 501\r\nx\r\nEND\r\n", true},  // new for both
+		{"VALUE k 0 1 7\r\nx\r\nEND\r\n", "VALUE k 0 1 501\r\nx\r\nEND\r\n", false}, // the old one's name
 		{"VALUE k 0 1 9\r\nx\r\nEND\r\n", "VALUE k 1 1 502\r\nx\r\nEND\r\n", false}, // other flags
 		{"VALUE k 0 1 9\r\nx\r\nEND\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n", false},     // no unique
 		{"VALUE j 0 1 7\r\nx\r\nEND\r\n", "VALUE j 0 1 7\r\ny\r\nEND\r\n", false},   // other value

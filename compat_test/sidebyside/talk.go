@@ -92,6 +92,7 @@ type talker struct {
 	said      int
 	sides     [2]side
 	uniques   map[string][]pair // by key, latest last
+	misnamed  string            // what was wrong with a unique just now
 	past      [500]command      // what was said lately, by index modulo its length
 }
 
@@ -289,9 +290,12 @@ func (s *side) describe(i int) []byte {
 }
 
 func (t *talker) differ(i int, c *command, ra, rb []byte) {
-	t.rep.difference(difference{
-		conn: t.conn, index: t.said + i, command: c, replies: [2][]byte{ra, rb}, before: t.before(c, i),
-	})
+	d := difference{conn: t.conn, index: t.said + i, command: c, replies: [2][]byte{ra, rb}, before: t.before(c, i)}
+	if t.misnamed != "" {
+		d.before = append(d.before, t.misnamed)
+		t.misnamed = ""
+	}
+	t.rep.difference(d)
 }
 
 // before finds the latest commands on c's keys, oldest first.
