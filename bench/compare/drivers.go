@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/load"
@@ -65,7 +66,9 @@ func ourLoad(r *run, s *server, w *workload) (m sample, err error) {
 
 func (r *run) load(s *server, args string, more ...string) *exec.Cmd {
 	words := append([]string{loadCommand, "-addr", s.addr()}, strings.Fields(args)...)
-	return exec.Command(r.self, append(words, more...)...)
+	child := exec.Command(r.self, append(words, more...)...)
+	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	return child
 }
 
 // idleConns is how many connections the memory of one is measured with: enough that what the server does once does not show.

@@ -52,6 +52,8 @@ const loadCommand = "load"
 const results = "bench/results"
 
 func main() {
+	// Children die with the thread that started them (Pdeathsig): this one lasts as long as the program.
+	runtime.LockOSThread()
 	if len(os.Args) > 1 && os.Args[1] == loadCommand {
 		if err := load.Main(loadCommand, os.Args[2:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, "load:", err)
@@ -229,7 +231,8 @@ func (r *run) heading(out io.Writer) {
 	fmt.Fprintf(out, "$ %s\n", commandLine(os.Args[1:]))
 	fmt.Fprintf(out, "%s; %s %s beside %s %s; %s\n", time.Now().Format(time.DateOnly), r.kinds[0].name, r.kinds[0].version,
 		r.kinds[1].name, r.kinds[1].version, runtime.Version())
-	fmt.Fprintf(out, "%d × %s, Linux %s\n", runtime.NumCPU(), proc.CPU(), unix.ByteSliceToString(uname.Release[:]))
+	fmt.Fprintf(out, "%d × %s, Linux %s; load average before: %s\n", runtime.NumCPU(), proc.CPU(),
+		unix.ByteSliceToString(uname.Release[:]), proc.LoadAverage())
 	fmt.Fprintf(out, "Medians of %d (smallest–largest), %v each after %v, -t %d; client on the same machine\n\n",
 		r.rounds, r.seconds, r.warmup, r.threads)
 }

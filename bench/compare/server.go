@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -48,6 +49,7 @@ func start(k *kind, memory, threads, conns int) (*server, error) {
 	s := &server{port: port, child: exec.Command(k.path, args...)}
 	s.child.Env = append(os.Environ(), k.env...)
 	s.child.Stderr = &s.said
+	s.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // who breaks off a run should find no servers left over
 	if err := s.child.Start(); err != nil {
 		return nil, err
 	}

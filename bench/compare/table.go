@@ -39,9 +39,9 @@ var columns = []column{
 	{"CPU µs/op", 20, (*sample).cpu, short, func(b bar) float64 { return b.cpu }, false},
 	{"user", 7, func(s *sample) float64 { return s.user }, short, nil, false},
 	{"sys", 7, func(s *sample) float64 { return s.sys }, short, nil, false},
-	{"p50 µs", 18, func(s *sample) float64 { return s.p50 }, short, nil, false},
-	{"p99 µs", 18, func(s *sample) float64 { return s.p99 }, short, nil, false},
-	{"p99.9 µs", 20, func(s *sample) float64 { return s.p999 }, short, func(b bar) float64 { return b.p999 }, false},
+	{"p50 µs", 20, func(s *sample) float64 { return s.p50 }, short, nil, false},
+	{"p99 µs", 21, func(s *sample) float64 { return s.p99 }, short, nil, false},
+	{"p99.9 µs", 22, func(s *sample) float64 { return s.p999 }, short, func(b bar) float64 { return b.p999 }, false},
 	{"RSS MiB", 8, func(s *sample) float64 { return s.rss / (1 << 20) }, short, nil, false},
 	{"peak", 8, func(s *sample) float64 { return s.peak / (1 << 20) }, short, nil, false},
 }
@@ -51,6 +51,8 @@ const narrow = 10
 
 func short(v float64) string {
 	switch {
+	case v >= 100_000:
+		return fmt.Sprintf("%.0fk", v/1000)
 	case v >= 100:
 		return fmt.Sprintf("%.0f", v)
 	case v >= 10:
@@ -61,7 +63,7 @@ func short(v float64) string {
 
 func count(v float64) string {
 	if v >= 10_000 {
-		return short(v/1000) + "k"
+		return short(v/1000) + "k" // of rates three digits mean something
 	}
 	return fmt.Sprintf("%.0f", v)
 }
@@ -96,7 +98,7 @@ func printRow(out io.Writer, w *workload, names [2]string, samples [2][]sample) 
 		pad(&lines[0], c.title, c.width)
 		for side, s := range both {
 			text := c.format(s.median)
-			if c.width > narrow {
+			if c.width > narrow && s.least < s.most {
 				text += " (" + c.format(s.least) + "–" + c.format(s.most) + ")"
 			}
 			pad(&lines[side+1], text, c.width)

@@ -30,7 +30,7 @@ var workloads = []workload{
 	{name: "get1-set1-32", args: "-mix get:1,set:1 -size 32"},
 	{name: "get1-set1-1k", args: "-mix get:1,set:1 -size 1000"},
 	{name: "zipf-mixed", args: "-mix get:10,set:1 -dist zipf:0.99 -keys 100000 -size lognormal:200,1.2,8000"},
-	{name: "open-10k", args: "-mix get:10,set:1 -size 32 -rate 10000", quick: true, bar: bar{cpu: 1, p999: 1.1}},
+	{name: "open-10k", args: "-mix get:10,set:1 -size 32 -rate 10000", quick: true},
 	{name: "incr", args: "-mix incr", quick: true},
 	{name: "cas", args: "-mix cas"},
 
