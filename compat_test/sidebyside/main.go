@@ -3,6 +3,9 @@
 //	go run ./compat_test/sidebyside -a "./gomemd -l 127.0.0.1 -p {port}" -b "memcached -l 127.0.0.1 -p {port}" -n 1000000
 //
 // A server is an address (host:port, or the path of a unix socket) or a command to start; {port} becomes a free port.
+// A memcached needs -o no_lru_maintainer,no_lru_crawler (else its threads hold items at moments of their own, and an incr
+// then does not write in place), and both servers enough -m that nothing is evicted; -m 16384 costs no more than is used.
+//
 // The commands are valid and invalid, cut anywhere, one at a time and in long pipelines, over several connections
 // with keys of their own. The same seed and number of connections send the same commands.
 //
