@@ -48,7 +48,8 @@ func (s *shard) maintainIndex(work int) bool {
 		s.grow(load)
 	case load < n*loadMin && x.n > x.min:
 		x.wanted = 0
-		if to := max(x.min, load/loadShrunk/slots); to < x.n-x.n/8 {
+		// Not below what a full shard will need, or it would grow again at once.
+		if to := max(x.min, load/loadShrunk/slots, s.foreseen()); to < x.n-x.n/4 {
 			x.resize(to)
 		}
 	default:
