@@ -5,6 +5,8 @@ ARGS ?= -m 64 -p 11211
 # memcached refuses to run as root without being told so, and so do we.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),-u root)
 T ?= 20s
+N ?= 1000000
+MEMCACHED ?= memcached
 PKGS := ./...
 
 .DEFAULT_GOAL := help
@@ -28,11 +30,17 @@ race: ## the tests under the race detector, with the store on the Go heap where 
 fuzz: ## each fuzz target for T (20s)
 	@./.ci/fuzz $(T)
 
-oracle: ## the conversations and the random side-by-side run against the memcached that is installed
-	go test -count=1 -v -run 'Oracle|SideBySide' ./compat_test/... | grep -v '^=== '
+oracle: build ## the same conversations with memcached, then N (1000000) random commands side by side with it
+	go test -count=1 ./compat_test -run Conversations -oracle $(MEMCACHED)
+	go run ./compat_test/sidebyside -n $(N) -grammar 1.6.18 \
+		-a "$(BIN) $(AS_ROOT) -m 16384 -l 127.0.0.1 -p {port}" \
+		-b "$(MEMCACHED) $(AS_ROOT) -m 16384 -l 127.0.0.1 -U 0 -o no_lru_maintainer,no_lru_crawler -p {port}"
 
-compat: ## real clients and proxies against gomemd
-	go test -count=1 -v -run 'Client|Tool|Proxy|Conversation' ./compat_test/... | grep -v '^=== '
+compat: ## real clients, libmemcached's tools and twemproxy against gomemd
+	go test -count=1 -v -run 'Client|Tool|Proxy' ./compat_test
+
+bench: ## gomemd beside memcached, a selection of five minutes
+	go run ./bench/compare -quick -memcached $(MEMCACHED)
 
 lint: ## golangci-lint, when it is installed
 	golangci-lint run
@@ -46,4 +54,4 @@ deps: ## install the Debian packages that the whole test-suite needs (starts no 
 ci: ## what CI runs
 	./.ci/run
 
-.PHONY: help run build test race fuzz oracle compat lint arm64 deps ci
+.PHONY: help run build test race fuzz oracle compat bench lint arm64 deps ci
