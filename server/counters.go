@@ -32,7 +32,8 @@ const (
 	bytesRead
 	bytesWritten
 	connYields
-	inputDropped // connections closed because they sent on and on without reading their replies
+	inputDropped  // connections closed because they sent on and on without reading their replies
+	outputDropped // connections closed because they read nothing when memory for replies was short
 	numCounters
 )
 

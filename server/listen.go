@@ -164,6 +164,8 @@ type connections struct {
 	pauses       atomic.Uint64
 	pausedMicros atomic.Uint64
 
+	waitingBytes atomic.Int64 // replies that sockets have not taken yet
+
 	mu       sync.Mutex
 	all      map[*conn]struct{}
 	draining map[*drain]struct{}
