@@ -48,7 +48,7 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	need := int(f.size) + headerMax + len(text)
 	ok = s.makeRoomWhole(int64(f.loc), qi, need)
 	if s.moves != before && !s.find(h, key, &f) {
-		panicf("a guarded item is gone")
+		return 0, OutOfMemory
 	}
 	if !ok {
 		return 0, OutOfMemory

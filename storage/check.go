@@ -237,7 +237,7 @@ func (c *checker) records() {
 				c.fail("segment %d: no entry for the record at %d, key %q", g, off, r.key())
 			}
 			delete(c.owned, loc)
-			if d := r.deadline(sg.created); d != 0 && !d.Passed(s.now) && sg.due == 0 && s.visit.seg != int32(g) {
+			if d := r.deadline(sg.created); d != 0 && !d.Passed(s.now) && sg.due == 0 && s.visit.seg != int32(g) && sg.state != stateVictim {
 				c.fail("segment %d: deadline %d at %d, and it is never due", g, d, off)
 			}
 		}

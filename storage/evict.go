@@ -24,6 +24,7 @@ type scan struct {
 	off    uint32
 	reason reason
 	moved  uint32 // bytes that were kept
+	within int    // segments in use that survivors may not go beyond
 }
 
 type reason uint8
@@ -36,7 +37,8 @@ const (
 const (
 	// reserve is how many segments a new item may not take, so that a victim's survivors have somewhere to go.
 	reserve = 1
-	// overdraft is how many segments survivors may take beyond the limit, for a moment, while it shrinks.
+	// overdraft is how many segments the survivors of one victim may take, be the limit what it may: more than one
+	// segment's worth they are not, and the victim is free afterwards.
 	overdraft = 2
 	// scanStep is how many records are scanned at most before somebody else may have the lock.
 	scanStep = 32
@@ -100,6 +102,9 @@ func (s *shard) scanVictim(records int) int {
 	if v.seg == none && !s.chooseVictim() {
 		return -1
 	}
+	if v.seg == none { // a segment became free without a scan
+		return 0
+	}
 	g := v.seg
 	sg := &s.segments[g]
 	from := v.off
@@ -145,7 +150,7 @@ func (s *shard) scanVictim(records int) int {
 	return scanned
 }
 
-// chooseVictim decides which segment is emptied next.
+// chooseVictim decides which segment is emptied next. True: there is one, or a segment has become free without.
 func (s *shard) chooseVictim() bool {
 	if g := s.mostDead(); g != none {
 		s.startScan(g, forDead)
@@ -162,29 +167,32 @@ func (s *shard) chooseVictim() bool {
 	if qi == none || s.queues[queueMain].sealed > 0 && float64(n) < s.target*float64(s.allowed()) {
 		qi = queueMain
 	}
-	if s.queues[qi].head == none && !s.sealAny(&qi) {
-		return false
+	if s.queues[qi].head == none {
+		if qi = s.sealFullest(); qi == none {
+			return false
+		}
 	}
 	g := s.queues[qi].head
+	if g == none {
+		return true // nothing lived in what was sealed: it is free now
+	}
 	s.evictedAge = s.now - s.segments[g].created
 	s.startScan(g, forRoom)
 	return true
 }
 
-// sealAny seals the fullest open segment, for there is no sealed one. It finds none when nothing is stored.
-func (s *shard) sealAny(qi *int) bool {
-	best, used := none, uint32(0)
+// sealFullest seals an open segment, for there is no sealed one. It finds none when nothing is stored.
+func (s *shard) sealFullest() (qi int) {
+	qi, used := none, uint32(0)
 	for i := range s.queues {
 		if g := s.queues[i].open; g != none && s.segments[g].used > used {
-			best, used = i, s.segments[g].used
+			qi, used = i, s.segments[g].used
 		}
 	}
-	if best == none {
-		return false
+	if qi != none {
+		s.seal(qi)
 	}
-	s.seal(best)
-	*qi = best
-	return s.queues[best].head != none
+	return qi
 }
 
 // oldestOfSmall finds the queue, small or a TTL log, with the oldest sealed segment, and how many they have together.
@@ -226,7 +234,7 @@ func (s *shard) mostDead() int32 {
 func (s *shard) startScan(g int32, why reason) {
 	s.dequeue(g)
 	s.segments[g].state = stateVictim
-	s.victim = scan{seg: g, reason: why}
+	s.victim = scan{seg: g, reason: why, within: max(s.inUse+overdraft, s.allowed())}
 }
 
 // settle decides what becomes of a live record in the victim. h is its key's hash, if it has a key.
@@ -288,17 +296,8 @@ func (s *shard) itemOf(r *record, f *found) {
 	f.sg = s.segmentOf(f.loc)
 }
 
-// moveRoom sees to it that n bytes of a survivor can be appended to a queue in one piece.
-func (s *shard) moveRoom(qi int, n int) bool {
-	if s.tail(qi) >= n {
-		return true
-	}
-	if s.spare() <= -overdraft || s.inUse == len(s.segments) {
-		return false
-	}
-	s.next(qi)
-	return true
-}
+// mayTake tells whether survivors may have another segment.
+func (s *shard) mayTake() bool { return s.inUse < s.victim.within && s.inUse < len(s.segments) }
 
 // moveEither moves a record of the victim to a queue, be it an item, a head or a piece, known to the index or not yet.
 // False: there is no room even for that.
@@ -310,24 +309,23 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 		s.kill(r, sg)
 		return true
 	}
-	if !s.moveRoom(qi, int(r.size)+headerMax) {
+	if s.tail(qi) < int(r.size)+headerMax && !s.mayTake() {
 		return false
 	}
+	if r.split() && s.chains[*r.chain()].incoming != nil {
+		nf := r.fields(sg.created)
+		s.moveHead(r, loc, sg, qi, &nf)
+		return true
+	}
 	f := found{record: *r, loc: loc, sg: sg}
-	onItsWay := r.split() && s.chains[*r.chain()].incoming != nil
-	if !onItsWay {
-		h := Hash(r.key())
-		e, ok := s.entryOf(h, loc)
-		if !ok {
-			panicf("no index entry for the record at %d, key %q", loc, r.key())
-		}
-		f.slot = e
+	h := Hash(r.key())
+	e, ok := s.entryOf(h, loc)
+	if !ok {
+		panicf("no index entry for the record at %d, key %q", loc, r.key())
 	}
+	f.slot = e
 	nf := f.fields(sg.created)
-	if !onItsWay {
-		nf.unique = s.keptUnique(&f, qi)
-	}
-	if s.victim.reason == forRoom && !onItsWay && nf.ctrl&ctrlFreq != 0 && int64(loc) != s.guard {
+	if s.victim.reason == forRoom && nf.ctrl&ctrlFreq != 0 && int64(loc) != s.guard {
 		if sg.queue == queueMain {
 			nf.ctrl--
 		} else {
@@ -335,24 +333,50 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 		}
 	}
 	access := sg.created + expiryInstant(accessSeconds(*r.access()))
-	to, n := s.writeHeader(qi, &nf, r.key())
-	copy(n.value(), r.value())
+	var to uint32
+	var n record
+	switch {
+	case !r.split():
+		to, n = s.write(qi, &nf, r.key(), &f, true, r.value(), nil)
+	case r.total() <= gatherMax && r.total()+int(r.klen)+headerMax+pieceHeader <= int(s.segSize):
+		s.scratch = s.appendValue(s.scratch[:0], r)
+		nf.split, nf.vlen = false, r.total()
+		to, n = s.write(qi, &nf, r.key(), &f, true, s.scratch, nil)
+		s.killPieces(*r.chain(), *r.next())
+	default:
+		if s.tail(qi) < int(r.size)+headerMax {
+			s.next(qi)
+		}
+		nf.unique = s.keptUnique(&f, qi)
+		to, n = s.moveHead(r, loc, sg, qi, &nf)
+		r = nil
+	}
 	*n.access() = 0
 	if created := s.segmentOf(to).created; access > created {
 		*n.access() = accessCode(uint32(access - created))
 	}
-	if r.split() {
-		s.movedHead(&n, loc, to)
+	if r != nil {
+		s.kill(r, sg)
 	}
-	s.kill(r, sg)
-	if !onItsWay {
-		s.index.setLoc(f.slot, to)
-	}
+	s.index.setLoc(f.slot, to)
 	if s.guard == int64(loc) {
 		s.guard = int64(to)
 	}
 	s.moves++
 	return true
+}
+
+// moveHead moves the head of a split item, or of one that is on its way in, as it is.
+func (s *shard) moveHead(r *record, loc uint32, sg *segment, qi int, nf *fields) (uint32, record) {
+	if s.tail(qi) < int(r.size)+headerMax {
+		s.next(qi)
+	}
+	to, n := s.writeHeader(qi, nf, r.key())
+	copy(n.value(), r.value())
+	s.movedHead(&n, loc, to)
+	s.kill(r, sg)
+	s.moves++
+	return to, n
 }
 
 // deadlineOf is the deadline of the item that a piece belongs to.

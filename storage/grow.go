@@ -46,6 +46,8 @@ func (s *shard) maintainIndex(work int) bool {
 	switch {
 	case load > n*s.loadMax():
 		s.grow(load)
+	case x.n > x.max && load < x.max*slots*s.loadMax():
+		x.resize(max(x.max, x.min))
 	case load < n*loadMin && x.n > x.min:
 		x.wanted = 0
 		// Not below what a full shard will need, or it would grow again at once.
@@ -87,7 +89,7 @@ func (s *shard) foreseen() uint64 {
 // setLimit changes how much memory the shard may use. What is too much goes in steps, by Put and by tick.
 func (s *shard) setLimit(limit int64) {
 	s.limit = limit
-	s.index.max = uint64(limit) / 2 / bucketSize
+	s.index.max = max(s.index.min, uint64(limit)/2/bucketSize)
 	s.condemn()
 }
 

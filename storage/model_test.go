@@ -186,7 +186,7 @@ func (m *model) put(mode Mode, key string, it *Item) {
 		}
 	}
 	if got != want {
-		t.Fatalf("put mode %d %q: %d, want %d", mode, key, got, want)
+		t.Fatalf("put mode %d: %d, want %d (key %q, %d bytes)", mode, got, want, key, len(it.Value))
 	}
 	if got == Stored {
 		if old == nil {

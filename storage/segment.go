@@ -121,10 +121,11 @@ func (s *shard) seal(qi int) {
 	s.enqueue(g)
 }
 
-// allowed is how many segments the limit leaves room for, once the index and the segment table have had theirs.
+// allowed is how many segments the limit leaves room for, once the index and the segment table have had theirs. It is
+// never so few that nothing can be stored: an index that a lowered limit has left too large will shrink.
 func (s *shard) allowed() int {
 	n := (s.limit - int64(max(s.index.bytes(), s.index.wanted*bucketSize)) - s.tableBytes()) >> s.segShift
-	return max(0, min(int(n), len(s.segments)))
+	return max(segmentsMin/2, min(int(n), len(s.segments)))
 }
 
 func (s *shard) tableBytes() int64 {

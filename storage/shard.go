@@ -40,6 +40,7 @@ type shard struct {
 	chains    []chain // of split items, by number
 	freeChain uint32
 	moves     uint64 // changes whenever a record or an index entry may have changed its place
+	scratch   []byte // a split value that is being made whole
 	touched   uint32 // sink for loads that are made for the cache's sake
 
 	victim     scan
@@ -317,7 +318,7 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 	need := int(f.size) + headerMax
 	ok := s.makeRoomWhole(int64(f.loc), qi, need)
 	if s.moves != before && !s.find(h, key, f) {
-		panicf("a guarded item is gone")
+		return false
 	}
 	if !ok {
 		s.countEviction(&f.record)
@@ -428,7 +429,7 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 	if s.moves != before {
 		present = s.find(h, it.Key, f)
 	}
-	if !ok {
+	if !ok || joined && !present { // a guarded item only goes when there is nowhere to move it
 		return OutOfMemory
 	}
 	old := f
@@ -447,7 +448,7 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 			a, b = b, a
 		}
 	}
-	loc, r := s.write(qi, &nf, it.Key, old, a, b)
+	loc, r := s.write(qi, &nf, it.Key, old, false, a, b)
 	if present {
 		s.index.setLoc(f.slot, loc)
 		s.killItem(&f.record, f.sg)

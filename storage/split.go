@@ -26,6 +26,10 @@ const (
 	splitMin = 512
 	// tailMin is the least value that a part is worth its header for.
 	tailMin = 64
+	// gatherMax is up to which length a split value is made whole again when its head moves.
+	gatherMax = 16 << 10
+	// pieceMin is the least length to which pieces are cut when they move: unlike values, they are not made whole again.
+	pieceMin = 1 << 10
 	// recordMax bounds what is copied at once when a record moves.
 	recordMax = 64 << 10
 
@@ -93,13 +97,16 @@ func (s *shard) next(qi int) {
 }
 
 // write appends an item to a queue, which holds it. The value comes in two parts, for append and prepend. old is the
-// version that this one replaces, or nil.
-func (s *shard) write(qi int, nf *fields, key []byte, old *found, a, b []byte) (uint32, record) {
+// version that this one replaces, or nil; with same it is this very version, which moves.
+func (s *shard) write(qi int, nf *fields, key []byte, old *found, same bool, a, b []byte) (uint32, record) {
 	n := headerMax + len(key) + len(a) + len(b)
 	if room := s.tail(qi); n > room && (n < splitMin || room < headerMax+len(key)+tailMin) {
 		s.next(qi)
 	}
-	if old != nil {
+	switch {
+	case same:
+		nf.unique = s.keptUnique(old, qi)
+	case old != nil:
 		nf.unique = s.newUnique(old, qi)
 	}
 	if n <= s.tail(qi) && n <= recordMax {
@@ -188,23 +195,39 @@ func (s *shard) killPieces(number, loc uint32) {
 	s.dropChain(number)
 }
 
-// movePiece copies a piece to the open segment of a queue and tells its neighbours.
+// movePiece copies a piece to the open segment of a queue, in two if it does not fit, and tells its neighbours.
 func (s *shard) movePiece(r *record, qi int, deadline expiryInstant) bool {
-	if !s.moveRoom(qi, int(r.size)+pieceHeader) {
-		return false
+	value, next, prev, number := r.value(), *r.next(), *r.prev(), *r.chain()
+	n := len(value)
+	if tail := s.tail(qi) - pieceHeader; n > tail {
+		switch {
+		case !s.mayTake():
+			return false
+		case tail >= pieceMin && n-tail >= pieceMin:
+			n = tail
+		default:
+			s.next(qi)
+		}
 	}
-	loc, n := s.appendPiece(qi, int(r.vlen), 0, deadline)
-	copy(n.value(), r.value())
-	next, prev, number := *r.next(), *r.prev(), *r.chain()
-	*n.next(), *n.prev(), *n.chain() = next, prev, number
 	var other record
-	other.read(s.at(prev))
-	*other.next() = loc
+	for {
+		loc, p := s.appendPiece(qi, n, 0, deadline)
+		copy(p.value(), value[:n])
+		value = value[n:]
+		*p.next(), *p.prev(), *p.chain() = next, prev, number
+		other.read(s.at(prev))
+		*other.next() = loc
+		prev = loc
+		if n = len(value); n == 0 {
+			break
+		}
+		s.next(qi)
+	}
 	if next != noPiece {
 		other.read(s.at(next))
-		*other.prev() = loc
+		*other.prev() = prev
 	} else {
-		s.chains[number].last = loc
+		s.chains[number].last = prev
 	}
 	s.moves++
 	return true
