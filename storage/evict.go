@@ -67,11 +67,13 @@ func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
 		return false
 	}
 	s.guard = guard
+	// Survivors may fill what was won. Six rounds over everything wear out every frequency; what is left after that
+	// is guarded or on its way in, and cannot be helped.
 	ok := true
-	for tries := 0; ok && !s.holds(qi, n); tries++ {
-		// Survivors may fill what was won. Two rounds over everything are enough to wear out every frequency; after
-		// that what is left is guarded, on its way in, or cannot be helped.
-		ok = s.scanVictim(scanStep) >= 0 && tries < 16*len(s.segments)*int(s.segSize)/(headerMin*scanStep)
+	for most := 6*s.usedBytes + 16*int64(s.segSize); ok && !s.holds(qi, n); {
+		scanned := s.scanVictim(scanStep)
+		most -= int64(scanned)
+		ok = scanned >= 0 && most > 0
 	}
 	s.guard = none
 	return ok
@@ -241,8 +243,12 @@ func (s *shard) startScan(g int32, why reason) {
 func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 	if r.piece() || r.split() {
 		if c := &s.chains[*r.chain()]; c.incoming != nil {
-			in := c.incoming
-			if !s.moveEither(r, loc, sg, int(sg.queue)) {
+			// To main, or it would go round and round in small and nothing else ever have its turn.
+			in, to := c.incoming, queueMain
+			if s.victim.reason == forDead {
+				to = int(sg.queue)
+			}
+			if !s.moveEither(r, loc, sg, to) {
 				s.abandon(in, OutOfMemory)
 			}
 			return

@@ -1,5 +1,7 @@
 package storage
 
+import "slices"
+
 // A value that is too long for a segment, or that would leave too much of one unused, is split: its head holds the key
 // and the first bytes, and pieces hold the rest, one linked to the next.
 //
@@ -249,10 +251,10 @@ func (s *shard) movedHead(r *record, from, to uint32) {
 
 // appendValue appends the whole value of a record to dst.
 func (s *shard) appendValue(dst []byte, r *record) []byte {
-	dst = append(dst, r.value()...)
 	if !r.split() {
-		return dst
+		return append(dst, r.value()...)
 	}
+	dst = append(slices.Grow(dst, r.total()), r.value()...)
 	var p record
 	for loc := *r.next(); loc != noPiece; loc = *p.next() {
 		p.read(s.at(loc))

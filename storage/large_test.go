@@ -1,0 +1,206 @@
+package storage
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// pattern is n bytes that tell where they belong.
+func pattern(n, seed int) []byte {
+	v := make([]byte, n)
+	for i := range v {
+		v[i] = byte(i) ^ byte(i>>8)*3 ^ byte(i>>16)*5 ^ byte(seed)
+	}
+	return v
+}
+
+func receive(t *testing.T, st *Store, key string, value []byte, mode Mode) Status {
+	t.Helper()
+	in, status := st.Receive(Hash([]byte(key)), &Item{Key: []byte(key), Flags: 7}, len(value))
+	if status != Stored {
+		return status
+	}
+	for len(value) > 0 {
+		n := min(len(value), 40_000)
+		if status := in.Write(value[:n]); status != Stored {
+			return status
+		}
+		value = value[n:]
+	}
+	return in.Commit(mode)
+}
+
+func TestLargeValues(t *testing.T) {
+	for _, tt := range []struct {
+		limit   int64
+		itemMax int
+		n       int
+	}{
+		{64 << 20, 1 << 20, 1<<20 - 300},
+		{64 << 20, 32 << 20, 32<<20 - 300}, // -m 64 -I 32m
+	} {
+		t.Run(fmt.Sprint(tt.limit>>20, ",", tt.n), func(t *testing.T) {
+			st, err := Open(Options{MemoryLimit: tt.limit, ItemMax: tt.itemMax}, expiry.NewClock(1_700_000_000))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			for i := range 4 {
+				key, want := fmt.Sprint("large", i), pattern(tt.n, i)
+				if got := receive(t, st, key, want, Set); got != Stored {
+					t.Fatalf("%s: %d", key, got)
+				}
+				got, ok := get(st, key)
+				if !ok || got != string(want) {
+					t.Fatalf("%s: %v, %d bytes", key, ok, len(got))
+				}
+			}
+			if err := st.Check(); err != nil {
+				t.Error(err)
+			}
+			for i := range 20_000 {
+				put(st, Set, fmt.Sprint("small", i), "v", 0)
+			}
+			if got := receive(t, st, "large", pattern(tt.itemMax, 1), Set); got != TooLarge {
+				t.Errorf("a value that is too large: %d", got)
+			}
+			if err := st.Check(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestAnAbortedValueLeavesNothing(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10})
+	put(st, Set, "k", "old", 0)
+	before := st.Stats()
+	for i := range 100 {
+		in, status := st.Receive(Hash([]byte("k")), &Item{Key: []byte("k")}, 900_000)
+		if status != Stored {
+			t.Fatalf("Receive: %d", status)
+		}
+		if status := in.Write(make([]byte, 8_000*i)); status != Stored {
+			t.Fatalf("Write: %d", status)
+		}
+		if i%2 == 0 {
+			if got := in.Commit(Set); got != NotStored {
+				t.Fatalf("an incomplete value: %d", got)
+			}
+		}
+		in.Abort()
+		in.Abort()
+		if in.Write([]byte("x")) == Stored || in.Commit(Set) == Stored {
+			t.Fatal("an aborted value goes on")
+		}
+	}
+	if s := st.Stats(); s.Bytes != before.Bytes || s.CurrItems != 1 || s.Evictions != 0 || st.incoming.Load() != 0 {
+		t.Errorf("%d bytes, %d before; %d items, %d evicted", s.Bytes, before.Bytes, s.CurrItems, s.Evictions)
+	}
+	if v, _ := get(st, "k"); v != "old" {
+		t.Errorf("the old value is %q", v)
+	}
+}
+
+func TestWhatIsOnItsWayIsBounded(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
+	first, status := st.Receive(1, &Item{Key: []byte("a")}, 1_900_000) // more than an eighth, but the only one
+	if status != Stored {
+		t.Fatalf("the first: %d", status)
+	}
+	if _, status := st.Receive(2, &Item{Key: []byte("b")}, 100_000); status != OutOfMemory {
+		t.Fatalf("the second: %d", status)
+	}
+	first.Abort()
+	if in, status := st.Receive(2, &Item{Key: []byte("b")}, 100_000); status != Stored {
+		t.Fatalf("alone again: %d", status)
+	} else {
+		in.Abort()
+	}
+}
+
+// A slow upload must survive that the store is written over many times meanwhile.
+func TestASlowUploadSurvivesAFlood(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 2 << 20, Shards: 1, SegmentSize: 16 << 10, ItemMax: 512 << 10})
+	want := pattern(200_000, 3)
+	in, _ := st.Receive(Hash([]byte("slow")), &Item{Key: []byte("slow")}, len(want))
+	for i := 0; i < len(want); i += 10_000 {
+		if status := in.Write(want[i : i+10_000]); status != Stored {
+			t.Fatalf("Write: %d", status)
+		}
+		for j := range 5_000 {
+			put(st, Set, fmt.Sprint("flood", i, j), "a value that takes some room", 0)
+		}
+	}
+	if status := in.Commit(Set); status != Stored {
+		t.Fatalf("Commit: %d", status)
+	}
+	if got, ok := get(st, "slow"); !ok || got != string(want) {
+		t.Errorf("%v, %d bytes", ok, len(got))
+	}
+}
+
+func TestSplitValuesJoin(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 16 << 10})
+	want := pattern(100_000, 1)
+	receive(t, st, "k", want, Set)
+	put(st, Append, "k", "tail", 0)
+	put(st, Prepend, "k", "head", 0)
+	want = append(append([]byte("head"), want...), "tail"...)
+	if got, _ := get(st, "k"); got != string(want) {
+		t.Errorf("%d bytes, want %d", len(got), len(want))
+	}
+	if got := receive(t, st, "k", pattern(200_000, 2), Append); got != Stored {
+		t.Errorf("a large append: %d", got)
+	}
+	want = append(want, pattern(200_000, 2)...)
+	if got, _ := get(st, "k"); got != string(want) {
+		t.Errorf("%d bytes, want %d", len(got), len(want))
+	}
+	if n := bytes.Count(want, []byte("head")); n == 0 {
+		t.Error("the test lost its head")
+	}
+}
+
+func TestWithoutEvictionOnlyAFullStoreRefuses(t *testing.T) {
+	st, clock := newStore(t, Options{MemoryLimit: 2 << 20, Shards: 1, SegmentSize: 8 << 10, DisableEviction: true})
+	n := 0
+	for put(st, Set, fmt.Sprint("key", n), "some value of some length", 0) == Stored {
+		n++
+	}
+	if _, ok := get(st, "key0"); !ok || n < 20_000 {
+		t.Fatalf("full after %d items; the first is there: %v", n, ok)
+	}
+	if s := st.Stats(); s.Evictions != 0 || s.CurrItems != uint64(n) {
+		t.Fatalf("%d evictions, %d of %d items", s.Evictions, s.CurrItems, n)
+	}
+	// Dead space is not full, wherever it is.
+	for i := 0; i < n; i += 10 {
+		st.Delete(Hash(fmt.Append(nil, "key", i)), fmt.Append(nil, "key", i))
+	}
+	refused := 0
+	for i := range n / 12 {
+		if put(st, Set, fmt.Sprint("new", i), "some value of some length", clock.Now()+5) != Stored {
+			refused++
+		}
+	}
+	if refused != 0 {
+		t.Errorf("%d of %d items refused for which others had been deleted", refused, n/12)
+	}
+	// Nor is the expired, even if no Sweep came by.
+	for put(st, Set, fmt.Sprint("more", n), "some value of some length", 0) == Stored {
+		n++
+	}
+	clock.Set(clock.Now() + 5)
+	if got := put(st, Set, "one more", "v", 0); got != Stored {
+		t.Errorf("a store full of expired items: %d", got)
+	}
+	for i := 1; i < n/2; i += 10 {
+		if _, ok := get(st, fmt.Sprint("key", i)); !ok {
+			t.Fatalf("key%d is gone", i)
+		}
+	}
+}
