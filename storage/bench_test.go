@@ -10,9 +10,9 @@ import (
 )
 
 // fullStore is filled beyond its limit with items of 20+value bytes.
-func fullStore(b *testing.B, limit int64, value int) (*Store, []byte, []byte, uint64) {
+func fullStore(b *testing.B, limit int64, value int, large bool) (*Store, []byte, []byte, uint64) {
 	b.Helper()
-	st, err := Open(Options{MemoryLimit: limit}, expiry.NewClock(1_700_000_000))
+	st, err := Open(Options{MemoryLimit: limit, LargePages: large}, expiry.NewClock(1_700_000_000))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func BenchmarkSetWithEviction(b *testing.B) {
 		value int
 	}{{"64MiB/8", 64 << 20, 8}, {"512MiB/100", 512 << 20, 100}} {
 		b.Run(size.name, func(b *testing.B) {
-			st, key, value, n := fullStore(b, size.limit, size.value)
+			st, key, value, n := fullStore(b, size.limit, size.value, false)
 			for i := range b.N {
 				binary.LittleEndian.PutUint64(key, n+uint64(i))
 				if st.Put(Hash(key), Set, &Item{Key: key, Value: value}) != Stored {
@@ -52,10 +52,16 @@ func BenchmarkSetWithEviction(b *testing.B) {
 
 // Gets of a store far larger than any cache: what a pipeline of 16 pays for each, beside what a lone get pays.
 func BenchmarkGetCold(b *testing.B) {
-	st, key, _, n := fullStore(b, 512<<20, 100)
+	for _, large := range []bool{false, true} {
+		st, key, _, n := fullStore(b, 512<<20, 100, large)
+		getCold(b, st, key, n, fmt.Sprintf("large=%v/", large))
+	}
+}
+
+func getCold(b *testing.B, st *Store, key []byte, n uint64, name string) {
 	visit := func(*Item) {}
 	for _, batch := range []int{1, 16} {
-		b.Run(fmt.Sprint("batch", batch), func(b *testing.B) {
+		b.Run(fmt.Sprint(name, "batch", batch), func(b *testing.B) {
 			b.ReportAllocs()
 			draw := rand.New(rand.NewPCG(1, 2))
 			keys := make([][20]byte, batch)
@@ -84,7 +90,7 @@ func BenchmarkGetCold(b *testing.B) {
 
 // A set of a key that is there, of the same size: in place.
 func BenchmarkSetInPlace(b *testing.B) {
-	st, key, value, n := fullStore(b, 64<<20, 100)
+	st, key, value, n := fullStore(b, 64<<20, 100, false)
 	for i := range b.N {
 		binary.LittleEndian.PutUint64(key, n-1-uint64(i)%1000)
 		st.Put(Hash(key), Set, &Item{Key: key, Value: value})

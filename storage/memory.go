@@ -23,6 +23,11 @@ func (st *Store) reserve(n int64) (unsafe.Pointer, error) {
 	st.memory = append(st.memory, b)
 	// Passwords are kept in caches; they have no business in a core dump. Old kernels do not know this: no harm.
 	_ = unix.Madvise(b, unix.MADV_DONTDUMP)
+	if st.opts.LargePages {
+		if err := unix.Madvise(b, unix.MADV_HUGEPAGE); err != nil && len(st.warned) == 0 {
+			st.warned = append(st.warned, fmt.Sprintf("failed to get large pages: %v", err))
+		}
+	}
 	if st.opts.LockMemory {
 		// On fault: pages are locked as they come into use, not all of the reserve at once.
 		if err := lockOnFault(b); err != nil && len(st.warned) == 0 {

@@ -19,6 +19,7 @@ type Options struct {
 	DisableEviction bool  // a full store refuses what is new
 	DisableCAS      bool  // every unique is 0
 	LockMemory      bool  // keep the memory resident; where the system refuses, Warnings says so
+	LargePages      bool  // ask for large pages: faster from about 512 MiB on, at up to 2 MiB a shard more
 	HeapArena       bool  // memory from the Go heap: the race detector does not see the other kind
 
 	// Shards and SegmentSize are chosen by MemoryLimit and ItemMax when they are 0. Both are powers of two; tests and

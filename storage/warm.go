@@ -1,6 +1,8 @@
 package storage
 
-import "math/bits"
+import (
+	"math/bits"
+)
 
 // Warm touches what a batch of up to 16 lookups will need, so that the memory's latency is paid once for all of them: in
 // a large store that is most of what a lookup costs. First the buckets of all hashes are touched, then the items that
@@ -29,7 +31,9 @@ func (st *Store) Warm(hashes []uint64) {
 		tag, top := tags(h)
 		for m := b.match(tag) &^ uint32(b.ghost); m != 0; m &= m - 1 {
 			if loc := b.loc[trailing(m)]; (loc^top)>>locBits == 0 && loc&locMask < s.granules {
-				sink += uint32(*(*uint8)(s.at(loc & locMask)))
+				// The record's first line, and the next, where the key ends or the value begins.
+				p := s.at(loc & locMask)
+				sink += uint32(*(*uint8)(p))
 			}
 		}
 	}
