@@ -48,7 +48,14 @@ func (s *shard) maintainIndex(work int) bool {
 		s.grow(load)
 	case x.n > x.max && load < x.max*slots*s.loadMax():
 		x.resize(max(x.max, x.min))
-	case load < n*loadMin && x.n > x.min:
+	case s.lowered && s.spare() >= 0:
+		to := max(x.min, s.foreseen())
+		if to+to/4 < x.n && load < to*slots*s.loadMax() {
+			x.resize(to)
+		} else {
+			s.lowered = false
+		}
+	case load < n*loadMin && x.n > x.min && !s.lowered:
 		x.wanted = 0
 		// Not below what a full shard will need, or it would grow again at once.
 		if to := max(x.min, load/loadShrunk/slots, s.foreseen()); to < x.n-x.n/4 {
@@ -88,6 +95,7 @@ func (s *shard) foreseen() uint64 {
 
 // setLimit changes how much memory the shard may use. What is too much goes in steps, by Put and by tick.
 func (s *shard) setLimit(limit int64) {
+	s.lowered = limit < s.limit && s.index.n > 2*s.foreseen()*uint64(limit)/uint64(s.limit)
 	s.limit = limit
 	s.index.max = max(s.index.min, uint64(limit)/2/bucketSize)
 	s.condemn()

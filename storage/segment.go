@@ -124,7 +124,13 @@ func (s *shard) seal(qi int) {
 // allowed is how many segments the limit leaves room for, once the index and the segment table have had theirs. It is
 // never so few that nothing can be stored: an index that a lowered limit has left too large will shrink.
 func (s *shard) allowed() int {
-	n := (s.limit - int64(max(s.index.bytes(), s.index.wanted*bucketSize)) - s.tableBytes()) >> s.segShift
+	index := s.index.bytes()
+	if s.lowered {
+		// The index is going to shrink to this, and must not cost the items that will have room then.
+		index = min(index, s.foreseen()*bucketSize*5/4)
+	}
+	index = max(index, s.index.wanted*bucketSize)
+	n := (s.limit - int64(index) - s.tableBytes()) >> s.segShift
 	return max(segmentsMin/2, min(int(n), len(s.segments)))
 }
 

@@ -25,6 +25,7 @@ type shard struct {
 	segSize   uint32
 	segShift  uint
 	limit     int64 // bytes, for everything
+	lowered   bool  // not long ago, and the index is still too large for it
 	segments  []segment
 	fresh     int  // from here on segments have never been used
 	free      list // with pages
