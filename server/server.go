@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -155,6 +156,7 @@ func (srv *Server) Sweep() {
 		case <-srv.stop:
 			return
 		default:
+			runtime.Gosched() // the loops may have this processor alone
 		}
 	}
 }

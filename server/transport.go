@@ -6,6 +6,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
@@ -153,18 +154,21 @@ func (c *conn) serve() gnet.Action {
 	}
 }
 
-// write sends what the socket takes now.
+// write sends what the socket takes now. The call is a raw one, which the scheduler does not hear of: it cannot block, and
+// told that it might, the scheduler takes the processor away from a loop whose write takes longer than 20 µs
+// (docs/decisions/0002-processors-follow-the-load.md).
 func (c *conn) write(out []byte) (sent int, err error) {
 	for sent < len(out) {
-		n, err := unix.Write(c.fd, out[sent:])
-		switch err {
-		case nil:
-			sent += n
+		n, _, errno := unix.RawSyscall(unix.SYS_WRITE,
+			uintptr(c.fd), uintptr(unsafe.Pointer(&out[sent])), uintptr(len(out)-sent))
+		switch errno {
+		case 0:
+			sent += int(n)
 		case unix.EINTR:
 		case unix.EAGAIN:
 			return sent, nil
 		default:
-			return sent, err
+			return sent, errno
 		}
 	}
 	return sent, nil

@@ -10,6 +10,7 @@
 //	daemon.go      -d
 //	pidfile.go     -P
 //	privileges.go  -u, and the limits that -c and -r ask for
+//	procs.go       how many processors Go's scheduler uses
 package main
 
 import (
@@ -146,6 +147,7 @@ func start(c *config) (stop func(), err error) {
 		writePortFile(nil, nil)
 		return func() {}, nil
 	}
+	followLoad(c.opts.Loops)
 	srv, err := server.Start(c.opts)
 	if err != nil {
 		return nil, startError(c, err)

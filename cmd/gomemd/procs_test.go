@@ -1,0 +1,34 @@
+package main
+
+import "testing"
+
+func TestProcessorsFollowTheLoad(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		procs, most int
+		ours, idle  float64
+		want        int
+	}{
+		{"nothing to do", 1, 4, 0, 8, 1},
+		{"half busy", 1, 4, 0.5, 7, 1},
+		{"busy, and a core is idle", 1, 4, 0.95, 7, 2},
+		{"busy, but the machine is full: another would only fight for a core", 1, 4, 0.95, 0.1, 1},
+		{"busy, and all that may be", 4, 4, 3.9, 4, 4},
+		{"two are enough for this", 2, 4, 1.2, 6, 2},
+		{"one would do", 2, 4, 0.5, 7, 1},
+		{"one too many of four", 4, 4, 1.7, 6, 3},
+		{"two share a machine that is full", 2, 4, 1.2, 0.02, 1},
+		{"two are busy on a machine that is full", 2, 4, 1.9, 0.02, 2},
+		{"never none", 1, 4, 0, 0, 1},
+	} {
+		if got := adjust(tt.procs, tt.most, usage{ours: tt.ours, idle: tt.idle}); got != tt.want {
+			t.Errorf("%s: %d processors, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestIdleTimeIsRead(t *testing.T) {
+	if idleTime() <= 0 {
+		t.Error("no idle time in /proc/stat")
+	}
+}
