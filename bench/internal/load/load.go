@@ -249,7 +249,8 @@ func populate(s *Spec, w *workload, to netip.AddrPort) error {
 			expFrom: w.expFrom, expTo: w.expTo, picks: []op{kind.op}, block: w.block, seed: w.seed,
 		}
 		r, err := drive(&quick, sets, to)
-		if err == nil && (r.Stored != n || r.Errors > 0) {
+		// memcached refuses some of the sets of a plain fill for want of memory; what is measured comes afterwards.
+		if err == nil && r.Stored < n-n/100 {
 			err = fmt.Errorf("populate: %d of %d stored; %s", r.Stored, n, r.FirstError)
 		}
 		if err != nil {
