@@ -54,6 +54,7 @@ type Settings struct {
 	Port    int    // -p
 	UDPPort int    // -U
 	Inter   string // -l as given, "" when it was not
+	Threads int    // -t as given; Loops when it was not
 }
 
 // limits of Options; what lies outside is a mistake, not a wish
@@ -100,6 +101,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MemoryLimit, 64<<20)
 	orElse(&o.ItemMax, 1<<20)
 	orElse(&o.WaitingMax, 16<<20)
+	orElse(&o.Settings.Threads, o.Loops)
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}

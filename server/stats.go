@@ -133,7 +133,7 @@ func (srv *Server) general(r *report) {
 		{"accepting_conns", srv.conns.accepting()},
 		{"listen_disabled_num", srv.conns.pauses.Load()},
 		{"time_in_listen_disabled_us", srv.conns.pausedMicros.Load()},
-		{"threads", uint64(srv.opts.Loops)},
+		{"threads", uint64(srv.opts.Settings.Threads)},
 		{"conn_yields", counted[connYields]},
 		{"hash_power_level", hashPower(stored.IndexBytes)},
 		{"hash_bytes", stored.IndexBytes},
@@ -191,8 +191,8 @@ func (srv *Server) settings(r *report) {
 	r.yesNo("shutdown_command", false)
 	r.text("growth_factor", "1.25")
 	r.text("chunk_size", "48")
-	r.count("num_threads", o.Loops)
-	r.count("num_threads_per_udp", o.Loops)
+	r.count("num_threads", o.Settings.Threads)
+	r.count("num_threads_per_udp", o.Settings.Threads)
 	r.text("stat_key_prefix", ":")
 	r.yesNo("detail_enabled", false)
 	r.count("reqs_per_event", o.ReqsPerEvent)

@@ -20,6 +20,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -147,6 +148,8 @@ func start(c *config) (stop func(), err error) {
 		writePortFile(nil, nil)
 		return func() {}, nil
 	}
+	c.opts.Settings.Threads = c.opts.Loops
+	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
 	followLoad(c.opts.Loops)
 	srv, err := server.Start(c.opts)
 	if err != nil {

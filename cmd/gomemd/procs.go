@@ -10,10 +10,11 @@ import (
 	"time"
 )
 
-// Go's scheduler is at its worst when it has more processors (GOMAXPROCS) than work: each time an event loop has
-// nothing to do it wakes another thread to look for some. With just as many as the load needs an unpipelined request costs
-// a third less. So processors follow the load: one to begin with, one more while those we have are busy and the machine has
-// an idle core, one less when they would do without. Numbers: docs/decisions/0002-processors-follow-the-load.md.
+// Go's scheduler is at its worst when it has more processors (GOMAXPROCS) or event loops than work: each time a loop has
+// nothing to do it wakes another thread to look for some, and requests that one loop would serve together are served by
+// two, one by one. So there are no more loops than cores, less one for the kernel's network and whoever asks; and
+// processors follow the load: one to begin with, one more while those we have are busy and the machine has an idle core,
+// one less when they would do without. Numbers: docs/decisions/0002-processors-follow-the-load.md.
 const (
 	adjustEvery = 200 * time.Millisecond
 	busy        = 0.85 // of the processors we have: from here on we want another …
@@ -22,6 +23,9 @@ const (
 	fullMachine = 0.10 // less of a core is idle in the whole machine: who is not …
 	crowdedOut  = 0.75 // … busy to this degree is fighting for cores with somebody, and has one processor too many
 )
+
+// loopsFor is how many event loops serve -t threads.
+func loopsFor(threads, cores int) int { return min(threads, max(1, cores-1)) }
 
 // followLoad adjusts GOMAXPROCS for as long as the process lives, unless the environment sets it. loops is what it is at
 // most: a loop uses one processor at a time.

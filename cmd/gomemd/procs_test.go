@@ -27,6 +27,16 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 	}
 }
 
+func TestLoopsLeaveACore(t *testing.T) {
+	for _, tt := range []struct{ threads, cores, want int }{
+		{4, 1, 1}, {4, 2, 1}, {4, 3, 2}, {4, 16, 4}, {1, 16, 1}, {32, 16, 15},
+	} {
+		if got := loopsFor(tt.threads, tt.cores); got != tt.want {
+			t.Errorf("-t %d on %d cores: %d loops, want %d", tt.threads, tt.cores, got, tt.want)
+		}
+	}
+}
+
 func TestIdleTimeIsRead(t *testing.T) {
 	if idleTime() <= 0 {
 		t.Error("no idle time in /proc/stat")
