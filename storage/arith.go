@@ -13,7 +13,7 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	}
 	s.use(&f)
 	value := f.value()
-	if f.split() {
+	if f.split() || f.size >= splitMin {
 		value = s.appendValue(make([]byte, 0, f.total()), &f.record)
 	}
 	n, ok := parseNumber(value)
@@ -30,7 +30,7 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	}
 	var digits [20]byte
 	text := strconv.AppendUint(digits[:0], n, 10)
-	if f.split() { // a number with hundreds of blanks: nobody minds the way over the heap
+	if f.split() || f.size >= splitMin { // a number with hundreds of blanks: nobody minds the way over the heap
 		value = append(value, make([]byte, max(0, len(text)-len(value)))...)
 		pad(value, text)
 		it := Item{Key: key, Value: value, Flags: f.flags(), Deadline: f.deadline(f.sg.created)}

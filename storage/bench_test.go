@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/gomemd/gomemd/expiry"
 )
@@ -94,5 +95,66 @@ func BenchmarkSetInPlace(b *testing.B) {
 	for i := range b.N {
 		binary.LittleEndian.PutUint64(key, n-1-uint64(i)%1000)
 		st.Put(Hash(key), Set, &Item{Key: key, Value: value})
+	}
+}
+
+// The slowest of many operations, on a store that grows its index, evicts, cleans and expires meanwhile, beside the same
+// loop with nothing in it: what the machine itself adds.
+func BenchmarkTail(b *testing.B) {
+	for _, name := range []string{"control", "store", "sweep"} { // the time of Put and View, and that of Sweep
+		b.Run(name, func(b *testing.B) {
+			clock := expiry.NewClock(1_700_000_000)
+			st, err := Open(Options{MemoryLimit: 64 << 20}, clock)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer st.Close()
+			var took [1 << 20]uint32 // by steps of 16 ns, the last for all that is longer
+			key, value := make([]byte, 20), make([]byte, 700)
+			draw := rand.New(rand.NewPCG(1, 2))
+			longest := time.Duration(0)
+			for i := range b.N {
+				n := draw.Uint64N(3_000_000)
+				binary.LittleEndian.PutUint64(key, n)
+				size := int(draw.Uint64N(64))
+				if i>>20&1 == 1 { // sizes shift every million
+					size *= 10
+				}
+				deadline := expiry.Never
+				if n%4 == 0 {
+					deadline = clock.Now() + expiry.Instant(n%40)
+				}
+				if i%100_000 == 0 {
+					clock.Set(clock.Now() + 1)
+				}
+				h := Hash(key)
+				start := time.Now()
+				if name != "control" {
+					switch {
+					case i%64 == 0:
+						st.Sweep()
+					case i%3 == 0:
+						st.View(h, key, func(*Item) {})
+					default:
+						st.Put(h, Set, &Item{Key: key, Value: value[:size], Deadline: deadline})
+					}
+				}
+				d := time.Since(start)
+				if (i%64 == 0) != (name == "sweep") {
+					d = 0
+				}
+				longest = max(longest, d)
+				took[min(d/16, time.Duration(len(took)-1))]++
+			}
+			rest := uint32(b.N / 10_000)
+			for i := len(took) - 1; i >= 0; i-- {
+				if rest < took[i] {
+					b.ReportMetric(float64(i*16), "p99.99-ns")
+					break
+				}
+				rest -= took[i]
+			}
+			b.ReportMetric(float64(longest), "max-ns")
+		})
 	}
 }

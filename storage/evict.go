@@ -67,14 +67,17 @@ func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
 		return false
 	}
 	s.guard = guard
-	// Survivors may fill what was won. Six rounds over everything wear out every frequency; what is left after that
-	// is guarded or on its way in, and cannot be helped.
+	// Survivors may fill what was won. Five rounds over everything wear out every frequency; should that not do,
+	// whatever comes next goes, used or not. What is guarded or on its way in stays even then.
 	ok := true
-	for most := 6*s.usedBytes + 16*int64(s.segSize); ok && !s.holds(qi, n); {
+	rounds, all := int64(0), s.usedBytes+4*int64(s.segSize)
+	for ok && !s.holds(qi, n) {
+		s.force = rounds > 5*all
 		scanned := s.scanVictim(scanStep)
-		most -= int64(scanned)
-		ok = scanned >= 0 && most > 0
+		rounds += int64(scanned)
+		ok = scanned >= 0 && rounds < 7*all
 	}
+	s.force = false
 	s.guard = none
 	return ok
 }
@@ -272,12 +275,17 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 		switch {
 		case !r.piece():
 			keep = freq > 0
+		case sg.queue == queueMain && f.sg.queue != queueMain:
+			// The head is still in small and its turn may be far: its pieces wear it out, or they would go round.
+			if keep = freq > 0; keep {
+				*f.ctrl()--
+			}
 		case sg.queue == queueMain: // a head that was kept has moved on before its pieces
 			keep = freq > 0 || f.sg.incarnation > sg.incarnation
 		default:
 			keep = freq > 0 || f.sg.queue == queueMain
 		}
-		to = queueMain
+		to, keep = queueMain, keep && !s.force
 	}
 	if keep && s.moveEither(r, loc, sg, to) {
 		s.victim.moved += r.size
@@ -344,14 +352,15 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 	switch {
 	case !r.split():
 		to, n = s.write(qi, &nf, r.key(), &f, true, r.value(), nil)
-	case r.total() <= gatherMax && r.total()+int(r.klen)+headerMax+pieceHeader <= int(s.segSize):
+	// Not while cleaning: the pieces' old places would be dead space for the next round, and so on.
+	case s.victim.reason == forRoom && r.total() <= gatherMax && r.total()+int(r.klen)+headerMax+pieceHeader <= int(s.segSize):
 		s.scratch = s.appendValue(s.scratch[:0], r)
 		nf.split, nf.vlen = false, r.total()
 		to, n = s.write(qi, &nf, r.key(), &f, true, s.scratch, nil)
 		s.killPieces(*r.chain(), *r.next())
 	default:
-		if s.tail(qi) < int(r.size)+headerMax {
-			s.next(qi)
+		if s.tail(qi) < headerMax+int(r.klen)+int(r.vlen) {
+			s.next(qi) // before the unique, which is told by the place
 		}
 		nf.unique = s.keptUnique(&f, qi)
 		to, n = s.moveHead(r, loc, sg, qi, &nf)
@@ -374,7 +383,7 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 
 // moveHead moves the head of a split item, or of one that is on its way in, as it is.
 func (s *shard) moveHead(r *record, loc uint32, sg *segment, qi int, nf *fields) (uint32, record) {
-	if s.tail(qi) < int(r.size)+headerMax {
+	if s.tail(qi) < headerMax+int(r.klen)+int(r.vlen) {
 		s.next(qi)
 	}
 	to, n := s.writeHeader(qi, nf, r.key())

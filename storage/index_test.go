@@ -65,6 +65,13 @@ func TestKeysOfOneHash(t *testing.T) {
 	if s := st.Stats(); lost > 2*slots || left+lost < 2*slots || left > 2*slots+stashMax || s.Evictions != uint64(500-left+lost) {
 		t.Errorf("%d of one hash are left, %d of the others lost, %d evicted", left, lost, s.Evictions)
 	}
+	// The index grows several times: then the twins have to find a place again, and some do not.
+	for i := range 5000 {
+		put(st, Set, fmt.Sprint("more", i), "v", 0)
+	}
+	if s := st.Stats(); s.CurrItems+s.Evictions != 6500 {
+		t.Errorf("%d items and %d evicted of 6500", s.CurrItems, s.Evictions)
+	}
 }
 
 // twin makes keys of one xxhash. A key of 64 bytes is hashed in four lanes of two words each; the second word can be

@@ -237,6 +237,24 @@ func TestWhatIsCounted(t *testing.T) {
 	}
 }
 
+// A deadline that is brought forward counts for the memory, too.
+func TestTouchedItemsGoInTime(t *testing.T) {
+	st, clock := newStore(t, Options{MemoryLimit: 1 << 20, Shards: 1, SegmentSize: 4096})
+	start := clock.Now()
+	put(st, Set, "early", "v", start+1)
+	put(st, Set, "late", "v", start+1000)
+	clock.Set(start + 1)
+	for st.Sweep() { // from here on the segment waits for the late one
+	}
+	st.TouchView(Hash([]byte("late")), []byte("late"), start+3, false, nil)
+	clock.Set(start + 3)
+	for st.Sweep() {
+	}
+	if s := st.Stats(); s.CurrItems != 0 || s.Bytes != 0 {
+		t.Errorf("%d items, %d bytes", s.CurrItems, s.Bytes)
+	}
+}
+
 // A lowered limit gives memory back to the system, a raised one is used.
 func TestTheLimitMoves(t *testing.T) {
 	clock := expiry.NewClock(1_700_000_000)

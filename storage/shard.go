@@ -46,6 +46,7 @@ type shard struct {
 
 	victim     scan
 	guard      int64          // granule of a record that must not be dropped at present, or none
+	force      bool           // evict what comes, used or not
 	debt       int64          // bytes of victims that should have been scanned
 	survival   float32        // what part of a victim is kept, on average
 	target     float64        // what part of all segments small may have
@@ -315,9 +316,13 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 	if f.sg.queue != queueMain {
 		qi = s.queueFor(deadline, int(f.size))
 	}
-	before := s.moves
-	need := int(f.size) + headerMax
-	ok := s.makeRoomWhole(int64(f.loc), qi, need)
+	need := headerMax + int(f.klen) + int(f.vlen)
+	before, ok := s.moves, false
+	if f.split() {
+		ok = s.makeRoomWhole(int64(f.loc), qi, need)
+	} else {
+		ok = s.makeRoomBeside(int64(f.loc), qi, need)
+	}
 	if s.moves != before && !s.find(h, key, f) {
 		return false
 	}
@@ -326,18 +331,22 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 		s.unlink(h, f)
 		return false
 	}
-	if s.tail(qi) < need {
-		s.next(qi)
-	}
 	nf := f.fields(f.sg.created)
 	nf.deadline = deadline
-	nf.unique = s.keptUnique(f, qi)
-	loc, r := s.writeHeader(qi, &nf, f.key())
-	copy(r.value(), f.value())
-	s.index.setLoc(f.slot, loc)
-	if r.split() {
+	var loc uint32
+	var r record
+	if f.split() { // its pieces stay where they are
+		if s.tail(qi) < need {
+			s.next(qi)
+		}
+		nf.unique = s.keptUnique(f, qi)
+		loc, r = s.writeHeader(qi, &nf, f.key())
+		copy(r.value(), f.value())
 		s.movedHead(&r, f.loc, loc)
+	} else {
+		loc, r = s.write(qi, &nf, f.key(), f, true, f.value(), nil)
 	}
+	s.index.setLoc(f.slot, loc)
 	s.kill(&f.record, f.sg)
 	f.loc, f.record, f.sg = loc, r, s.segmentOf(loc)
 	s.moves++

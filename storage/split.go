@@ -205,6 +205,8 @@ func (s *shard) movePiece(r *record, qi int, deadline expiryInstant) bool {
 		switch {
 		case !s.mayTake():
 			return false
+		case s.chains[number].incoming != nil && next == noPiece:
+			s.next(qi) // what is still to come has its room reserved in the last piece, and in that alone
 		case tail >= pieceMin && n-tail >= pieceMin:
 			n = tail
 		default:
