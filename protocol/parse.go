@@ -61,15 +61,18 @@ func unknown(r *Request, line []byte) error {
 // All keys are looked at before the first is served, so that a multiget with one bad key answers with the refusal alone.
 func retrieval(r *Request, _ []byte) error {
 	keys := r.Keys
-	key := keys.Next()
-	if len(key) == 0 {
+	r.Key = keys.Next()
+	if len(r.Key) == 0 {
 		return BadFormat
 	}
-	for ; len(key) > 0; key = keys.Next() {
+	n := 0
+	for key := r.Key; len(key) > 0; key = keys.Next() {
 		if len(key) > KeyMax {
 			return BadFormat
 		}
+		n++
 	}
+	r.Lone = n == 1
 	return nil
 }
 

@@ -15,8 +15,9 @@ type Request struct {
 	Op      Op
 	NoReply bool
 
-	Key  []byte // of every verb that has one key
-	Keys Keys   // of the retrievals
+	Key  []byte // of every verb that has one; of the retrievals the first
+	Keys Keys   // of the retrievals: all of them
+	Lone bool   // of the retrievals: there is no other key than Key
 
 	Flags     uint32
 	Exptime   int32  // as sent; flush_all's delay
@@ -45,9 +46,6 @@ func (k *Keys) Next() (key []byte) {
 	key, *k = nextWord(*k)
 	return key
 }
-
-// Empty tells that no key is left.
-func (k Keys) Empty() bool { return len(k.Next()) == 0 }
 
 // After is what is left when n more keys have been served.
 func (k Keys) After(n int) Keys {

@@ -91,9 +91,6 @@ func Verbs() []string {
 // HasKey tells whether op is about a key, or several.
 func (op Op) HasKey() bool { return OpGet <= op && op <= OpTouch }
 
-// Retrieves tells whether op asks for values: its request has Keys.
-func (op Op) Retrieves() bool { return OpGet <= op && op <= OpGats }
-
 // Touches tells whether a retrieval also sets the deadline.
 func (op Op) Touches() bool { return op == OpGat || op == OpGats }
 

@@ -15,9 +15,8 @@ func (s *session) get(req *request) verdict {
 	if req.Op.Touches() {
 		deadline = w.clock.Deadline(req.Exptime)
 	}
-	keys := req.Keys
-	if key := keys.Next(); keys.Empty() { // the usual case; its hash is known
-		w.fetch(req.Op, req.hash, key, deadline)
+	if req.Lone { // the usual case, and its hash is known
+		w.fetch(req.Op, req.hash, req.Key, deadline)
 		w.out = append(w.out, protocol.End...)
 		return idle
 	}

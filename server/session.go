@@ -44,7 +44,7 @@ type request struct {
 	err  error
 	line []byte // without its LF
 	next int    // where in the input its block begins, or the next command
-	hash uint64 // of Key, or of the first of Keys
+	hash uint64 // of Key
 }
 
 // session is the conversation with one client, without its socket: bytes in, bytes out.
@@ -180,7 +180,7 @@ func (s *session) parse(in []byte, limit int) (n int) {
 		req.err = protocol.Parse(req.line, &req.Request)
 		w.hashes[n] = 0
 		if req.err == nil && req.Op.HasKey() {
-			req.hash = storage.Hash(firstKey(&req.Request))
+			req.hash = storage.Hash(req.Key)
 			w.hashes[n] = req.hash
 		}
 		n++
@@ -192,15 +192,6 @@ func (s *session) parse(in []byte, limit int) (n int) {
 		w.store.Warm(w.hashes[:n])
 	}
 	return n
-}
-
-// firstKey is the key of a request, or the first of several.
-func firstKey(req *protocol.Request) []byte {
-	if req.Op.Retrieves() {
-		keys := req.Keys
-		return keys.Next()
-	}
-	return req.Key
 }
 
 // refused answers a line that could not be parsed.
