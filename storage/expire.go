@@ -80,9 +80,6 @@ func (s *shard) tick() bool {
 	s.lock()
 	defer s.unlock()
 	busy := s.maintainIndex(scanStep)
-	if s.trim() {
-		busy = true
-	}
 	switch {
 	case s.visit.seg != none:
 		s.visitSome(scanStep)

@@ -11,6 +11,9 @@ const (
 	// growthMin is the least step, as a part of the buckets there are: each step rehashes every item.
 	growthMin = 16
 
+	// pageBuckets is how many buckets a page of memory holds.
+	pageBuckets = 4096 / bucketSize
+
 	loadMin    = 45
 	loadShrunk = 75
 )
@@ -39,6 +42,9 @@ func (s *shard) maintainIndex(work int) bool {
 		if x.next == 0 {
 			s.condemn()
 		}
+		return true
+	}
+	if s.trim() {
 		return true
 	}
 	n := x.n * slots
@@ -102,19 +108,22 @@ func (s *shard) setLimit(limit int64) {
 }
 
 // trim gives back pages of the index that it has shrunk out of, a slice at a time. They are clear: a sweep leaves
-// nothing behind, so it makes no difference when somebody grows into them again.
+// nothing behind, so it makes no difference when somebody grows into them again. This is done under the lock, some 10 µs
+// a slice, and before segments may take the room: the limit holds at every moment.
 func (s *shard) trim() bool {
 	x := &s.index
 	if x.next != 0 || x.touched <= x.n {
 		return false
 	}
 	const slice = 64 << 10 / bucketSize
-	const page = 4096 / bucketSize
-	from := max(x.n, x.touched-min(x.touched, slice))
-	from = (from + page - 1) / page * page
+	keep := (x.n + pageBuckets - 1) / pageBuckets * pageBuckets
+	from := max(keep, x.touched-min(x.touched, slice))
 	if from < x.touched {
 		s.store.discard(unsafe.Add(x.base, from*bucketSize), (x.touched-from)*bucketSize)
 	}
-	x.touched = max(x.n, x.touched-min(x.touched, slice))
+	x.touched = from
+	if from == keep {
+		x.touched = x.n
+	}
 	return x.touched > x.n
 }

@@ -77,8 +77,8 @@ type slot struct {
 	i int
 }
 
-// bytes the index occupies, the room it is growing into included.
-func (x *index) bytes() uint64 { return max(x.n, x.next) * bucketSize }
+// bytes the index occupies: the room it is growing into, and pages it has left and not given back yet, included.
+func (x *index) bytes() uint64 { return max(x.n, x.next, x.touched) * bucketSize }
 
 func (x *index) growing() bool { return x.next > x.n }
 
@@ -302,7 +302,7 @@ func (x *index) resize(n uint64) {
 	if x.growing() {
 		x.line = x.n
 	}
-	x.touched = max(x.touched, x.n, x.next)
+	x.touched = (max(x.touched, x.n, x.next) + pageBuckets - 1) / pageBuckets * pageBuckets
 }
 
 // sweepBucket moves one bucket into the new order. At the end of the table the new order becomes the only one. It

@@ -143,6 +143,22 @@ func TestASlowUploadSurvivesAFlood(t *testing.T) {
 	}
 }
 
+// A value of many pieces that is read is kept, all of it, though its pieces come up for eviction before its head does
+// again.
+func TestAHotValueOfManyPiecesStays(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 1 << 20, Shards: 1, SegmentSize: 8 << 10})
+	want := pattern(40_000, 9)
+	receive(t, st, "hot", want, Set)
+	for i := range 60_000 {
+		put(st, Set, fmt.Sprint("cold", i), "a value that takes some room", 0)
+		if i%500 == 0 {
+			if got, ok := get(st, "hot"); !ok || got != string(want) {
+				t.Fatalf("after %d others: %v, %d bytes", i, ok, len(got))
+			}
+		}
+	}
+}
+
 func TestSplitValuesJoin(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 16 << 10})
 	want := pattern(100_000, 1)

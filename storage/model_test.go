@@ -61,7 +61,7 @@ func (m *model) replace(key string, it *modelItem) {
 
 func keyGen() *rapid.Generator[string] {
 	return rapid.Custom(func(t *rapid.T) string {
-		n := rapid.IntRange(0, 30).Draw(t, "key")
+		n := rapid.IntRange(0, 20).Draw(t, "key")
 		if n%7 == 0 { // a long one, of any bytes
 			return string(bytes.Repeat([]byte{byte(n), 0, ' ', '\n', 255}, 50))
 		}
@@ -337,7 +337,7 @@ func (m *model) step(rounds int) {
 			Value: valueGen(m.itemMax).Draw(t, "value"), Flags: flagsGen().Draw(t, "flags"),
 			Deadline: deadlineGen(m.clock.Now()).Draw(t, "deadline"),
 		}
-		if old := m.live(key); old != nil && rapid.IntRange(0, 3).Draw(t, "alike") == 0 { // may go in place
+		if old := m.live(key); old != nil && rapid.Bool().Draw(t, "alike") { // may go in place
 			it.Flags, it.Deadline = old.flags, old.deadline
 			it.Value = bytes.Repeat([]byte{rapid.Byte().Draw(t, "byte")}, len(old.value))
 		}
@@ -395,7 +395,7 @@ func checkModel(t *rapid.T, opts Options, flood int) {
 	}
 	defer st.Close()
 	m := &model{t: t, st: st, clock: clock, items: map[string]*modelItem{}, shown: map[string]uint64{}, lossy: flood > 1, limit: int(opts.MemoryLimit), itemMax: opts.ItemMax}
-	n := rapid.IntRange(1, 500).Draw(t, "steps")
+	n := rapid.IntRange(1, 800).Draw(t, "steps")
 	for range n {
 		m.step(flood)
 	}

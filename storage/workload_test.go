@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/gomemd/gomemd/expiry"
 )
@@ -112,6 +113,21 @@ func TestTheIndexMakesRoomForLargerItems(t *testing.T) {
 	}
 	l.sweep()
 	l.atLeast("new items resident", l.count(old, old+n, 40), int(fresh*93/100))
+	x := &l.st.shards[0].index
+	small := x.bytes()
+	l.atLeast("KiB of index given back", int(l.resident(func() { // written again, they come back
+		b := unsafe.Slice((*byte)(x.base), 2<<20)
+		for i := small; i < uint64(len(b)); i += 4096 {
+			b[i] = 0
+		}
+	})), 1<<10)
+}
+
+// resident is by how many KiB the process grows while something is done.
+func (l *load) resident(do func()) int {
+	before := residentKB(l.T)
+	do()
+	return residentKB(l.T) - before
 }
 
 func TestOverwritesLoseNothing(t *testing.T) {
