@@ -111,7 +111,11 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 			continue
 		}
 		const least = pieceHeader + tailMin
-		if !s.makeRoom(in.queue, least) {
+		ok := s.makeRoom(in.queue, least)
+		if in.chain == noChain { // the room was made at this value's own cost
+			return in.failed
+		}
+		if !ok {
 			s.abandon(in, OutOfMemory)
 			return OutOfMemory
 		}
@@ -123,7 +127,7 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 		s.linkPiece(in.queue, in.chain, n, in.deadline)
 		in.room += n
 		s.pace(uint32(n))
-		if in.chain == noChain { // making room for the next has cost this one its place
+		if in.chain == noChain {
 			return in.failed
 		}
 	}

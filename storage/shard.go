@@ -297,15 +297,20 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 		return false
 	}
 	s.use(&f)
+	written := uint32(0)
 	if f.setDeadline(deadline, f.sg.created) {
 		f.sg.note(deadline)
-	} else if !s.retire(h, key, &f, deadline) {
-		return false
+	} else {
+		if !s.retire(h, key, &f, deadline) {
+			return false
+		}
+		written = f.size
 	}
 	if visit != nil {
 		visit(s.show(&f, unique))
 		s.item = Item{}
 	}
+	s.pace(written) // not sooner: it may move the item
 	return true
 }
 
@@ -350,7 +355,6 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 	s.kill(&f.record, f.sg)
 	f.loc, f.record, f.sg = loc, r, s.segmentOf(loc)
 	s.moves++
-	s.pace(r.size)
 	return true
 }
 
