@@ -42,6 +42,8 @@ const (
 	overdraft = 2
 	// scanStep is how many records are scanned at most before somebody else may have the lock.
 	scanStep = 32
+	// paceStep is how many a Put scans at most, ahead of need: some 10 µs.
+	paceStep = 3 * scanStep
 	// scanBatch is how many records are looked up together, so that the index's cache misses overlap.
 	scanBatch = 8
 
@@ -90,7 +92,7 @@ func (s *shard) pace(n uint32) {
 	}
 	// Each byte stored scans two of the victim; more when most of what is scanned stays.
 	s.debt += int64(float32(n) * max(2, 1.25/(1-min(s.survival, 0.9))))
-	for records := scanStep; s.debt > 0 && records > 0 && s.spare() <= reserve+1; records -= scanBatch {
+	for records := paceStep; s.debt > 0 && records > 0 && s.spare() <= reserve+1; records -= scanBatch {
 		scanned := s.scanVictim(scanBatch)
 		if scanned < 0 {
 			break
