@@ -14,6 +14,8 @@ type Stats struct {
 	GetExpired       uint64 // misses that found an expired item
 	GetFlushed       uint64 // misses that found a flushed item
 
+	EvictedAge       uint64 // seconds: age of the last segment chosen for eviction, the oldest of all shards
+
 	SegmentBytes uint64 // segments in use
 	IndexBytes   uint64
 	TableBytes   uint64
@@ -34,6 +36,7 @@ func (s *Stats) add(o *Stats) {
 	s.Reclaimed += o.Reclaimed
 	s.GetExpired += o.GetExpired
 	s.GetFlushed += o.GetFlushed
+	s.EvictedAge = max(s.EvictedAge, o.EvictedAge)
 	s.SegmentBytes += o.SegmentBytes
 	s.IndexBytes += o.IndexBytes
 	s.TableBytes += o.TableBytes
@@ -49,6 +52,7 @@ func (s *shard) snapshot() Stats {
 	defer s.unlock()
 	st := s.stats
 	st.CurrItems = uint64(s.items)
+	st.EvictedAge = uint64(s.evictedAge)
 	st.LimitBytes = uint64(s.limit)
 	st.IndexBytes = s.index.bytes()
 	st.TableBytes = uint64(s.tableBytes())
