@@ -14,7 +14,7 @@ type Stats struct {
 	GetExpired       uint64 // misses that found an expired item
 	GetFlushed       uint64 // misses that found a flushed item
 
-	EvictedAge       uint64 // seconds: age of the last segment chosen for eviction, the oldest of all shards
+	EvictedAge uint64 // seconds: age of the last segment chosen for eviction, the oldest of all shards
 
 	SegmentBytes uint64 // segments in use
 	IndexBytes   uint64
