@@ -60,6 +60,7 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	nf.ctrl = *f.ctrl() &^ (ctrlExt | ctrlShown)
 	loc, r := s.writeHeader(qi, &nf, key)
 	pad(r.value(), text)
+	r.publish()
 	s.kill(&f.record, f.sg)
 	s.index.setLoc(f.slot, loc)
 	s.moves++

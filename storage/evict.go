@@ -390,6 +390,7 @@ func (s *shard) moveHead(r *record, loc uint32, sg *segment, qi int, nf *fields)
 	}
 	to, n := s.writeHeader(qi, nf, r.key())
 	copy(n.value(), r.value())
+	n.publish()
 	s.movedHead(&n, loc, to)
 	s.kill(r, sg)
 	s.moves++

@@ -57,7 +57,7 @@ func (st *Store) Receive(hash uint64, it *Item, n int) (*Incoming, Status) {
 // begin writes the head, with room for the first bytes.
 func (s *shard) begin(in *Incoming) Status {
 	// The unique is only known when the value is complete; there is room for it.
-	nf := fields{klen: len(in.key), vlen: in.n, flags: in.flags, deadline: in.deadline, unique: 1}
+	nf := fields{klen: len(in.key), vlen: in.n, flags: in.flags, deadline: in.deadline, unique: 1, coming: true}
 	if s.store.opts.DisableCAS {
 		nf.unique = 0
 	}
@@ -69,6 +69,7 @@ func (s *shard) begin(in *Incoming) Status {
 		s.next(in.queue)
 	}
 	_, r := s.writeHead(in.queue, &nf, in.key)
+	r.publish()
 	in.chain, in.room = nf.chain, int(r.vlen)
 	s.chains[in.chain].incoming = in
 	s.pace(r.size)
@@ -171,6 +172,7 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 		}
 		r.setUnique(s.freshUnique(u))
 	}
+	r.complete()
 	if present {
 		*r.ctrl() |= *f.ctrl() & ctrlFreq
 		s.index.setLoc(f.slot, loc)

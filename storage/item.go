@@ -24,7 +24,8 @@ import (
 //	ext      bits 0-1 width of flags (0, 1, 2, 4 bytes), 2-3 of exptime (0, 2, 4), 4 cas, 5 more, 6 binary key
 //	exptime  2 bytes: seconds after the segment was opened; 4 bytes: the instant itself
 //	cas      the unique, when the record's place does not tell it (unique.go)
-//	more     the value goes on elsewhere: its whole length (4), the granule of the next piece (4), its chain (4)
+//	more     the value goes on elsewhere: its whole length (4; the highest bit: it is still on its way in), the
+//	         granule of the next piece (4), its chain (4)
 //
 // A piece of a split value has a klen of 0, and instead of a key the granules of the next piece and of the record
 // before it, and the number of its chain (split.go):
@@ -63,6 +64,7 @@ const (
 	pieceHeader = 3 + 4 + linksSize // at most
 	keyMax      = 250
 	valueMax    = 1<<30 - 1 // vlen has 30 bits
+	totalComing = 1 << 31
 )
 
 // width gives the bytes a two-bit code of ext stands for.
@@ -81,6 +83,7 @@ type fields struct {
 	deadline expiry.Instant
 	unique   uint64 // 0: told by the place
 	split    bool   // more of the value lies elsewhere: the next three say where
+	coming   bool   // it is not complete yet
 	total    int    // bytes of the whole value
 	next     uint32 // granule of the next piece
 	chain    uint32
@@ -145,7 +148,11 @@ func (f *fields) layout(created expiry.Instant) layout {
 // encode writes the header of a record at p. There is room for layout(created).koff bytes.
 func (f *fields) encode(p unsafe.Pointer, l layout, access uint8, created expiry.Instant) {
 	h := unsafe.Slice((*byte)(p), l.koff)
-	h[0] = f.ctrl &^ ctrlExt
+	ctrl := f.ctrl &^ ctrlExt
+	if l.ext != 0 {
+		ctrl |= ctrlExt
+	}
+	h[0] = ctrl // at once: whoever reads the arena after a kill in the midst of this must be able to tell the record's length
 	h[offAccess] = access
 	h[offKlen] = uint8(f.klen)
 	n := offVlen + int(l.vwidth)
@@ -160,7 +167,6 @@ func (f *fields) encode(p unsafe.Pointer, l layout, access uint8, created expiry
 	if l.ext == 0 {
 		return
 	}
-	h[0] |= ctrlExt
 	h[n] = l.ext
 	n++
 	switch l.ext & extFlags {
@@ -187,7 +193,11 @@ func (f *fields) encode(p unsafe.Pointer, l layout, access uint8, created expiry
 		n += 8
 	}
 	if l.ext&extMore != 0 {
-		binary.LittleEndian.PutUint32(h[n:], uint32(f.total))
+		total := uint32(f.total)
+		if f.coming {
+			total |= totalComing
+		}
+		binary.LittleEndian.PutUint32(h[n:], total)
 		binary.LittleEndian.PutUint32(h[n+4:], f.next)
 		binary.LittleEndian.PutUint32(h[n+8:], f.chain)
 	}
@@ -325,8 +335,16 @@ func (r *record) total() int {
 	if r.ext&extMore == 0 {
 		return int(r.vlen)
 	}
-	return int(*(*uint32)(unsafe.Add(r.p, r.offMore())))
+	return int(*(*uint32)(unsafe.Add(r.p, r.offMore())) & valueMax)
 }
+
+// coming tells whether a split value is still on its way in, complete that it has come.
+func (r *record) coming() bool { return *(*uint32)(unsafe.Add(r.p, r.offMore()))&totalComing != 0 }
+
+func (r *record) complete() { *(*uint32)(unsafe.Add(r.p, r.offMore())) &^= totalComing }
+
+// publish makes a record that writeHeader made count: its value is in place.
+func (r *record) publish() { *r.ctrl() &^= ctrlDead }
 
 // split tells whether the value goes on elsewhere.
 func (r *record) split() bool { return r.ext&extMore != 0 }
@@ -370,7 +388,7 @@ func (r *record) fields(created expiry.Instant) fields {
 	}
 	if r.split() {
 		f.split = true
-		f.total, f.next, f.chain = r.total(), *r.next(), *r.chain()
+		f.coming, f.total, f.next, f.chain = r.coming(), r.total(), *r.next(), *r.chain()
 	}
 	return f
 }

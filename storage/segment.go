@@ -185,16 +185,20 @@ func (s *shard) condemn() {
 	}
 }
 
-// append reserves n bytes in the queue's open segment, which has them. The bytes count as live from here on.
-func (s *shard) append(qi int, n uint32) uint32 {
+// coming is where the next record of a queue goes.
+func (s *shard) coming(qi int) uint32 {
 	g := s.queues[qi].open
-	sg := &s.segments[g]
-	at := int64(g)*int64(s.segSize) + int64(sg.used)
+	return uint32((int64(g)<<s.segShift + int64(s.segments[g].used)) >> s.granule)
+}
+
+// append takes n bytes into the queue's open segment, which has room for them. They count as live from here on, and
+// the header of a record is there already.
+func (s *shard) append(qi int, n uint32) {
+	sg := &s.segments[s.queues[qi].open]
 	sg.used += n
 	sg.live += n
 	s.usedBytes += int64(n)
 	s.liveBytes += int64(n)
-	return uint32(at >> s.granule)
 }
 
 // padded is n rounded up to whole granules.

@@ -347,6 +347,7 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 		nf.unique = s.keptUnique(f, qi)
 		loc, r = s.writeHeader(qi, &nf, f.key())
 		copy(r.value(), f.value())
+		r.publish()
 		s.movedHead(&r, f.loc, loc)
 	} else {
 		loc, r = s.write(qi, &nf, f.key(), f, true, f.value(), nil)
@@ -358,14 +359,17 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 	return true
 }
 
-// writeHeader appends a record without its value to a queue's open segment, which has room.
+// writeHeader appends a record without its value to a queue's open segment, which has room. The record is marked dead
+// until it is published, but counted as live: docs/decisions/0106 has the order.
 func (s *shard) writeHeader(qi int, nf *fields, key []byte) (uint32, record) {
 	sg := &s.segments[s.queues[qi].open]
 	l := nf.layout(sg.created)
 	n := uint32(l.koff) + uint32(nf.klen) + uint32(nf.vlen)
-	loc := s.append(qi, s.padded(n))
+	loc := s.coming(qi)
 	p := s.at(loc)
+	nf.ctrl |= ctrlDead
 	nf.encode(p, l, accessCode(uint32(s.now-sg.created)), sg.created)
+	s.append(qi, s.padded(n))
 	sg.note(nf.deadline)
 	r := record{p: p, size: n, koff: l.koff, klen: uint8(nf.klen), ext: l.ext, vlen: uint32(nf.vlen)}
 	copy(r.key(), key)

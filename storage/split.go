@@ -114,6 +114,7 @@ func (s *shard) write(qi int, nf *fields, key []byte, old *found, same bool, a, 
 	if n <= s.tail(qi) && n <= recordMax {
 		loc, r := s.writeHeader(qi, nf, key)
 		copy(r.value()[copy(r.value(), a):], b)
+		r.publish()
 		return loc, r
 	}
 	loc, r := s.writeHead(qi, nf, key)
@@ -121,6 +122,7 @@ func (s *shard) write(qi int, nf *fields, key []byte, old *found, same bool, a, 
 	for len(a)+len(b) > 0 {
 		s.writePiece(qi, *r.chain(), &a, &b, nf.deadline)
 	}
+	r.publish()
 	return loc, r
 }
 
@@ -171,18 +173,22 @@ func (s *shard) appendPiece(qi int, n int, ctrl uint8, deadline expiryInstant) (
 	f := fields{vlen: n, ctrl: ctrl}
 	l := pieceLayout(n)
 	size := uint32(l.koff) + uint32(n)
-	loc := s.append(qi, s.padded(size))
+	loc := s.coming(qi)
 	f.encode(s.at(loc), l, 0, 0)
+	s.append(qi, s.padded(size))
 	s.segmentOf(loc).note(deadline)
 	return loc, record{p: s.at(loc), size: size, koff: l.koff, vlen: uint32(n)}
 }
 
 // killItem marks an item's record dead, and its pieces with it.
 func (s *shard) killItem(r *record, sg *segment) {
-	if r.split() {
-		s.killPieces(*r.chain(), *r.next())
+	if !r.split() {
+		s.kill(r, sg)
+		return
 	}
+	number, next := *r.chain(), *r.next()
 	s.kill(r, sg)
+	s.killPieces(number, next)
 }
 
 // killPieces ends a chain from a piece on.
@@ -213,25 +219,32 @@ func (s *shard) movePiece(r *record, qi int, deadline expiryInstant) bool {
 			s.next(qi)
 		}
 	}
-	var other record
+	first, last := uint32(noPiece), prev
+	var before record
 	for {
 		loc, p := s.appendPiece(qi, n, 0, deadline)
 		copy(p.value(), value[:n])
 		value = value[n:]
-		*p.next(), *p.prev(), *p.chain() = next, prev, number
-		other.read(s.at(prev))
-		*other.next() = loc
-		prev = loc
+		*p.next(), *p.prev(), *p.chain() = next, last, number
+		if first == noPiece {
+			first = loc
+		} else {
+			*before.next() = loc
+		}
+		before, last = p, loc
 		if n = len(value); n == 0 {
 			break
 		}
 		s.next(qi)
 	}
+	var other record
+	other.read(s.at(prev))
+	*other.next() = first // all at once: the chain is whole at every moment
 	if next != noPiece {
 		other.read(s.at(next))
-		*other.prev() = prev
+		*other.prev() = last
 	} else {
-		s.chains[number].last = prev
+		s.chains[number].last = last
 	}
 	s.moves++
 	return true
