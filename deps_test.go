@@ -58,4 +58,3 @@ func TestOnlyTransportKnowsGnet(t *testing.T) {
 		}
 	}
 }
-
