@@ -57,14 +57,6 @@ func TestMemtierReportsMilliseconds(t *testing.T) {
 	}
 }
 
-func TestCommandLinesNameNoPlaces(t *testing.T) {
-	got := commandLine([]string{"-memcached", "/somewhere/of/mine/memcached", "-gomemd=/tmp/x/gomemd", "-only", "a|b", "-with", "-size 100"})
-	want := "go run ./bench/compare -memcached memcached -gomemd=gomemd -only 'a|b' -with '-size 100'"
-	if got != want {
-		t.Errorf("%s\nwant %s", got, want)
-	}
-}
-
 func TestNamesOfWorkloads(t *testing.T) {
 	seen := map[string]bool{}
 	for _, w := range workloads {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/load"
+	"github.com/gomemd/gomemd/bench/internal/pair"
 	"github.com/gomemd/gomemd/bench/internal/proc"
 )
 
@@ -32,13 +33,13 @@ type sample struct {
 func (s *sample) cpu() float64 { return s.user + s.sys }
 
 // A driver puts a server under load for warmup, then measures for seconds.
-type driver func(r *run, s *server, w *workload) (sample, error)
+type driver func(r *run, s *pair.Server, w *workload) (sample, error)
 
 // errAbsent is a driver whose program is not installed.
 var errAbsent = errors.New("not installed")
 
 // ourLoad is load, as a child process of its own, so that neither its processor time nor its garbage collector is ours.
-func ourLoad(r *run, s *server, w *workload) (m sample, err error) {
+func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	if w.beside != "" {
 		hog := r.load(s, w.beside, "-warmup", "0s", "-time", (r.warmup + r.seconds).String())
 		if err := hog.Start(); err != nil {
@@ -46,7 +47,7 @@ func ourLoad(r *run, s *server, w *workload) (m sample, err error) {
 		}
 		defer func() { _ = hog.Process.Kill(); _ = hog.Wait() }()
 	}
-	child := r.load(s, w.args+" "+r.with, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.pid()))
+	child := r.load(s, w.args+" "+r.with, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.PID()))
 	var said bytes.Buffer
 	child.Stderr = &said
 	out, ended := child.Output()
@@ -64,8 +65,8 @@ func ourLoad(r *run, s *server, w *workload) (m sample, err error) {
 	return m, nil
 }
 
-func (r *run) load(s *server, args string, more ...string) *exec.Cmd {
-	words := append([]string{loadCommand, "-addr", s.addr()}, strings.Fields(args)...)
+func (r *run) load(s *pair.Server, args string, more ...string) *exec.Cmd {
+	words := append([]string{loadCommand, "-addr", s.Addr()}, strings.Fields(args)...)
 	child := exec.Command(r.self, append(words, more...)...)
 	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	return child
@@ -76,20 +77,20 @@ const idleConns = 5000
 
 // idleMemory is what a connection costs that did one get and then nothing. The first few make the server allocate what it
 // allocates once.
-func idleMemory(_ *run, s *server, _ *workload) (m sample, err error) {
-	first, err := load.OpenIdle(s.addr(), 50)
+func idleMemory(_ *run, s *pair.Server, _ *workload) (m sample, err error) {
+	first, err := load.OpenIdle(s.Addr(), 50)
 	if err != nil {
 		return m, err
 	}
 	defer first.Close()
 	settle := func() proc.Usage {
 		time.Sleep(500 * time.Millisecond)
-		u, e := proc.Read(s.pid())
+		u, e := s.Usage()
 		err = errors.Join(err, e)
 		return u
 	}
 	before := settle()
-	all, e := load.OpenIdle(s.addr(), idleConns)
+	all, e := load.OpenIdle(s.Addr(), idleConns)
 	if e != nil {
 		return m, e
 	}
@@ -102,7 +103,7 @@ func idleMemory(_ *run, s *server, _ *workload) (m sample, err error) {
 
 // watch runs another program's client and looks at the server in the middle of it: they differ in what they print, but the
 // server's own counters and /proc are the same for all.
-func (r *run) watch(s *server, client *exec.Cmd) (m sample, err error) {
+func (r *run) watch(s *pair.Server, client *exec.Cmd) (m sample, err error) {
 	var said bytes.Buffer
 	client.Stdout, client.Stderr = &said, &said
 	if err := client.Start(); err != nil {
@@ -119,8 +120,8 @@ func (r *run) watch(s *server, client *exec.Cmd) (m sample, err error) {
 	}
 	look := func() (l moment) {
 		var e1, e2 error
-		l.commands, e1 = s.commands()
-		l.usage, e2 = proc.Read(s.pid())
+		l.commands, e1 = s.Commands()
+		l.usage, e2 = s.Usage()
 		l.at = time.Now()
 		err = errors.Join(err, e1, e2)
 		return l
@@ -154,11 +155,11 @@ func (r *run) clientTime() time.Duration {
 func (r *run) clientSeconds() string { return strconv.Itoa(int(r.clientTime() / time.Second)) }
 
 // populate sets the keys that another's client will ask for.
-func (r *run) populate(s *server, prefix string) error {
+func (r *run) populate(s *pair.Server, prefix string) error {
 	return r.load(s, "-mix get -keylen 0 -keys 10001 -ops 1 -conns 1 -prefix "+prefix).Run()
 }
 
-func memtier(r *run, s *server, w *workload) (m sample, err error) {
+func memtier(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	path, err := exec.LookPath("memtier_benchmark")
 	if err != nil {
 		return m, errAbsent
@@ -166,8 +167,8 @@ func memtier(r *run, s *server, w *workload) (m sample, err error) {
 	if err := r.populate(s, "memtier-"); err != nil {
 		return m, err
 	}
-	report := filepath.Join(r.temp, "memtier.json")
-	args := append(strings.Fields(w.args), "-s", "127.0.0.1", "-p", s.port, "-P", "memcache_text", "--key-maximum", "10000",
+	report := filepath.Join(r.Temp, "memtier.json")
+	args := append(strings.Fields(w.args), "-s", "127.0.0.1", "-p", s.Port, "-P", "memcache_text", "--key-maximum", "10000",
 		"--test-time", r.clientSeconds(), "--hide-histogram", "--json-out-file", report)
 	if m, err = r.watch(s, exec.Command(path, args...)); err != nil {
 		return m, err
@@ -202,7 +203,7 @@ func memtierLatency(report []byte) (p50, p99, p999 float64, err error) {
 	return us("p50.00"), us("p99.00"), us("p99.90"), err
 }
 
-func crusher(r *run, s *server, w *workload) (m sample, err error) {
+func crusher(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	path, err := exec.LookPath("mc-crusher")
 	if err != nil {
 		return m, errAbsent
@@ -210,21 +211,21 @@ func crusher(r *run, s *server, w *workload) (m sample, err error) {
 	if err := r.populate(s, "key:"); err != nil {
 		return m, err
 	}
-	conf := filepath.Join(r.temp, "crusher.conf")
+	conf := filepath.Join(r.Temp, "crusher.conf")
 	if err := os.WriteFile(conf, []byte(w.args+"\n"), 0o666); err != nil {
 		return m, err
 	}
-	return r.watch(s, exec.Command(path, "--conf", conf, "--ip", "127.0.0.1", "--port", s.port, "--timeout", r.clientSeconds()))
+	return r.watch(s, exec.Command(path, "--conf", conf, "--ip", "127.0.0.1", "--port", s.Port, "--timeout", r.clientSeconds()))
 }
 
-func slap(r *run, s *server, w *workload) (m sample, err error) {
+func slap(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	path, err := exec.LookPath("memcaslap") // Debian's name
 	if err != nil {
 		if path, err = exec.LookPath("memaslap"); err != nil {
 			return m, errAbsent
 		}
 	}
-	return r.watch(s, exec.Command(path, append(strings.Fields(w.args), "-s", s.addr(), "-t", r.clientSeconds()+"s")...))
+	return r.watch(s, exec.Command(path, append(strings.Fields(w.args), "-s", s.Addr(), "-t", r.clientSeconds()+"s")...))
 }
 
 // only narrows the rows to those whose names match.

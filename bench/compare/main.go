@@ -13,7 +13,6 @@
 //	compare -quick -o quick.txt              keep the result in bench/results
 //
 //	workloads.go   the rows and their bars
-//	server.go      starts and stops the two
 //	drivers.go     who puts them under load: our own load, or other people's clients
 //	table.go       medians, ratios, print
 package main
@@ -22,38 +21,27 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"strings"
+	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/gomemd/gomemd/bench/internal/load"
-	"github.com/gomemd/gomemd/bench/internal/proc"
+	"github.com/gomemd/gomemd/bench/internal/pair"
 )
 
 // A run is what the command line said.
 type run struct {
+	*pair.Pair
 	warmup, seconds time.Duration
 	rounds, threads int
 	with            string
-	self, temp      string // our own program; a directory for what is in between
-	kinds           [2]kind
+	self            string // our own program
 }
 
 // loadCommand makes this program the load generator: the child that ourLoad starts.
 const loadCommand = "load"
 
-// results is where -o keeps its files, seen from the root of the repository.
-const results = "bench/results"
-
 func main() {
-	// Children die with the thread that started them (Pdeathsig): this one lasts as long as the program.
-	runtime.LockOSThread()
 	if len(os.Args) > 1 && os.Args[1] == loadCommand {
 		if err := load.Main(loadCommand, os.Args[2:], os.Stdout, os.Stderr); err != nil {
 			fmt.Fprintln(os.Stderr, "load:", err)
@@ -68,18 +56,14 @@ func main() {
 }
 
 func compare() error {
-	gomemd := flag.String("gomemd", "", "the program to measure (default: it is built from ./cmd/gomemd)")
-	memcached := flag.String("memcached", "memcached", "the program to measure it against")
+	both := pair.Flags(flag.CommandLine)
 	pattern := flag.String("only", "", "a regular expression: only workloads whose names it matches")
 	quick := flag.Bool("quick", false, "a selection that takes about 5 minutes")
 	rounds := flag.Int("rounds", 3, "how often each server is measured")
 	seconds := flag.Float64("seconds", 5, "how long a measurement takes (2 with -quick)")
 	warmup := flag.Float64("warmup", 1, "how long to run before it (0.5 with -quick)")
 	threads := flag.Int("threads", 2, "-t of both servers")
-	var env []string
-	flag.Func("env", "NAME=value for gomemd's environment; may be repeated", func(v string) error { env = append(env, v); return nil })
 	with := flag.String("with", "", "options of load added to every workload of ours")
-	keep := flag.String("o", "", "keep the result in this file, under "+results+" if it is a bare name")
 	list := flag.Bool("list", false, "print the workloads and do nothing")
 	flag.Parse()
 	if flag.NArg() > 0 {
@@ -107,48 +91,29 @@ func compare() error {
 		return nil
 	}
 
-	r := &run{rounds: *rounds, threads: *threads, with: *with}
+	r := &run{Pair: both, rounds: *rounds, threads: *threads, with: *with}
 	r.seconds, r.warmup = time.Duration(*seconds*float64(time.Second)), time.Duration(*warmup*float64(time.Second))
 	if r.self, err = os.Executable(); err != nil {
 		return err
 	}
-	if r.temp, err = os.MkdirTemp("", "compare"); err != nil {
-		return err
-	}
-	defer os.RemoveAll(r.temp)
-	if *gomemd == "" {
-		*gomemd = filepath.Join(r.temp, "gomemd")
-		if text, err := exec.Command("go", "build", "-o", *gomemd, "./cmd/gomemd").CombinedOutput(); err != nil {
-			return fmt.Errorf("go build ./cmd/gomemd: %w\n%s", err, text)
-		}
-	}
-	r.kinds = [2]kind{{name: "gomemd", path: *gomemd, env: env}, {name: "memcached", path: *memcached}}
 	// Before any server starts: they inherit what we may open.
 	if err := load.AllowFiles(connsMost); err != nil {
 		return err
 	}
-
-	out := io.Writer(os.Stdout)
-	if *keep != "" {
-		if !strings.ContainsRune(*keep, '/') {
-			*keep = filepath.Join(results, *keep)
-		}
-		file, err := os.Create(*keep)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		out = io.MultiWriter(os.Stdout, file)
+	defer both.Close()
+	if err := both.Open(); err != nil {
+		return err
 	}
-	return r.table(out, rows)
+	r.table(rows)
+	return nil
 }
 
 // table measures row by row and prints each when it is done: a run that is broken off has shown what it knew.
-func (r *run) table(out io.Writer, rows []workload) error {
-	if err := r.learnVersions(); err != nil {
-		return err
-	}
-	r.heading(out)
+func (r *run) table(rows []workload) {
+	out := r.Out
+	r.Heading("compare")
+	fmt.Fprintf(out, "Medians of %d (smallest–largest), %v each after %v, -t %d; client on the same machine\n\n",
+		r.rounds, r.seconds, r.warmup, r.threads)
 	var notes []string
 	for i := range rows {
 		w := &rows[i]
@@ -162,17 +127,16 @@ func (r *run) table(out io.Writer, rows []workload) error {
 			notes = append(notes, w.name+": failed")
 			continue
 		}
-		notes = append(notes, printRow(out, w, [2]string{r.kinds[0].name, r.kinds[1].name}, samples)...)
+		notes = append(notes, printRow(out, w, [2]string{r.Kinds[0].Name, r.Kinds[1].Name}, samples)...)
 	}
 	if len(notes) == 0 {
 		fmt.Fprintln(out, "Every bar is met.")
-		return nil
+		return
 	}
 	fmt.Fprintln(out, "Bars that are not met:")
 	for _, n := range notes {
 		fmt.Fprintln(out, "  "+n)
 	}
-	return nil
 }
 
 const (
@@ -193,66 +157,18 @@ func (r *run) measure(w *workload) (samples [2][]sample, err error) {
 		conns = connsMost
 	}
 	for range r.rounds {
-		for side := range r.kinds {
-			s, err := start(&r.kinds[side], memory, r.threads, conns)
+		for side := range r.Kinds {
+			s, err := r.Kinds[side].Start("-m", strconv.Itoa(memory), "-t", strconv.Itoa(r.threads), "-c", strconv.Itoa(conns))
 			if err != nil {
 				return samples, err
 			}
 			m, err := drive(r, s, w)
-			s.stop()
+			s.Stop()
 			if err != nil {
-				return samples, fmt.Errorf("%s: %w", r.kinds[side].name, err)
+				return samples, fmt.Errorf("%s: %w", r.Kinds[side].Name, err)
 			}
 			samples[side] = append(samples[side], m)
 		}
 	}
 	return samples, nil
-}
-
-func (r *run) learnVersions() error {
-	for side := range r.kinds {
-		s, err := start(&r.kinds[side], memoryUsual, r.threads, connsUsual)
-		if err != nil {
-			return err
-		}
-		r.kinds[side].version = s.version
-		s.stop()
-	}
-	if r.kinds[0].path == r.kinds[1].path {
-		r.kinds[0].name, r.kinds[1].name = r.kinds[1].name, r.kinds[1].name+" again"
-	}
-	return nil
-}
-
-// heading tells what made the numbers.
-func (r *run) heading(out io.Writer) {
-	var uname unix.Utsname
-	_ = unix.Uname(&uname)
-	fmt.Fprintf(out, "$ %s\n", commandLine(os.Args[1:]))
-	fmt.Fprintf(out, "%s; %s %s beside %s %s; %s\n", time.Now().Format(time.DateOnly), r.kinds[0].name, r.kinds[0].version,
-		r.kinds[1].name, r.kinds[1].version, runtime.Version())
-	fmt.Fprintf(out, "%d × %s, Linux %s; load average before: %s\n", runtime.NumCPU(), proc.CPU(),
-		unix.ByteSliceToString(uname.Release[:]), proc.LoadAverage())
-	fmt.Fprintf(out, "Medians of %d (smallest–largest), %v each after %v, -t %d; client on the same machine\n\n",
-		r.rounds, r.seconds, r.warmup, r.threads)
-}
-
-// commandLine is what to type to make the numbers again. Of paths only the last part: where somebody keeps programs is not
-// the reader's business.
-func commandLine(args []string) string {
-	words := []string{"go run ./bench/compare"}
-	for _, word := range args {
-		name, value, isAssigned := strings.Cut(word, "=")
-		switch {
-		case isAssigned && strings.HasPrefix(name, "-") && filepath.IsAbs(value):
-			word = name + "=" + filepath.Base(value)
-		case filepath.IsAbs(word):
-			word = filepath.Base(word)
-		}
-		if strings.ContainsAny(word, " |*$()") {
-			word = "'" + word + "'"
-		}
-		words = append(words, word)
-	}
-	return strings.Join(words, " ")
 }

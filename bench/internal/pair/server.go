@@ -1,4 +1,4 @@
-package main
+package pair
 
 import (
 	"bufio"
@@ -12,19 +12,21 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/gomemd/gomemd/bench/internal/proc"
 )
 
-// A kind is one of the two that are compared.
-type kind struct {
-	name    string // in the table
-	path    string
-	env     []string
-	version string // learnt when it first runs
+// A Kind is one of the two that are compared.
+type Kind struct {
+	Name    string // in tables
+	Path    string
+	Env     []string // NAME=value, added to ours
+	Version string   // its own, as its statistics tell it
 }
 
-// A server is a child of ours. It is ended by its handle: nothing that we did not start.
-type server struct {
-	port    string
+// A Server is a child of ours. It is ended by its handle: nothing that we did not start.
+type Server struct {
+	Port    string
 	child   *exec.Cmd
 	said    bytes.Buffer
 	version string
@@ -35,52 +37,54 @@ const (
 	stopWithin  = 5 * time.Second
 )
 
-// start gives the kind a free port. Between our finding it and the child's taking it somebody else may come first, so
-// what answers there is believed only when it names the child's pid.
-func start(k *kind, memory, threads, conns int) (*server, error) {
+// Start gives the kind a free port and the arguments, in memcached's words. Between our finding the port and the child's taking
+// it somebody else may come first, so what answers there is believed only when it names the child's pid.
+func (k *Kind) Start(args ...string) (*Server, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"-l", "127.0.0.1", "-p", port, "-U", "0", "-m", strconv.Itoa(memory), "-t", strconv.Itoa(threads), "-c", strconv.Itoa(conns)}
+	args = append([]string{"-l", "127.0.0.1", "-p", port, "-U", "0"}, args...)
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root")
 	}
-	s := &server{port: port, child: exec.Command(k.path, args...)}
-	s.child.Env = append(os.Environ(), k.env...)
+	s := &Server{Port: port, child: exec.Command(k.Path, args...)}
+	s.child.Env = append(os.Environ(), k.Env...)
 	s.child.Stderr = &s.said
 	s.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // who breaks off a run should find no servers left over
 	if err := s.child.Start(); err != nil {
 		return nil, err
 	}
 	for deadline := time.Now().Add(startWithin); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		stats, err := s.stats()
+		stats, err := s.Stats()
 		if err != nil {
 			continue
 		}
-		if stats["pid"] != strconv.Itoa(s.pid()) {
-			s.stop()
-			return nil, fmt.Errorf("on port %s answers pid %s, not our child %d", port, stats["pid"], s.pid())
+		if stats["pid"] != strconv.Itoa(s.PID()) {
+			s.Stop()
+			return nil, fmt.Errorf("on port %s answers pid %s, not our child %d", port, stats["pid"], s.PID())
 		}
 		s.version = stats["version"]
 		return s, nil
 	}
-	s.stop()
-	return nil, fmt.Errorf("%s does not serve: %s", k.name, s.said.String())
+	s.Stop()
+	return nil, fmt.Errorf("%s does not serve: %s", k.Name, s.said.String())
 }
 
-func (s *server) pid() int     { return s.child.Process.Pid }
-func (s *server) addr() string { return "127.0.0.1:" + s.port }
+func (s *Server) PID() int     { return s.child.Process.Pid }
+func (s *Server) Addr() string { return "127.0.0.1:" + s.Port }
 
-func (s *server) stop() {
+// Stop asks the server to end, and ends it when it does not.
+func (s *Server) Stop() {
 	_ = s.child.Process.Signal(os.Interrupt)
 	impatience := time.AfterFunc(stopWithin, func() { _ = s.child.Process.Kill() })
 	defer impatience.Stop()
 	_ = s.child.Wait()
 }
 
-func (s *server) stats() (map[string]string, error) {
-	conn, err := net.DialTimeout("tcp", s.addr(), time.Second)
+// Stats is what the server says of itself.
+func (s *Server) Stats() (map[string]string, error) {
+	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
 	if err != nil {
 		return nil, err
 	}
@@ -99,9 +103,9 @@ func (s *server) stats() (map[string]string, error) {
 	return nil, errors.New("stats without END")
 }
 
-// commands is how many the server has served, by its own count. Keys, to be exact: of a multiget each counts.
-func (s *server) commands() (total float64, err error) {
-	stats, err := s.stats()
+// Commands is how many the server has served, by its own count. Keys, to be exact: of a multiget each counts.
+func (s *Server) Commands() (total float64, err error) {
+	stats, err := s.Stats()
 	if err != nil {
 		return 0, err
 	}
@@ -114,6 +118,9 @@ func (s *server) commands() (total float64, err error) {
 	}
 	return total, nil
 }
+
+// Usage is what the server has cost so far.
+func (s *Server) Usage() (proc.Usage, error) { return proc.Read(s.PID()) }
 
 func freePort() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
