@@ -7,165 +7,87 @@ import (
 	"math/rand"
 	"net"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 )
+
+// What goes wrong on the wire ends the program: the servers end with it, and half a table helps nobody.
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "fill:", err)
+		os.Exit(1)
+	}
+}
 
 // conn is a connection to the server.
 type conn struct {
-	c net.Conn
+	net.Conn
 	r *bufio.Reader
 	w *bufio.Writer
 }
 
-func dial(a string) (*conn, error) {
-	c, err := net.DialTimeout("tcp", a, 3*time.Second)
-	if err != nil {
-		return nil, err
-	}
-	return &conn{c, bufio.NewReaderSize(c, 1<<18), bufio.NewWriterSize(c, 1<<18)}, nil
+func (f *filler) dial() *conn {
+	c, err := net.Dial("tcp", f.server.Addr())
+	must(err)
+	return &conn{c, bufio.NewReaderSize(c, 1<<18), bufio.NewWriterSize(c, 1<<18)}
 }
 
-// child is the server that -cmd started.
-var child *exec.Cmd
-
-func fatal(a ...any) {
-	fmt.Fprintln(os.Stderr, append([]any{"fill:"}, a...)...)
-	if child != nil {
-		child.Process.Kill()
-		child.Wait()
-	}
-	os.Exit(1)
-}
-func must(err error) {
-	if err != nil {
-		fatal(err)
-	}
-}
 func (c *conn) line() string {
 	s, err := c.r.ReadString('\n')
 	must(err)
-	return strings.TrimRight(s, "\r\n")
+	return strings.TrimSuffix(s, "\r\n")
 }
 
-// stats asks for the server's statistics; none if it does not answer.
-func stats(sub string) map[string]string {
-	a := *stAddr
-	if a == "" {
-		a = *addr
-	}
-	m := map[string]string{}
-	c, err := dial(a)
-	if err != nil {
-		return m
-	}
-	defer c.c.Close()
-	c.c.SetDeadline(time.Now().Add(10 * time.Second))
-	if sub != "" {
-		sub = " " + sub
-	}
-	fmt.Fprintf(c.w, "stats%s\r\n", sub)
-	c.w.Flush()
-	for {
-		s, err := c.r.ReadString('\n')
-		if err != nil {
-			return m
-		}
-		f := strings.Fields(s)
-		if len(f) == 0 {
-			continue
-		}
-		if f[0] == "END" || f[0] == "ERROR" {
-			return m
-		}
-		if len(f) >= 3 && f[0] == "STAT" {
-			m[f[1]] = f[2]
-		}
-	}
+func (f *filler) stat(name string) float64 {
+	stats, err := f.server.Stats()
+	must(err)
+	v, err := strconv.ParseFloat(stats[name], 64)
+	must(err)
+	return v
 }
 
-// num is the first of some statistics that is there, else -1.
-func num(m map[string]string, ks ...string) int64 {
-	for _, k := range ks {
-		if v, ok := m[k]; ok {
-			n, err := strconv.ParseInt(v, 10, 64)
-			if err == nil {
-				return n
-			}
-		}
-	}
-	return -1
-}
-
-// rss is what a process has resident, now and at most, in KiB.
-func rss(p int) (cur, hwm int64) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
-	if err != nil {
-		return -1, -1
-	}
-	for _, l := range strings.Split(string(b), "\n") {
-		f := strings.Fields(l)
-		if len(f) >= 2 && f[0] == "VmRSS:" {
-			cur, _ = strconv.ParseInt(f[1], 10, 64)
-		}
-		if len(f) >= 2 && f[0] == "VmHWM:" {
-			hwm, _ = strconv.ParseInt(f[1], 10, 64)
-		}
-	}
-	return
-}
-
-// mix scrambles a number. Keys and values are pure functions of an item's number, so that a probe needs no memory.
+// mix scrambles a number.
 func mix(x uint64) uint64 {
 	x ^= x >> 33
 	x *= 0xff51afd7ed558ccd
 	x ^= x >> 33
 	x *= 0xc4ceb9fe1a85ec53
-	x ^= x >> 33
-	return x
+	return x ^ x>>33
 }
 
-// gen says what the items of a workload look like.
-type gen struct {
-	prefix string
-	klen   func(i int64) int
-	vlen   func(i int64) int
-	ttl    func(i int64) int
+// A maker says what items look like: pure functions of an item's number, so that nothing need be remembered to ask for them.
+type maker struct {
+	prefix     string
+	klen, vlen func(i int64) int
+	ttl        func(i int64) int // nil: none
 }
 
-func (g *gen) key(dst []byte, i int64) []byte {
-	// klen is always >= what prefix+index needs; the index comes first so that cutting never makes keys collide
-	n := len(dst)
-	kl := g.klen(i)
-	dst = append(dst, g.prefix...)
-	dst = strconv.AppendInt(dst, i, 36)
+// key is prefix, number and as many digits as are wanted; the number comes first, so that no two are alike.
+func (m *maker) key(dst []byte, i int64) []byte {
+	end := len(dst) + m.klen(i)
+	dst = strconv.AppendInt(append(dst, m.prefix...), i, 36)
 	dst = append(dst, '.')
-	h := mix(uint64(i) + uint64(*seed)<<40)
-	for len(dst)-n < kl {
+	for h := mix(uint64(i)); len(dst) < end; h = h>>5 | h<<59 {
 		dst = append(dst, "0123456789abcdefghijklmnopqrstuv"[h&31])
-		h = h>>5 | h<<59
 	}
 	return dst
 }
 
-func constI(n int) func(int64) int { return func(int64) int { return n } }
+func always(n int) func(int64) int { return func(int64) int { return n } }
 
-func normal(i int64) float64 {
+const longest = 200_000 // bytes of a value
+
+// lognormal is a value's length: median 300, sigma 1.3. Two even numbers make a normal one (Box and Muller).
+func lognormal(i int64) int {
 	a := float64(mix(uint64(i)*2+1)>>11) / (1 << 53)
 	b := float64(mix(uint64(i)*2+2)>>11) / (1 << 53)
-	return math.Sqrt(-2*math.Log(a+1e-18)) * math.Cos(2*math.Pi*b)
+	normal := math.Sqrt(-2*math.Log(a+1e-18)) * math.Cos(2*math.Pi*b)
+	return min(max(int(300*math.Exp(1.3*normal)), 1), longest)
 }
 
-// lognormal is a value length: median 300, sigma 1.3, 1 to 200000.
-func lognormal(i int64) int {
-	v := int(300 * math.Exp(1.3*normal(i)))
-	return min(max(v, 1), 200000)
-}
-
+// payload is what values are cut from.
 var payload = func() []byte {
 	b := make([]byte, 1<<20)
 	r := rand.New(rand.NewSource(7))
@@ -175,126 +97,129 @@ var payload = func() []byte {
 	return b
 }()
 
-// counts are the replies to sets.
-type counts struct{ stored, notStored, errs int64 }
+const (
+	writers    = 2       // connections
+	batch      = 64      // sets sent together, at most
+	batchBytes = 200_000 // and their bytes, so that the sockets' buffers hold them
+)
 
-// setRange writes items idx(0..n-1) over *conns connections, pipelined, replies read and counted.
-func setRange(g *gen, n int64, idx func(int64) int64, hook func(c *conn, k int64)) counts {
-	var ct counts
-	var wg sync.WaitGroup
-	nc := int64(*conns)
-	for w := int64(0); w < nc; w++ {
-		wg.Add(1)
-		go func(w int64) {
-			defer wg.Done()
-			c, err := dial(*addr)
-			must(err)
-			defer c.c.Close()
-			var buf []byte
-			pend, bytes := 0, 0
-			flush := func() {
-				must(c.w.Flush())
-				for ; pend > 0; pend-- {
-					switch s := c.line(); s {
-					case "STORED":
-						atomic.AddInt64(&ct.stored, 1)
-					case "NOT_STORED":
-						atomic.AddInt64(&ct.notStored, 1)
-					default:
-						if atomic.AddInt64(&ct.errs, 1) == 1 {
-							fmt.Fprintln(os.Stderr, "fill: first error reply:", s)
-						}
-					}
+// set writes the items which(0) … which(n-1). Now and then, between two batches, it calls beside, if there is one.
+func (f *filler) set(m *maker, n int64, which func(int64) int64, beside func(c *conn, k int64)) {
+	var all sync.WaitGroup
+	for w := range int64(writers) {
+		all.Go(func() {
+			c := f.dial()
+			defer c.Close()
+			var text []byte
+			waiting, bytes := 0, 0
+			for k := w; k < n; k += writers {
+				text = c.set(text[:0], m, which(k))
+				waiting++
+				bytes += len(text)
+				if waiting == batch || bytes > batchBytes || k+writers >= n {
+					f.stored(c, waiting)
+					waiting, bytes = 0, 0
 				}
-				bytes = 0
-			}
-			for k := w; k < n; k += nc {
-				i := idx(k)
-				vl := g.vlen(i)
-				ttl := 0
-				if g.ttl != nil {
-					ttl = g.ttl(i)
-				}
-				buf = append(buf[:0], "set "...)
-				buf = g.key(buf, i)
-				buf = append(buf, " 0 "...)
-				buf = strconv.AppendInt(buf, int64(ttl), 10)
-				buf = append(buf, ' ')
-				buf = strconv.AppendInt(buf, int64(vl), 10)
-				buf = append(buf, "\r\n"...)
-				off := int(mix(uint64(i)) & 0xffff)
-				c.w.Write(buf)
-				c.w.Write(payload[off : off+vl])
-				c.w.WriteString("\r\n")
-				pend++
-				bytes += len(buf) + vl + 2
-				if pend >= *batch || bytes > 200000 {
-					flush()
-				}
-				if hook != nil {
-					if pend > 0 && k%32 < nc {
-						flush()
-					}
-					hook(c, k)
+				if beside != nil && k%32 == w {
+					f.stored(c, waiting)
+					waiting, bytes = 0, 0
+					beside(c, k)
 				}
 			}
-			flush()
-		}(w)
+		})
 	}
-	wg.Wait()
-	return ct
+	all.Wait()
 }
 
-// getMany returns how many of the keys are there (values checked for length).
-func (c *conn) getMany(g *gen, is []int64) int {
-	if len(is) == 0 {
-		return 0
+func (c *conn) set(text []byte, m *maker, i int64) []byte {
+	ttl, size := 0, m.vlen(i)
+	if m.ttl != nil {
+		ttl = m.ttl(i)
 	}
-	b := []byte("get")
-	for _, i := range is {
-		b = append(b, ' ')
-		b = g.key(b, i)
-	}
-	b = append(b, "\r\n"...)
-	c.w.Write(b)
+	text = append(m.key(append(text, "set "...), i), " 0 "...)
+	text = append(strconv.AppendInt(text, int64(ttl), 10), ' ')
+	text = append(strconv.AppendInt(text, int64(size), 10), "\r\n"...)
+	from := int(mix(uint64(i)) & 0xffff)
+	text = append(append(text, payload[from:from+size]...), "\r\n"...)
+	_, err := c.w.Write(text)
+	must(err)
+	return text
+}
+
+// stored reads the replies to so many sets.
+func (f *filler) stored(c *conn, waiting int) {
 	must(c.w.Flush())
-	hits := 0
+	for ; waiting > 0; waiting-- {
+		if s := c.line(); s != "STORED" {
+			if atomic.AddInt64(&f.errors, 1) == 1 {
+				fmt.Fprintln(os.Stderr, "fill: the first refusal:", s)
+			}
+		}
+	}
+}
+
+func (f *filler) delete(m *maker, n int64, which func(int64) int64) {
+	c := f.dial()
+	defer c.Close()
+	waiting := 0
+	for i := range n {
+		_, err := c.w.Write(append(m.key([]byte("delete "), which(i)), "\r\n"...))
+		must(err)
+		if waiting++; waiting == batch || i == n-1 {
+			must(c.w.Flush())
+			for ; waiting > 0; waiting-- {
+				c.line()
+			}
+		}
+	}
+}
+
+// getMany returns how many of the items are there.
+func (c *conn) getMany(m *maker, is []int64) (found int) {
+	text := []byte("get")
+	for _, i := range is {
+		text = m.key(append(text, ' '), i)
+	}
+	_, err := c.w.Write(append(text, "\r\n"...))
+	must(err)
+	must(c.w.Flush())
 	for {
 		s := c.line()
 		if s == "END" {
-			return hits
+			return found
 		}
-		f := strings.Fields(s)
-		if len(f) < 4 || f[0] != "VALUE" {
-			fatal("unexpected reply:", s)
+		var key string
+		var flags, size int
+		if _, err := fmt.Sscanf(s, "VALUE %s %d %d", &key, &flags, &size); err != nil {
+			must(fmt.Errorf("unexpected reply %q", s))
 		}
-		n, _ := strconv.Atoi(f[3])
-		_, err := c.r.Discard(n + 2)
+		_, err := c.r.Discard(size + len("\r\n"))
 		must(err)
-		hits++
+		found++
 	}
 }
 
-// probe gets a random sample of keys. It does not trust the server's statistics.
-func probe(g *gen, n int64, idx func(int64) int64, samples int) (hit, asked int) {
-	if samples <= 0 || n <= 0 {
-		return 0, 0
-	}
-	c, err := dial(*addr)
-	must(err)
-	defer c.c.Close()
-	r := rand.New(rand.NewSource(99))
-	if int64(samples) > n {
-		samples = int(n)
-	}
+const (
+	sample   = 20_000 // items that are asked for
+	together = 16
+)
+
+// kept is the part of the items which(0) … which(n-1) that is there, by a sample; of fewer than a sample, all are asked for.
+func (f *filler) kept(m *maker, n int64, which func(int64) int64) float64 {
+	c := f.dial()
+	defer c.Close()
+	dice := rand.New(rand.NewSource(99))
+	asked, found := min(sample, n), 0
 	var is []int64
-	for asked < samples {
-		is = append(is, idx(r.Int63n(n)))
-		asked++
-		if len(is) == 16 || asked == samples {
-			hit += c.getMany(g, is)
+	for k := range asked {
+		i := k
+		if asked < n {
+			i = dice.Int63n(n)
+		}
+		if is = append(is, which(i)); len(is) == together || k == asked-1 {
+			found += c.getMany(m, is)
 			is = is[:0]
 		}
 	}
-	return
+	return float64(found) / float64(max(asked, 1))
 }

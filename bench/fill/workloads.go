@@ -1,289 +1,226 @@
 package main
 
 import (
-	"fmt"
 	"sync/atomic"
 	"time"
+
+	"github.com/gomemd/gomemd/bench/internal/pair"
 )
 
-// all are the workloads that "all" runs, in this order.
-const all = "k20v8 k24v32 k30v100 k40v1000 k40v10000 k40v100000 k20v8ttl mixed sizeshift shrink " +
-	"ttl ttlfull ttlrefill early update hot deleterefill"
-
-// workloads by name; kNvM, sizes of keys and values, is done by fixedSize.
-var workloads = map[string]func(r *result){
-	"mixed":         mixed,                                    // keys 20..44, values log-normal
-	"k20v8ttl":      everyDeadline,                            // 20/8 with a TTL on every item
-	"sizeshift":     func(r *result) { sizeShift(r, 0) },      // 100-byte values, then 700-byte values: what of the new ones stays
-	"sizeshiftslow": func(r *result) { sizeShift(r, *slowS) }, // the same, spread over -slow seconds
-	"shrink":        shrink,                                   // 20/8, then 40/1000, beside a fresh 40/1000: does the index shrink
-	"ttl":           func(r *result) { expire(r, 0.45) },      // half TTL 5 s, half a day: when is curr_items down, with no reads
-	"ttlfull":       func(r *result) { expire(r, *factor) },   // the same, over-filled
-	"ttlrefill":     refill,                                   // who goes for new items, the living or the dead
-	"early":         early,                                    // reads a second before the deadline, and at it
-	"update":        update,                                   // overwrites of a live set of 40 %, with other sizes
-	"hot":           hot,                                      // a hot set of 2 % under a cold flood
-	"deleterefill":  deleteRefill,                             // half deleted, the volume written again in larger items
+// A workload fills a server and notes what it finds.
+type workload struct {
+	name string
+	do   func(f *filler)
 }
 
-// result is what a workload has found out, and what it needs to know.
-type result struct {
-	o     map[string]any
-	pid   int
-	limit float64 // bytes
-	start time.Time
+// The rows. Two numbers are bytes of key and value. Ratios are gomemd's to memcached's.
+var workloads = []workload{
+	{"20/8", fixedSize(20, 8, 2.36)},
+	{"24/32", fixedSize(24, 32, 1.73)},
+	{"30/100", fixedSize(30, 100, 1.30)},
+	{"40/1000", fixedSize(40, 1000, 1.09)},
+	{"40/10000", fixedSize(40, 10_000, 1.07)},
+	{"40/100000", fixedSize(40, 100_000, 1.00)},
+	{"mixed: 20 to 44, log-normal", mixed},
+	{"20/8, a deadline each", everyDeadline},
+	{"shrink: 20/8, then 40/1000", shrink},
+	{"sizeshift: 30/100, then 30/700", sizeShift},
+	{"ttl: half of them 5 s", func(f *filler) { f.expire(0.45) }},
+	{"ttlfull: the same, over-filled", func(f *filler) { f.expire(f.factor) }},
+	{"ttlrefill: half full of expired", refill},
+	{"early: 6 s for each", early},
+	{"update: overwrites of 40 %", update},
+	{"hot: 2 % read in a cold flood", hot},
+	{"deleterefill: half deleted", deleteRefill},
 }
 
-func measure(name string, p int) map[string]any {
-	if p == 0 {
-		p = *pid
-	}
-	if p == 0 {
-		p = int(num(stats(""), "pid"))
-	}
-	r := &result{pid: p, limit: float64(*memMB) * (1 << 20), start: time.Now()}
-	before, _ := rss(p)
-	r.o = map[string]any{"workload": name, "label": *label, "m_mb": *memMB, "factor": *factor, "rss_start_kb": before}
-	var nkey, nvalue int
-	if do := workloads[name]; do != nil {
-		do(r)
-	} else if n, _ := fmt.Sscanf(name, "k%dv%d", &nkey, &nvalue); n == 2 {
-		fixedSize(r, nkey, nvalue)
-	} else {
-		fatal("unknown workload", name)
-	}
-	return r.o
+// A filler is one workload on one server.
+type filler struct {
+	kind    *pair.Kind
+	server  *pair.Server
+	memory  int     // MiB
+	limit   float64 // the same in bytes
+	factor  float64
+	start   time.Time
+	errors  int64
+	figures []figure
+}
+
+func (f *filler) note(what string, value float64, u unit, b bar) {
+	f.figures = append(f.figures, figure{what, value, u, b})
+}
+
+// overhead is what an item is said to cost besides key and value when it is decided how many are written.
+const overhead = 24
+
+// items that make up a part of the limit, at so many bytes each.
+func (f *filler) items(part float64, bytes int) int64 { return int64(part * f.limit / float64(bytes)) }
+
+// currItems waits until the statistics are even: memcached adds up its threads' numbers now and then.
+func (f *filler) currItems() float64 {
+	time.Sleep(1500 * time.Millisecond)
+	return f.stat("curr_items")
 }
 
 func ident(i int64) int64 { return i }
 func odd(i int64) int64   { return 2*i + 1 }
 
-func fixed(nkey, nvalue int, prefix string) *gen {
-	return &gen{prefix: prefix, klen: constI(nkey), vlen: constI(nvalue)}
+func fixed(nkey, nvalue int, prefix string) *maker {
+	return &maker{prefix: prefix, klen: always(nkey), vlen: always(nvalue)}
 }
 
-// items that make up a part of the limit, at so many bytes each.
-func (r *result) items(part, bytes float64) int64 { return int64(part * r.limit / bytes) }
-
-func (r *result) counted(c counts) {
-	r.o["stored"], r.o["not_stored"], r.o["errors"] = c.stored, c.notStored, c.errs
-}
-
-// snapshot waits for the server's statistics to settle and notes them.
-func (r *result) snapshot(prefix string) {
-	time.Sleep(*waitSet)
-	s := stats("")
-	for _, name := range []string{"curr_items", "evictions", "bytes", "total_malloced", "hash_bytes", "limit_maxbytes"} {
-		if n := num(s, name); n >= 0 {
-			r.o[prefix+name] = n
-		}
+func fixedSize(nkey, nvalue int, ratio float64) func(*filler) {
+	return func(f *filler) {
+		f.set(fixed(nkey, nvalue, "k:"), f.items(f.factor, nkey+nvalue+overhead), ident, nil)
+		f.note("items kept", f.currItems(), items, bar{ratio: ratio})
 	}
-	r.o[prefix+"rss_kb"], r.o[prefix+"hwm_kb"] = rss(r.pid)
 }
 
-// kept is the part of n items that a sample finds.
-func kept(g *gen, n int64, idx func(int64) int64) float64 {
-	hit, asked := probe(g, n, idx, *probeN)
-	return round(float64(hit)/float64(max(1, asked)), 5)
+func everyDeadline(f *filler) {
+	m := fixed(20, 8, "k:")
+	m.ttl = func(i int64) int { return 3600 + int(mix(uint64(i))%36000) }
+	f.set(m, f.items(f.factor, 20+8+overhead), ident, nil)
+	f.note("items kept", f.currItems(), items, bar{ratio: 2.14})
 }
 
-// filled ends a workload that wrote n items.
-func (r *result) filled(g *gen, n int64) {
-	seconds := time.Since(r.start).Seconds()
-	r.snapshot("")
-	part := kept(g, n, ident)
-	r.o["n_set"], r.o["seconds"], r.o["sets_per_s"] = n, round(seconds, 2), int64(float64(n)/seconds)
-	r.o["probe_hit_ratio"], r.o["resident_probe"] = part, int64(part*float64(n))
-}
-
-func fixedSize(r *result, nkey, nvalue int) {
-	prefix := "k:"
-	if nkey == 24 && nvalue == 32 {
-		prefix = "passwd_"
+func mixed(f *filler) {
+	m := &maker{prefix: "obj:", klen: func(i int64) int { return 20 + int(mix(uint64(i)^0x55)%25) }, vlen: lognormal}
+	n := int64(0)
+	for sum := 0; float64(sum) < f.factor*f.limit; n++ {
+		sum += m.klen(n) + m.vlen(n) + overhead
 	}
-	g, n := fixed(nkey, nvalue, prefix), r.items(*factor, float64(nkey+nvalue+24))
-	r.counted(setRange(g, n, ident, nil))
-	r.filled(g, n)
+	f.set(m, n, ident, nil)
+	f.note("items kept", f.currItems(), items, bar{ratio: 1.13})
 }
 
-func everyDeadline(r *result) {
-	g, n := fixed(20, 8, "k:"), r.items(*factor, 52)
-	g.ttl = func(i int64) int { return 3600 + int(mix(uint64(i))%36000) }
-	r.counted(setRange(g, n, ident, nil))
-	r.filled(g, n)
-}
-
-func mixed(r *result) {
-	g := &gen{prefix: "obj:", klen: func(i int64) int { return 20 + int(mix(uint64(i)^0x55)%25) }, vlen: lognormal}
-	sum, n := int64(0), int64(0)
-	for ; float64(sum) < *factor*r.limit; n++ {
-		sum += int64(g.klen(n)+g.vlen(n)) + 24
-	}
-	r.o["mean_kv"] = round(float64(sum)/float64(n)-24, 1)
-	r.counted(setRange(g, n, ident, nil))
-	r.filled(g, n)
-}
-
-func sizeShift(r *result, seconds int) {
+// sizeShift knows what is ideal: no header, no index, nothing but the new items' bytes.
+func sizeShift(f *filler) {
 	old, young := fixed(30, 100, "a:"), fixed(30, 700, "b:")
-	nOld, nYoung := r.items(*factor, 154), r.items(*factor, 754)
-	r.counted(setRange(old, nOld, ident, nil))
-	r.snapshot("phase1_")
-	var pace func(*conn, int64)
-	if seconds > 0 {
-		from := time.Now()
-		pace = func(_ *conn, k int64) {
-			if k%512 < 2 {
-				time.Sleep(time.Until(from.Add(time.Duration(float64(k) / float64(nYoung) * float64(seconds) * 1e9))))
-			}
-		}
-	}
-	c := setRange(young, nYoung, ident, pace)
-	r.snapshot("")
-	resident := kept(young, nYoung, ident) * float64(nYoung)
-	r.o["n_old"], r.o["n_new"], r.o["new_errors"] = nOld, nYoung, c.errs
-	r.o["new_resident"], r.o["new_ideal"] = int64(resident), int64(r.limit/730)
-	r.o["old_resident"] = int64(kept(old, nOld, ident) * float64(nOld))
-	r.o["new_share_of_ideal"] = round(resident/(r.limit/730), 4)
+	f.set(old, f.items(f.factor, 30+100+overhead), ident, nil)
+	n := f.items(f.factor, 30+700+overhead)
+	f.set(young, n, ident, nil)
+	f.note("new ones, of the ideal", f.kept(young, n, ident)*float64(n)/(f.limit/(30+700)), percent, bar{least: 0.94})
 }
 
-func shrink(r *result) {
+// shrink leaves an index made for small items to those that need less of it, and a fresh server keeps as many of them as can be.
+func shrink(f *filler) {
 	small, large := fixed(20, 8, "a:"), fixed(40, 1000, "b:")
-	r.counted(setRange(small, r.items(*factor, 52), ident, nil))
-	r.snapshot("phase1_")
-	n := r.items(*factor, 1064)
-	c := setRange(large, n, ident, nil)
-	r.snapshot("")
-	r.o["new_errors"], r.o["new_resident"] = c.errs, int64(kept(large, n, ident)*float64(n))
+	n := f.items(f.factor, 40+1000+overhead)
+	f.set(small, f.items(f.factor, 20+8+overhead), ident, nil)
+	f.set(large, n, ident, nil)
+	s, err := start(f.kind, f.memory)
+	must(err)
+	defer s.Stop()
+	fresh := &filler{server: s}
+	fresh.set(large, n, ident, nil)
+	f.note("new ones, of a fresh fill", f.kept(large, n, ident)/fresh.kept(large, n, ident), percent, bar{least: 0.93})
 }
+
+const (
+	soon     = 5  // seconds
+	patience = 20 // seconds to wait for a server to give back what has expired
+)
 
 // halfSoon gives every other item 5 seconds, and a day the rest.
 func halfSoon(i int64) int {
 	if i&1 == 0 {
-		return 5
+		return soon
 	}
 	return 86400
 }
 
-func expire(r *result, part float64) {
-	g := fixed(30, 100, "t:")
-	g.ttl = halfSoon
-	n := r.items(part, 154)
-	r.counted(setRange(g, n, ident, nil))
-	r.o["fill_seconds"] = round(time.Since(r.start).Seconds(), 2)
-	var poll [][3]int64 // second, items, KiB resident; only changes
-	from := time.Now()
-	time.Sleep(300 * time.Millisecond)
-	for i := 0; i <= *pollS; i++ {
-		resident, _ := rss(r.pid)
-		e := [3]int64{int64(time.Since(from).Seconds()), num(stats(""), "curr_items"), resident}
-		if len(poll) < 2 || e[1] != poll[len(poll)-1][1] || i == *pollS {
-			poll = append(poll, e)
-		}
-		time.Sleep(time.Until(from.Add(time.Duration(i+1) * time.Second)))
+// expire asks nothing but for the number of items, until the expired half is not in it any more.
+func (f *filler) expire(part float64) {
+	m := fixed(30, 100, "t:")
+	m.ttl = halfSoon
+	n := f.items(part, 30+100+overhead)
+	f.set(m, n, ident, nil)
+	deadline := time.Now().Add(soon * time.Second)
+	first := f.stat("curr_items")
+	long := f.kept(m, n/2, odd) * float64(n/2)
+	gone := time.Duration(0)
+	time.Sleep(time.Until(deadline))
+	for gone <= patience*time.Second && f.stat("curr_items") > long+0.02*first {
+		time.Sleep(100 * time.Millisecond)
+		gone = time.Since(deadline)
 	}
-	first, last := poll[0][1], poll[len(poll)-1][1]
-	r.o["n_set"], r.o["poll_s_items_rss"], r.o["items_before"], r.o["items_after"] = n, poll, first, last
-	for _, e := range poll {
-		if float64(e[1]) <= float64(last)+0.02*float64(first) {
-			r.o["t98_s"] = e[0]
-			break
-		}
+	f.note("until 98 % are gone", float64(gone)/1e9, seconds, bar{most: 2})
+	long = f.kept(m, n/2, odd)
+	if part < 1 {
+		f.note("the others kept", long, percent, bar{least: 0.999})
+	} else {
+		f.note("the others kept", long*float64(n/2), items, bar{ratio: 1})
 	}
-	r.o["long_lived_kept"] = int64(kept(g, n/2, odd) * float64(n/2))
-	r.snapshot("")
 }
 
-func refill(r *result) {
-	g, young := fixed(30, 100, "t:"), fixed(30, 100, "n:")
-	g.ttl = halfSoon
+func refill(f *filler) {
+	m, young := fixed(30, 100, "t:"), fixed(30, 100, "n:")
+	m.ttl = halfSoon
 	young.ttl = func(int64) int { return 86400 }
-	n := r.items(0.72, 154)
-	r.counted(setRange(g, n, ident, nil))
-	time.Sleep(8 * time.Second)
-	r.snapshot("phase1_")
-	setRange(young, n/2, ident, nil)
-	r.snapshot("")
-	r.o["kept_old_long"], r.o["kept_new_long"] = kept(g, n/2, odd), kept(young, n/2, ident)
+	n := f.items(0.72, 30+100+overhead)
+	f.set(m, n, ident, nil)
+	time.Sleep((soon + 3) * time.Second)
+	f.set(young, n/2, ident, nil)
+	f.note("old live ones kept", f.kept(m, n/2, odd), percent, bar{least: 0.999})
+	f.note("new ones kept", f.kept(young, n/2, ident), percent, bar{least: 0.999})
 }
 
 // early asks for items 2 seconds before their deadline: clocks count whole seconds, so one may be lost, not two. And
 // then when none may be there any more.
-func early(r *result) {
-	g := fixed(30, 100, "t:")
-	g.ttl = func(int64) int { return 6 }
-	n := r.items(0.02, 154)
-	r.counted(setRange(g, n, ident, nil))
+func early(f *filler) {
+	const ttl = 6
+	m := fixed(30, 100, "t:")
+	m.ttl = always(ttl)
+	n := f.items(0.02, 30+100+overhead)
+	f.set(m, n, ident, nil)
 	written := time.Now()
-	time.Sleep(time.Until(r.start.Add(4 * time.Second)))
-	r.o["kept_2s_before"] = kept(g, n, ident)
-	time.Sleep(time.Until(written.Add(6100 * time.Millisecond)))
-	r.o["served_after"] = kept(g, n, ident)
+	time.Sleep(time.Until(f.start.Add((ttl - 2) * time.Second)))
+	f.note("kept 2 s before it", f.kept(m, n, ident), percent, bar{least: 1})
+	time.Sleep(time.Until(written.Add(ttl*time.Second + 100*time.Millisecond)))
+	f.note("gone at it", 1-f.kept(m, n, ident), percent, bar{least: 1})
 }
 
-func update(r *result) {
-	const nkey = 30
-	live := r.items(0.40, nkey+300+24)
-	version := make([]uint32, live)
-	g := &gen{prefix: "u:", klen: constI(nkey), vlen: func(i int64) int {
-		return 100 + int(mix(uint64(i)*31+uint64(atomic.LoadUint32(&version[i])))%401)
+func update(f *filler) {
+	const each = 30 + 300 + overhead
+	live := f.items(0.40, each)
+	version := make([]atomic.Uint32, live)
+	m := &maker{prefix: "u:", klen: always(30), vlen: func(i int64) int {
+		return 100 + int(mix(uint64(i)*31+uint64(version[i].Load()))%401)
 	}}
-	r.counted(setRange(g, live, ident, nil))
-	n := r.items(*factor, nkey+300+24)
-	c := setRange(g, n, func(k int64) int64 {
+	f.set(m, live, ident, nil)
+	f.set(m, f.items(f.factor, each), func(k int64) int64 {
 		i := int64(mix(uint64(k)+0x9999) % uint64(live))
-		atomic.AddUint32(&version[i], 1)
+		version[i].Add(1)
 		return i
 	}, nil)
-	r.snapshot("")
-	r.o["live_set"], r.o["overwrites"], r.o["update_errors"], r.o["live_kept"] = live, n, c.errs, kept(g, live, ident)
+	f.note("kept", f.kept(m, live, ident), percent, bar{least: 1})
 }
 
-func hot(r *result) {
-	nHot, n := r.items(0.02, 154), r.items(*factor, 154)
+func hot(f *filler) {
+	nHot, n := f.items(0.02, 30+100+overhead), f.items(f.factor, 30+100+overhead)
 	warm, cold := fixed(30, 100, "hot:"), fixed(30, 100, "cold:")
-	setRange(warm, nHot, ident, nil)
-	var missed, reads atomic.Int64
-	r.counted(setRange(cold, n, ident, func(c *conn, k int64) {
-		if k%32 >= int64(*conns) {
-			return
+	f.set(warm, nHot, ident, nil)
+	var misses atomic.Int64
+	f.set(cold, n, ident, func(c *conn, k int64) {
+		var asked [8]int64
+		for j := range asked {
+			asked[j] = int64(mix(uint64(k)*uint64(len(asked))+uint64(j)) % uint64(nHot))
 		}
-		var is []int64
-		for j := range int64(8) {
-			is = append(is, int64(mix(uint64(k)*8+uint64(j))%uint64(nHot)))
-		}
-		reads.Add(8)
-		missed.Add(int64(8 - c.getMany(warm, is)))
-	}))
-	r.o["hot_reads"], r.o["hot_read_misses"] = reads.Load(), missed.Load()
-	r.filled(cold, n)
-	r.o["hot_set"], r.o["hot_kept"] = nHot, kept(warm, nHot, ident)
+		misses.Add(int64(len(asked) - c.getMany(warm, asked[:])))
+	})
+	f.note("kept", f.kept(warm, nHot, ident), percent, bar{least: 1})
+	f.note("misses in the flood", float64(misses.Load()), items, bar{})
 }
 
-func deleteRefill(r *result) {
+func deleteRefill(f *filler) {
 	const mean = 730
-	old := &gen{prefix: "d:", klen: constI(30), vlen: lognormal}
-	young := &gen{prefix: "e:", klen: constI(30), vlen: func(i int64) int { return min(lognormal(i)*3, 200000) }}
-	n := r.items(1, mean)
-	r.counted(setRange(old, n, ident, nil))
-	r.snapshot("phase1_")
-	c, err := dial(*addr)
-	must(err)
-	defer c.c.Close()
-	waiting := 0
-	for i := int64(0); i < n; i += 2 {
-		_, err := c.w.Write(append(old.key([]byte("delete "), i), "\r\n"...))
-		must(err)
-		if waiting++; waiting == 64 || i+2 >= n {
-			must(c.w.Flush())
-			for ; waiting > 0; waiting-- {
-				c.line()
-			}
-		}
-	}
-	nYoung := r.items(0.5, mean*2.6)
-	setRange(young, nYoung, ident, nil)
-	r.snapshot("")
-	r.o["n_old"], r.o["n_new"] = n/2, nYoung
-	r.o["kept_old_share"], r.o["kept_new_share"] = kept(old, n/2, odd), kept(young, nYoung, ident)
+	old := &maker{prefix: "d:", klen: always(30), vlen: lognormal}
+	young := &maker{prefix: "e:", klen: always(30), vlen: func(i int64) int { return min(lognormal(i)*3, longest) }}
+	n := f.items(1, mean)
+	f.set(old, n, ident, nil)
+	f.delete(old, n/2, func(i int64) int64 { return 2 * i })
+	nYoung := f.items(0.5, mean*26/10)
+	f.set(young, nYoung, ident, nil)
+	f.note("old ones kept", f.kept(old, n/2, odd), percent, bar{ratio: 1})
+	f.note("new ones kept", f.kept(young, nYoung, ident), percent, bar{ratio: 1})
 }

@@ -119,13 +119,13 @@ func TestATraceIsReplayedInOrder(t *testing.T) {
 	z := gzip.NewWriter(file)
 	_, _ = z.Write([]byte("b 100\na\n\nb 200\nc 300\n"))
 	_, _ = z.Close(), file.Close()
-	tr, err := readTrace(name)
+	tr, err := ReadTrace(name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var order []string
 	for range 6 {
-		order = append(order, tr.words[tr.next(nil)])
+		order = append(order, tr.Keys[tr.next(nil)])
 	}
 	if want := []string{"b", "a", "b", "c", "b", "a"}; !slices.Equal(order, want) {
 		t.Errorf("%v, want %v", order, want)
@@ -133,5 +133,35 @@ func TestATraceIsReplayedInOrder(t *testing.T) {
 	sizes, err := newSizer("trace", tr)
 	if err != nil || sizes.size(nil, 0) != 100 || sizes.size(nil, 1) != 200 || sizes.most() != 300 {
 		t.Error("b has 100 bytes, a what is usual, and none more than 300;", err)
+	}
+}
+
+func TestATraceThatIsMadeIsTheSameEveryTime(t *testing.T) {
+	const requests, once = 50_000, 0.2
+	first, err := ReadTrace("zipf:0.9,1000,50000,0.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, _ := ReadTrace("zipf:0.9,1000,50000,0.2")
+	if !slices.Equal(first.Requests, again.Requests) {
+		t.Error("two runs differ")
+	}
+	asked := make([]int, len(first.Keys))
+	for _, k := range first.Requests {
+		asked[k]++
+	}
+	single := 0
+	for _, n := range asked {
+		if n == 1 {
+			single++
+		}
+	}
+	if want := requests * once; math.Abs(float64(single)-want) > 0.03*want {
+		t.Errorf("%d keys came once, want about %.0f", single, want)
+	}
+	for _, bad := range []string{"zipf:", "zipf:1,2", "zipf:0,10,10", "zipf:1,10,10,1", "zipf:1,x,10"} {
+		if _, err := ReadTrace(bad); err == nil {
+			t.Errorf("%q passed", bad)
+		}
 	}
 }

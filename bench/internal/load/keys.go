@@ -1,14 +1,10 @@
 package load
 
 import (
-	"bufio"
-	"compress/gzip"
 	"fmt"
-	"io"
 	"math"
 	"math/bits"
 	"math/rand/v2"
-	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -106,64 +102,6 @@ func (z *zipf) next(dice *rand.PCG) int64 {
 			return int64(k) - 1
 		}
 	}
-}
-
-// A trace is text, maybe gzipped: one "key" or "key size" a line. It is read whole before anything is measured.
-type trace struct {
-	words []string
-	ids   []int32 // line by line
-	sizes []int32 // line by line; 0 where the line has none
-	at    *atomic.Int64
-}
-
-func (t *trace) next(*rand.PCG) int64 { return int64(t.ids[(t.at.Add(1)-1)%int64(len(t.ids))]) }
-
-func readTrace(name string) (*trace, error) {
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	var in io.Reader = file
-	if strings.HasSuffix(name, ".gz") {
-		if in, err = gzip.NewReader(file); err != nil {
-			return nil, err
-		}
-	}
-	t := &trace{at: new(atomic.Int64)}
-	known := map[string]int32{}
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		key, rest, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
-		if key == "" {
-			continue
-		}
-		id, ok := known[key]
-		if !ok {
-			id = int32(len(t.words))
-			known[key] = id
-			t.words = append(t.words, key)
-		}
-		size, _ := strconv.Atoi(strings.TrimSpace(rest))
-		t.ids = append(t.ids, id)
-		t.sizes = append(t.sizes, int32(min(max(size, 0), sizeMax)))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, err
-	}
-	if len(t.ids) == 0 {
-		return nil, fmt.Errorf("%s: no keys", name)
-	}
-	return t, nil
-}
-
-// sizeOf gives each key the size of its first line.
-func (t *trace) sizeOf() []int32 {
-	sizes := make([]int32, len(t.words))
-	for i := len(t.ids) - 1; i >= 0; i-- {
-		sizes[t.ids[i]] = t.sizes[i]
-	}
-	return sizes
 }
 
 // newChooser reads -dist: uniform, seq, zipf:<s>.

@@ -90,7 +90,7 @@ func (p perKey) most() int {
 	return int(most)
 }
 
-func newSizer(text string, t *trace) (sizer, error) {
+func newSizer(text string, t *Trace) (sizer, error) {
 	if text == "trace" {
 		if t == nil {
 			return nil, fmt.Errorf("-size trace: there is no -trace")

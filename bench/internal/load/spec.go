@@ -59,7 +59,8 @@ func (s *Spec) Flags(f *flag.FlagSet) {
 	f.Int64Var(&s.Keys, "keys", 10_000, "how many different keys")
 	f.Int64Var(&s.Populate, "populate", -1, "keys set beforehand, from the first on (-1: all)")
 	f.StringVar(&s.Dist, "dist", "uniform", "which key is next: uniform, seq, zipf:<s>")
-	f.StringVar(&s.Trace, "trace", "", "take the keys from this file: one key or \"key size\" a line, may be .gz; nothing is set beforehand")
+	f.StringVar(&s.Trace, "trace", "", "take the keys from this file: one key or \"key size\" a line, may be .gz; or zipf:<s>,<keys>,<requests>;\n"+
+		"nothing is set beforehand")
 	f.StringVar(&s.Prefix, "prefix", "key:", "beginning of each key")
 	f.IntVar(&s.KeyLen, "keylen", 16, "length of a key: zeros are put between prefix and number")
 	f.Float64Var(&s.Fresh, "fresh", 0, "share of the requests that go to a key never used before")
@@ -139,13 +140,13 @@ func newWorkload(s *Spec) (*workload, error) {
 	if s.Multi < 1 || s.Multi > 1000 {
 		return nil, fmt.Errorf("-multi %d: want 1 to 1000", s.Multi)
 	}
-	var t *trace
+	var t *Trace
 	if s.Trace != "" {
-		if t, err = readTrace(s.Trace); err != nil {
+		if t, err = ReadTrace(s.Trace); err != nil {
 			return nil, err
 		}
 		w.choose = t
-		s.Keys, s.Populate, s.Fresh = int64(len(t.words)), 0, 0
+		s.Keys, s.Populate, s.Fresh = int64(len(t.Keys)), 0, 0
 	} else if w.choose, err = newChooser(s.Dist, s.Keys); err != nil {
 		return nil, err
 	}
@@ -156,7 +157,7 @@ func newWorkload(s *Spec) (*workload, error) {
 	// incr needs numbers to count, so it has its own keys beside those of the others.
 	w.counters = keyer{prefix: s.Prefix + "n", width: s.KeyLen - len(s.Prefix) - 1}
 	if t != nil {
-		w.keys.words, w.counters.words = t.words, t.words
+		w.keys.words, w.counters.words = t.Keys, t.Keys
 	}
 	if w.sizes, err = newSizer(s.Size, t); err != nil {
 		return nil, err
