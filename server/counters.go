@@ -33,7 +33,8 @@ const (
 	bytesWritten
 	connYields
 	inputDropped  // connections closed because they sent on and on without reading their replies
-	outputDropped // connections closed because they read nothing when memory for replies was short
+	budgetDropped // connections closed because memory for all of them was short
+	connPanics    // connections closed because serving them hit a mistake of ours
 	numCounters
 )
 

@@ -7,16 +7,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gomemd/gomemd/expiry"
 )
 
 // lingerMax is how long replies may take to be sent on a connection that is over: after quit, or when the client has
 // closed its sending half.
 const lingerMax = 30 * time.Second
-
-// stallMax is how many seconds a client may read nothing when memory for replies is short.
-const stallMax = 2
 
 // drain sends what a socket did not take at once. It is a goroutine with a duplicate of the descriptor, made when a
 // connection first falls behind and kept until it closes, so that only slow readers cost one. While it has work the
@@ -29,8 +24,6 @@ type drain struct {
 	file *os.File
 	next chan []byte // replies to send, at most one at a time; closed when the loop has let go of the connection
 	idle atomic.Bool // the last replies given to it are sent
-
-	progress atomic.Uint32 // the instant at which the socket last took some
 
 	alone bool   // written before next is closed: the session is ours to finish …
 	rest  []byte // … with this input
@@ -45,9 +38,8 @@ func (c *conn) wait(out []byte) error {
 	if c.closing {
 		_ = d.file.SetWriteDeadline(time.Now().Add(lingerMax)) // the file can have deadlines: it is a socket
 	}
-	d.progress.Store(uint32(c.w.clock.Now()))
 	d.idle.Store(false)
-	c.srv.conns.waiting(len(out), c.srv)
+	c.srv.conns.budget.holdOut(c, len(out))
 	d.next <- append([]byte(nil), out...)
 	return nil
 }
@@ -71,6 +63,7 @@ func (c *conn) needDrain() error {
 // run sends until the loop lets go.
 func (d *drain) run() {
 	defer d.c.srv.conns.removeDrain(d)
+	defer d.c.survive(func() { _ = d.file.Close(); _ = d.c.gc.Close() })
 	for out := range d.next {
 		err := d.send(out)
 		d.idle.Store(true)
@@ -98,26 +91,11 @@ func (d *drain) send(out []byte) (err error) {
 		n, err = d.file.Write(out[:min(len(out), outMax)])
 		out = out[n:]
 		srv.late.total[bytesWritten].Add(uint64(n))
-		srv.conns.waitingBytes.Add(int64(-n))
-		d.progress.Store(uint32(srv.clock.Now()))
+		srv.conns.budget.holdOut(d.c, -n)
+		d.c.lastTaken.Store(uint32(srv.clock.Now()))
 	}
-	srv.conns.waitingBytes.Add(int64(-len(out)))
+	srv.conns.budget.holdOut(d.c, -len(out))
 	return err
-}
-
-// waiting counts replies that are about to wait. When there are more of them than Options.WaitingMax, the clients that have
-// read nothing for stallMax are closed: whoever reads, however slowly, is not the one who fills the memory.
-func (cs *connections) waiting(n int, srv *Server) {
-	if cs.waitingBytes.Add(int64(n)) <= srv.opts.WaitingMax {
-		return
-	}
-	now := srv.clock.Now()
-	for _, d := range cs.drains(false) {
-		if now-expiry.Instant(d.progress.Load()) >= stallMax {
-			srv.late.total[outputDropped].Add(1)
-			_ = d.file.Close()
-		}
-	}
 }
 
 // abandon ends the drain of a connection that is no more.
@@ -152,7 +130,9 @@ func (d *drain) finish() {
 		var n, sent int
 		n, v = c.feed(d.rest)
 		d.rest = d.rest[n:]
+		srv.conns.budget.holdOut(c, len(w.out))
 		sent, err := d.file.Write(w.out)
+		srv.conns.budget.holdOut(c, -len(w.out))
 		w.out = w.out[:0]
 		w.tally.add(bytesRead, uint64(n))
 		w.tally.add(bytesWritten, uint64(sent))

@@ -164,7 +164,7 @@ type connections struct {
 	pauses       atomic.Uint64
 	pausedMicros atomic.Uint64
 
-	waitingBytes atomic.Int64 // replies that sockets have not taken yet
+	budget budget
 
 	mu       sync.Mutex
 	all      map[*conn]struct{}
@@ -215,6 +215,7 @@ func (cs *connections) remove(c *conn) {
 	cs.mu.Lock()
 	delete(cs.all, c)
 	cs.mu.Unlock()
+	cs.budget.release(c)
 	cs.current.Add(-1)
 }
 

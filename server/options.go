@@ -36,9 +36,10 @@ type Options struct {
 	DisableFlush    bool  // -F
 	LockMemory      bool  // -k
 
-	// WaitingMax is how many bytes of replies may wait for slow readers in all; 16 MiB. Beyond it those go who have not
-	// read for seconds.
-	WaitingMax int64
+	// ConnMemory is how many bytes all connections may make the server hold outside the store, in and out: replies that
+	// wait for slow readers, input behind them, values and lines of which a part has come; 16 MiB. Beyond it those go who
+	// have stood still for seconds.
+	ConnMemory int64
 
 	Verbosity int       // -v: 1 errors, 2 commands, 3 more; never values
 	Log       io.Writer // where that goes; os.Stderr
@@ -100,7 +101,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.ReqsPerEvent, 20)
 	orElse(&o.MemoryLimit, 64<<20)
 	orElse(&o.ItemMax, 1<<20)
-	orElse(&o.WaitingMax, 16<<20)
+	orElse(&o.ConnMemory, 16<<20)
 	orElse(&o.Settings.Threads, o.Loops)
 	if o.Log == nil {
 		o.Log = os.Stderr

@@ -91,6 +91,7 @@ func open(opts Options) (*Server, error) {
 	}
 	srv := &Server{opts: opts, clock: clock, store: store, stop: make(chan struct{})}
 	srv.verbosity.Store(uint32(opts.Verbosity))
+	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
 	for _, w := range store.Warnings() {
 		srv.logf("warning: %s\n", w)
 	}

@@ -17,7 +17,7 @@ const (
 	// lineMax is how long a line may be whose end has not come, as in memcached: only a multiget may be longer …
 	lineMax = 2048
 	// … up to this, which memcached does not limit.
-	multigetMax = 32 << 20
+	multigetMax = 8 << 20
 	// blanksMax is how many blanks may stand before such a long get. Source: memcached's try_read_command_ascii.
 	blanksMax = 100
 	// batchMax is how many commands of a pipeline, or keys of a multiget, are looked at before the first is served:
@@ -225,6 +225,18 @@ func tooLong(line []byte) bool {
 	start := bytes.TrimLeft(line, " ")
 	multiget := bytes.HasPrefix(start, []byte("get ")) || bytes.HasPrefix(start, []byte("gets "))
 	return !multiget || len(line)-len(start) > blanksMax || len(line) > multigetMax
+}
+
+// gathered is how many bytes of unfinished commands the session keeps.
+func (s *session) gathered() int {
+	n := cap(s.line)
+	if s.block != nil {
+		n += cap(s.block.buf)
+	}
+	if s.rest != nil {
+		n += cap(s.rest.keys)
+	}
+	return n
 }
 
 // close gives back what a session holds when its client is gone.

@@ -59,9 +59,7 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 	}
 	b := &block{op: req.Op, noReply: req.NoReply, hash: hash, item: item, bytes: req.Bytes}
 	b.item.Key = append([]byte(nil), req.Key...)
-	if req.Bytes < w.store.LargeMin() {
-		b.buf = make([]byte, 0, req.Block)
-	} else {
+	if req.Bytes >= w.store.LargeMin() {
 		var status storage.Status
 		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes); status != storage.Stored {
 			w.tally.add(storeNoMemory, 1)
@@ -91,6 +89,10 @@ func (s *session) value(in []byte) (consumed int) {
 	ofValue := min(len(in), max(0, s.want-len(lineEnd)))
 	s.want -= len(in)
 	if b.large == nil {
+		if need := len(b.buf) + len(in); need > cap(b.buf) {
+			// At once if a quarter is here: who announces a value and sends none of it has no buffer either.
+			b.buf = append(make([]byte, 0, min(b.bytes+len(lineEnd), 4*need)), b.buf...)
+		}
 		b.buf = append(b.buf, in...)
 		if s.want == 0 {
 			s.finish(b.buf)

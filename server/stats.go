@@ -151,6 +151,9 @@ func (srv *Server) general(r *report) {
 		"log_watcher_sent", "log_watchers", "unexpected_napi_ids", "round_robin_fallback"} {
 		r.number(name, 0)
 	}
+	r.number("conn_input_dropped", counted[inputDropped])
+	r.number("conn_budget_dropped", counted[budgetDropped])
+	r.number("conn_panics", counted[connPanics])
 	r.number("bytes", stored.Bytes)
 	r.number("curr_items", stored.CurrItems)
 	r.number("total_items", stored.TotalItems)

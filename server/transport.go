@@ -11,6 +11,8 @@ import (
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
 	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/expiry"
 )
 
 // This file is the only one that knows gnet. Its loops read and call us; we write to the socket ourselves, because gnet
@@ -85,8 +87,12 @@ type conn struct {
 	waiting bool   // output waits in drain, and the session rests
 	closing bool   // the session is over once that is sent
 
+	held    held // guarded by the budget
+	holding int  // what it was last told
+
 	lastServed atomic.Uint32 // for stats conns: when, and in which state the session was left
 	lastState  atomic.Uint32
+	lastTaken  atomic.Uint32 // when the socket took some of the replies that waited
 }
 
 // OnOpen is called when a loop has taken a connection over.
@@ -101,15 +107,21 @@ func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 }
 
 // OnTraffic is called when input has come, and after a Wake.
-func (ls *loops) OnTraffic(gc gnet.Conn) gnet.Action {
+func (ls *loops) OnTraffic(gc gnet.Conn) (action gnet.Action) {
 	c := gc.Context().(*conn)
+	defer c.survive(func() {
+		c.w.recycle()
+		action = gnet.Close
+	})
 	if c.waiting {
 		if !c.drain.idle.Load() {
-			if gc.InboundBuffered() > inputMax {
+			left := gc.InboundBuffered()
+			if left > inputMax {
 				c.w.tally.add(inputDropped, 1)
 				c.w.tally.publish()
 				return gnet.Close
 			}
+			c.hold(left)
 			return gnet.None
 		}
 		c.waiting = false
@@ -136,6 +148,7 @@ func (c *conn) serve() gnet.Action {
 	}
 	w.tally.publish()
 	c.note()
+	c.hold(len(in) - n)
 	if err == nil && sent < len(w.out) {
 		c.waiting, c.closing = true, v == hangUp
 		err = c.wait(w.out[sent:])
@@ -151,6 +164,33 @@ func (c *conn) serve() gnet.Action {
 	default: // more to do, when the others have had their turn
 		_ = c.gc.Wake(nil)
 		return gnet.None
+	}
+}
+
+// hold tells the budget what is kept of the client's input, of which so much has not been looked at.
+func (c *conn) hold(left int) {
+	if n := left + c.gathered(); n != c.holding {
+		c.holding = n
+		c.srv.conns.budget.holdIn(c, n)
+	}
+}
+
+// moved is when the client last sent or took something.
+func (c *conn) moved() expiry.Instant {
+	return expiry.Instant(max(c.lastServed.Load(), c.lastTaken.Load()))
+}
+
+// cut closes a connection from outside its loop.
+func (c *conn) cut() {
+	for _, d := range c.srv.conns.drains(true) {
+		if d.c == c {
+			_ = d.file.Close() // a write under way fails
+		}
+	}
+	select {
+	case <-c.srv.stop: // the loops are going away
+	default:
+		_ = c.gc.Close()
 	}
 }
 

@@ -196,35 +196,6 @@ func TestFloodWithoutReadingIsCutOff(t *testing.T) {
 	eventually(t, "only the watcher is left", func() bool { return srv.conns.current.Load() == 1 })
 }
 
-// When replies for slow readers take too much memory, those who read nothing go, and those who read stay.
-func TestStalledReadersMakeRoom(t *testing.T) {
-	clock := expiry.NewClock(1_700_000_000)
-	srv := startServer(t, Options{Clock: clock, WaitingMax: 1 << 10})
-	stalled := dial(t, srv)
-	reply := stalled.fill("k", 500_000)
-	ask := strings.Repeat("get k\r\n", manyReplies)
-	stalled.say(ask)
-	eventually(t, "output waits for the stalled", func() bool { return len(srv.conns.drains(false)) == 1 })
-	clock.Set(clock.Now() + stallMax)
-
-	var readers []*client
-	for range 3 {
-		c := dial(t, srv)
-		c.say(ask)
-		readers = append(readers, c)
-	}
-	for _, c := range readers {
-		for range manyReplies {
-			c.hear(reply)
-		}
-	}
-	eventually(t, "the stalled is gone", func() bool { return srv.conns.current.Load() == 3 })
-	if n := srv.counters()[outputDropped]; n != 1 {
-		t.Errorf("counted %d closed, want 1", n)
-	}
-	eventually(t, "nothing waits", func() bool { return srv.conns.waitingBytes.Load() == 0 })
-}
-
 // OpenSIPS leaves with a reset (libmemcached sets SO_LINGER to 0): an ordinary goodbye, even in the middle of a value.
 func TestResetIsAnOrdinaryGoodbye(t *testing.T) {
 	var log bytes.Buffer
