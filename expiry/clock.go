@@ -34,17 +34,28 @@ func (deadline Instant) Passed(now Instant) bool {
 // Clock is a number that someone moves: the server's tick from the monotonic clock, a test by hand. Reading it is one
 // atomic load. All methods may be called from any goroutine; Set is meant for one.
 type Clock struct {
-	now  atomic.Uint32
-	zero int64 // Unix time of Instant 0
+	now     atomic.Uint32
+	zero    int64 // Unix time of Instant 0
+	started Instant
 }
 
 // NewClock makes a clock that stands at Start, which is unix in Unix seconds. The wall clock is read this once:
 // absolute exptimes are placed relative to it, and a later step of the wall clock moves no deadline (memcached's rule).
 func NewClock(unix int64) *Clock {
-	c := &Clock{zero: unix - int64(Start)}
-	c.Set(Start)
+	c := &Clock{}
+	c.Resume(Start, unix)
 	return c
 }
+
+// Resume puts a new clock, which nobody has read yet, where another one left off, so that its instants keep their
+// meaning. It stands at now then, which is unix in Unix seconds.
+func (c *Clock) Resume(now Instant, unix int64) {
+	c.zero, c.started = unix-int64(now), now
+	c.Set(now)
+}
+
+// Started is the instant at which the clock was made or resumed.
+func (c *Clock) Started() Instant { return c.started }
 
 // Now is the current instant.
 func (c *Clock) Now() Instant { return Instant(c.now.Load()) }

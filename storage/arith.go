@@ -38,7 +38,9 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	}
 	// Not longer than before: the rest becomes blanks. memcached does so for incr as well.
 	if len(text) <= int(f.vlen) && *f.ctrl()&ctrlShown == 0 {
+		s.intend(f.loc)
 		pad(f.value(), text)
+		s.done()
 		return n, Stored
 	}
 	nf := f.fields(f.sg.created)

@@ -98,6 +98,9 @@ func (c *checker) segments() {
 			c.fail("list of state %d: %d segments instead of %d", l.state, n, l.list.n)
 		}
 	}
+	if n := s.inUse + s.free.n + s.condemned.n + s.backedFresh - s.fresh; s.line != nil && n != s.backed {
+		c.fail("%d segments have blocks, %d are known", s.backed, n)
+	}
 	for g, n := range seen {
 		if n != 1 && g < s.fresh || n != 0 && g >= s.fresh {
 			c.fail("segment %d is in %d places", g, n)
@@ -205,7 +208,7 @@ func (c *checker) records() {
 	s := c.s
 	var usedBytes, liveBytes int64
 	pieces := map[uint32]uint32{} // live piece → its chain
-	for g := range s.segments {
+	for g := range s.segments[:s.fresh] {
 		sg := &s.segments[g]
 		if sg.state != stateOpen && sg.state != stateSealed && sg.state != stateVictim {
 			continue

@@ -313,7 +313,7 @@ func (s *shard) itemOf(r *record, f *found) {
 }
 
 // mayTake tells whether survivors may have another segment.
-func (s *shard) mayTake() bool { return s.inUse < s.victim.within && s.inUse < len(s.segments) }
+func (s *shard) mayTake() bool { return s.inUse < s.victim.within && s.inUse < s.backed }
 
 // moveEither moves a record of the victim to a queue, be it an item, a head or a piece, known to the index or not yet.
 // False: there is no room even for that.

@@ -65,13 +65,24 @@ func (s *shard) queueFor(deadline expiry.Instant, n int) int {
 // flush ends everything that is stored in this shard. Open segments are sealed, so that an item belongs to one side of
 // the line or the other by its segment's incarnation alone.
 func (s *shard) flush() {
-	s.pending = expiry.Never
 	for qi := range s.queues {
 		s.seal(qi)
 	}
 	s.floor = s.store.incarnations.Add(1)
+	if s.line != nil {
+		s.line.floor.Store(s.floor)
+	}
+	s.setPending(expiry.Never) // after the floor: a flush may come twice, but not be lost
 	for g := range s.segments[:s.fresh] {
 		s.segments[g].due = expiry.Past
+	}
+}
+
+// setPending notes a flush that is due at that moment.
+func (s *shard) setPending(at expiry.Instant) {
+	s.pending = at
+	if s.line != nil {
+		s.line.pending.Store(uint32(at))
 	}
 }
 

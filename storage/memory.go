@@ -21,6 +21,12 @@ func (st *Store) reserve(n int64) (unsafe.Pointer, error) {
 		return nil, fmt.Errorf("storage: reserving %d bytes: %w", n, err)
 	}
 	st.memory = append(st.memory, b)
+	st.advise(b)
+	return unsafe.Pointer(&b[0]), nil
+}
+
+// advise tells the system how memory is going to be used.
+func (st *Store) advise(b []byte) {
 	// Passwords are kept in caches; they have no business in a core dump. Old kernels do not know this: no harm.
 	_ = unix.Madvise(b, unix.MADV_DONTDUMP)
 	if st.opts.LargePages {
@@ -34,7 +40,6 @@ func (st *Store) reserve(n int64) (unsafe.Pointer, error) {
 			st.warned = append(st.warned, fmt.Sprintf("failed to lock memory: %v", err))
 		}
 	}
-	return unsafe.Pointer(&b[0]), nil
 }
 
 func lockOnFault(b []byte) error {
@@ -66,6 +71,15 @@ func (st *Store) giveBack(s *shard) {
 			return
 		}
 		g := s.pop(&s.condemned)
+		if st.file != nil {
+			s.setBacked(s.backed - 1)
+			s.mu.Unlock()
+			st.unback(s, int(g), 1)
+			s.mu.Lock()
+			s.push(&s.gone, g, stateGone)
+			s.mu.Unlock()
+			continue
+		}
 		s.mu.Unlock()
 		for off := int64(0); off < int64(s.segSize); off += giveBackSlice {
 			st.discard(unsafe.Add(s.arena, int64(g)*int64(s.segSize)+off), uint64(min(giveBackSlice, int64(s.segSize)-off)))

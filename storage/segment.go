@@ -121,9 +121,9 @@ func (s *shard) seal(qi int) {
 	s.enqueue(g)
 }
 
-// allowed is how many segments the limit leaves room for, once the index and the segment table have had theirs. It is
+// covered is how many segments the limit leaves room for, once the index and the segment table have had theirs. It is
 // never so few that nothing can be stored: an index that a lowered limit has left too large will shrink.
-func (s *shard) allowed() int {
+func (s *shard) covered() int {
 	index := s.index.bytes()
 	if s.lowered {
 		// The index is going to shrink to this, and must not cost the items that will have room then.
@@ -133,6 +133,9 @@ func (s *shard) allowed() int {
 	n := (s.limit - int64(index) - s.tableBytes()) >> s.segShift
 	return max(segmentsMin/2, min(int(n), len(s.segments)))
 }
+
+// allowed is how many segments there may be: fewer than covered when the memory file finds no room to grow.
+func (s *shard) allowed() int { return min(s.covered(), s.most) }
 
 func (s *shard) tableBytes() int64 {
 	return int64(unsafe.Sizeof(segment{})) * (s.limit >> s.segShift)
@@ -150,11 +153,14 @@ func (s *shard) take(qi int) int32 {
 		g = s.pop(&s.free)
 	case s.condemned.n > 0: // the limit has risen again before its pages were given back
 		g = s.pop(&s.condemned)
-	case s.gone.n > 0:
+	case s.gone.n > 0 && s.line == nil: // in a file it would have to get blocks first: provide does that
 		g = s.pop(&s.gone)
 	default:
 		g = int32(s.fresh)
 		s.fresh++
+		if s.line != nil {
+			s.line.fresh.Store(uint32(s.fresh))
+		}
 	}
 	s.inUse++
 	s.segments[g] = segment{
@@ -180,7 +186,11 @@ func (s *shard) release(g int32) {
 
 // condemn sets free segments aside that the limit does not cover any more, so that their pages can be given back.
 func (s *shard) condemn() {
-	for s.free.n > 0 && s.inUse+s.free.n > s.allowed() {
+	keep := s.covered()
+	if s.line != nil {
+		keep += overdraft // blocks for survivors are there beforehand
+	}
+	for s.free.n > 0 && s.inUse+s.free.n > keep {
 		s.push(&s.condemned, s.pop(&s.free), stateCondemned)
 	}
 }

@@ -15,26 +15,30 @@ import (
 type shard struct {
 	mu    sync.Mutex
 	store *Store
+	line  *shardLine     // what is kept in the memory file; nil without one
 	now   expiry.Instant // as read when the lock was taken
 
 	buckets  atomic.Uint64 // index.n, for Warm, which has no lock
 	granules uint32        // of the arena's address space; does not change
 
-	arena     unsafe.Pointer
-	granule   uint // log2 of the unit that loc counts
-	segSize   uint32
-	segShift  uint
-	limit     int64 // bytes, for everything
-	lowered   bool  // not long ago, and the index is still too large for it
-	segments  []segment
-	fresh     int  // from here on segments have never been used
-	free      list // with pages
-	gone      list // without
-	condemned list // on their way from the one to the other
-	inUse     int
-	queues    [queues]queue
-	usedBytes int64 // of all segments in use
-	liveBytes int64
+	arena       unsafe.Pointer
+	granule     uint // log2 of the unit that loc counts
+	segSize     uint32
+	segShift    uint
+	limit       int64 // bytes, for everything
+	lowered     bool  // not long ago, and the index is still too large for it
+	segments    []segment
+	fresh       int  // from here on segments have never been used
+	backedFresh int  // with a file: segments from here on have no blocks
+	backed      int  // segments that can be used without asking the system: all, but with a file
+	most        int  // of these, for all but the survivors of a victim
+	free        list // with pages
+	gone        list // without
+	condemned   list // on their way from the one to the other
+	inUse       int
+	queues      [queues]queue
+	usedBytes   int64 // of all segments in use
+	liveBytes   int64
 
 	index     index
 	items     int
@@ -490,10 +494,26 @@ func (s *shard) overwrite(f *found, nf *fields, value []byte) bool {
 		return false
 	}
 	nf.ctrl = *f.ctrl() & ctrlFreq
+	s.intend(f.loc)
 	nf.encode(f.p, l, accessCode(uint32(s.now-f.sg.created)), f.sg.created)
-	f.sg.note(nf.deadline)
 	copy(f.value(), value)
+	s.done()
+	f.sg.note(nf.deadline)
 	return true
+}
+
+// intend writes down that the record at loc is being changed in place, by more than one store; done, that it is whole
+// again.
+func (s *shard) intend(loc uint32) {
+	if s.line != nil {
+		s.line.intent.Store(loc + 1)
+	}
+}
+
+func (s *shard) done() {
+	if s.line != nil {
+		s.line.intent.Store(0)
+	}
 }
 
 // enter makes a new item findable. With both its buckets full of items that cannot move, one of those goes: that takes

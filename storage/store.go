@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"os"
 	"sync/atomic"
 	"unsafe"
 
@@ -19,8 +20,12 @@ type Options struct {
 	DisableEviction bool  // a full store refuses what is new
 	DisableCAS      bool  // every unique is 0
 	LockMemory      bool  // keep the memory resident; where the system refuses, Warnings says so
-	LargePages      bool  // ask for large pages: faster from about 512 MiB on, at up to 2 MiB a shard more
-	HeapArena       bool  // memory from the Go heap: the race detector does not see the other kind
+	// File keeps the items in a file that is mapped, so that the next store to open it has them; best in tmpfs. A file that
+	// is damaged, or made for something else, is refused with a warning, and the store starts empty.
+	File string
+
+	LargePages bool // ask for large pages: faster from about 512 MiB on, at up to 2 MiB a shard more
+	HeapArena  bool // memory from the Go heap: the race detector does not see the other kind
 
 	// Shards and SegmentSize are chosen by MemoryLimit and ItemMax when they are 0. Both are powers of two; tests and
 	// simulations set them.
@@ -89,12 +94,14 @@ type Store struct {
 	opts         Options
 	clock        *expiry.Clock
 	shards       []shard
-	incarnations atomic.Uint64
+	incarnations *atomic.Uint64
 	incoming     atomic.Int64 // bytes announced by Receive and not yet stored
 	limit        atomic.Int64
 	warned       []string
 	warmed       atomic.Uint32
 	memory       [][]byte // what Close gives back
+	file         *file    // nil without Options.File
+	restored     Restored
 }
 
 // segmentsMin is how few segments a shard can work with: open ones, a victim, a reserve.
@@ -124,14 +131,25 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 	if opts.ItemMax == 0 {
 		opts.ItemMax = itemMaxDefault
 	}
+	opts.HeapArena = opts.HeapArena && opts.File == ""
 	g, err := shape(&opts)
 	if err != nil {
 		return nil, err
 	}
-	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards)}
+	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards), incarnations: new(atomic.Uint64)}
 	st.limit.Store(opts.MemoryLimit)
+	if opts.File != "" {
+		if g, err = st.openFile(g); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
 	for i := range st.shards {
 		if err := st.shards[i].open(st, g); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+	}
+	if st.file != nil {
+		if err := st.startFromFile(); err != nil {
 			return nil, errors.Join(err, st.Close())
 		}
 	}
@@ -171,6 +189,9 @@ func shape(opts *Options) (geometry, error) {
 	size := opts.SegmentSize
 	if size == 0 {
 		size = 1 << max(12, min(20, bits.Len64(uint64(g.limit/256))-1))
+		if opts.File != "" {
+			size = max(size, os.Getpagesize())
+		}
 	}
 	g.segSize = uint32(size)
 	g.reach = reachFactor * g.limit
@@ -195,15 +216,21 @@ func (s *shard) open(st *Store, g geometry) error {
 	s.store, s.limit, s.segSize, s.granule = st, g.limit, g.segSize, g.granule
 	s.segShift = uint(bits.TrailingZeros32(g.segSize))
 	n := int(g.reach / int64(g.segSize))
-	arena, err := st.reserve(int64(n) * int64(g.segSize))
-	if err != nil {
+	var err error
+	if s.arena, err = st.reserve(int64(n) * int64(g.segSize)); err != nil {
 		return err
 	}
-	s.arena = arena
 	if s.index.base, err = st.reserve(g.reach / 2); err != nil {
 		return err
 	}
-	table, err := st.reserve(int64(n) * int64(unsafe.Sizeof(segment{})))
+	var table unsafe.Pointer
+	if st.file == nil {
+		table, err = st.reserve(int64(n) * int64(unsafe.Sizeof(segment{})))
+		s.backed, s.most = n, n
+	} else {
+		table, err = st.mapTable(s)
+		s.line = &st.file.lines[s.shardNumber()]
+	}
 	if err != nil {
 		return err
 	}
@@ -235,14 +262,24 @@ func (st *Store) SetLimit(bytes int64) error {
 	if bytes > st.Reach() || limit < segmentsMin*int64(st.shards[0].segSize) {
 		return fmt.Errorf("storage: a limit of %d bytes is out of bounds", bytes)
 	}
-	st.limit.Store(bytes)
+	before := st.shards[0].limit
 	for i := range st.shards {
-		s := &st.shards[i]
-		s.lock()
-		s.setLimit(limit)
-		s.unlock()
+		if err := st.limitShard(&st.shards[i], limit); err != nil {
+			for i := range st.shards[:i+1] {
+				_ = st.limitShard(&st.shards[i], before) // it has had that much room
+			}
+			return err
+		}
 	}
+	st.limit.Store(bytes)
 	return nil
+}
+
+func (st *Store) limitShard(s *shard, limit int64) error {
+	s.lock()
+	s.setLimit(limit)
+	s.unlock()
+	return st.provide(s)
 }
 
 // Reach is how far SetLimit may go.
@@ -250,10 +287,18 @@ func (st *Store) Reach() int64 {
 	return int64(len(st.shards)) * int64(len(st.shards[0].segments)) * int64(st.shards[0].segSize)
 }
 
-// Close gives the memory back. Nothing else may be called any more.
-func (st *Store) Close() error { return st.unmap() }
+// Close gives the memory back. Nothing else may be called any more. What is in the memory file stays there.
+func (st *Store) Close() error {
+	if st.file == nil {
+		return st.unmap()
+	}
+	if st.file.head != nil {
+		st.file.head.now.Store(uint32(st.clock.Now()))
+	}
+	return errors.Join(st.unmap(), st.file.f.Close())
+}
 
-// Warnings are what Open wished for and did not get.
+// Warnings are what Open wished for and did not get: a line each.
 func (st *Store) Warnings() []string { return st.warned }
 
 // View hands the item to visit and marks it used. False is a miss.
@@ -309,7 +354,7 @@ func (st *Store) FlushAll(at expiry.Instant) {
 		if at == expiry.Never || at <= s.now {
 			s.flush()
 		} else {
-			s.pending = at
+			s.setPending(at)
 		}
 		s.unlock()
 	}
@@ -319,11 +364,15 @@ func (st *Store) FlushAll(at expiry.Instant) {
 // be called every 250 ms by one goroutine, and again at once while it returns true.
 func (st *Store) Sweep() bool {
 	more := false
+	if st.file != nil {
+		st.file.head.now.Store(uint32(st.clock.Now()))
+	}
 	for i := range st.shards {
 		if st.shards[i].tick() {
 			more = true
 		}
 		st.giveBack(&st.shards[i])
+		_ = st.provide(&st.shards[i]) // a full disk may have room again; until then there are fewer segments
 	}
 	return more
 }

@@ -1,0 +1,257 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// fileOptions are those of a small store in a file of its own.
+func fileOptions(t testing.TB) Options {
+	return Options{MemoryLimit: 4 << 20, ItemMax: 100_000, Shards: 2, SegmentSize: 16 << 10, File: filepath.Join(t.TempDir(), "items")}
+}
+
+// openAt opens a store in a file, the wall clock being at unix.
+func openAt(t testing.TB, opts Options, unix int64) (*Store, *expiry.Clock) {
+	t.Helper()
+	clock := expiry.NewClock(unix)
+	st, err := Open(opts, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Check(); err != nil {
+		t.Fatalf("Check after Open: %v", err)
+	}
+	return st, clock
+}
+
+func closeStore(t testing.TB, st *Store) {
+	t.Helper()
+	if err := errors.Join(st.Check(), st.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const someDay = 1_700_000_000
+
+func TestARestartKeepsTheItems(t *testing.T) {
+	opts := fileOptions(t)
+	st, clock := openAt(t, opts, someDay)
+	clock.Set(clock.Now() + 100)
+	for i := range 10_000 {
+		put(st, Set, fmt.Sprint("key", i), fmt.Sprint("value of ", i), 0)
+	}
+	large := strings.Repeat("0123456789", 9_000)
+	put(st, Set, "large", large, 0)
+	put(st, Set, "mortal", "until 60 s from now", clock.Now()+60)
+	put(st, Set, "dying", "", clock.Now()+5)
+	for i := 0; i < 10_000; i += 10 {
+		st.Delete(Hash([]byte(fmt.Sprint("key", i))), []byte(fmt.Sprint("key", i)))
+		put(st, Set, fmt.Sprint("key", i+1), "a new and longer value", 0)
+		put(st, Set, fmt.Sprint("key", i+2), fmt.Sprint("VALUE of ", i+2), 0) // in place
+	}
+	was := clock.Now()
+	closeStore(t, st)
+
+	st, clock = openAt(t, opts, someDay+100+10)
+	defer closeStore(t, st)
+	if clock.Now() != was+10 || clock.Unix(clock.Now()) != someDay+110 {
+		t.Errorf("the clock stands at %d, %d; it was %d, ten seconds ago", clock.Now(), clock.Unix(clock.Now()), was)
+	}
+	if got := st.Restored().Items; got != 9_002 {
+		t.Errorf("%d items restored; warnings %q", got, st.Warnings())
+	}
+	for i := range 10_000 {
+		want, there := fmt.Sprint("value of ", i), i%10 != 0
+		switch i % 10 {
+		case 1:
+			want = "a new and longer value"
+		case 2:
+			want = fmt.Sprint("VALUE of ", i)
+		}
+		if got, ok := get(st, fmt.Sprint("key", i)); ok != there || ok && got != want {
+			t.Fatalf("key%d: %q, %v", i, got, ok)
+		}
+	}
+	if got, ok := get(st, "large"); !ok || got != large {
+		t.Errorf("large: %v, %d bytes", ok, len(got))
+	}
+	if _, ok := get(st, "dying"); ok {
+		t.Error("an item outlived its deadline while the store was closed")
+	}
+	if _, ok := get(st, "mortal"); !ok {
+		t.Error("an item went before its deadline")
+	}
+	clock.Set(clock.Now() + 50)
+	if _, ok := get(st, "mortal"); ok {
+		t.Error("an item outlived its deadline after a restart")
+	}
+	for i := range 50_000 { // the store works on, in the same room
+		if got := put(st, Set, fmt.Sprint("new", i), fmt.Sprint("value of ", i), 0); got != Stored {
+			t.Fatal(got)
+		}
+	}
+}
+
+func TestFlushedStaysFlushed(t *testing.T) {
+	opts := fileOptions(t)
+	st, clock := openAt(t, opts, someDay)
+	put(st, Set, "before", "", 0)
+	st.FlushAll(0)
+	put(st, Set, "after", "", 0)
+	st.FlushAll(clock.Now() + 100)
+	closeStore(t, st)
+	st, clock = openAt(t, opts, someDay+50)
+	if _, ok := get(st, "before"); ok {
+		t.Error("what was flushed is there again")
+	}
+	if _, ok := get(st, "after"); !ok {
+		t.Error("what was stored after the flush is gone")
+	}
+	closeStore(t, st)
+	st, clock = openAt(t, opts, someDay+100)
+	defer closeStore(t, st)
+	if _, ok := get(st, "after"); ok {
+		t.Error("a flush that was to come while the store was closed did not", clock.Now())
+	}
+}
+
+func TestTheClockNeverGoesBack(t *testing.T) {
+	opts := fileOptions(t)
+	st, clock := openAt(t, opts, someDay)
+	clock.Set(clock.Now() + 5000)
+	st.Sweep()
+	put(st, Set, "mortal", "", clock.Now()+10)
+	was := clock.Now()
+	closeStore(t, st)
+	st, clock = openAt(t, opts, someDay+5000-3600) // the wall clock was set back by an hour
+	defer closeStore(t, st)
+	if clock.Now() != was {
+		t.Errorf("the clock went from %d to %d", was, clock.Now())
+	}
+	if got := clock.Unix(clock.Deadline(someDay + 5000)); got != someDay+5000 {
+		t.Errorf("dates are off by %d", got-(someDay+5000))
+	}
+	clock.Set(was + 10)
+	if _, ok := get(st, "mortal"); ok {
+		t.Error("an item outlived its deadline")
+	}
+}
+
+func TestAnotherLimit(t *testing.T) {
+	opts := fileOptions(t)
+	st, _ := openAt(t, opts, someDay)
+	for i := range 20_000 {
+		put(st, Set, fmt.Sprint("key", i), fmt.Sprint("value of ", i), 0)
+	}
+	closeStore(t, st)
+	for _, limit := range []int64{8 << 20, 1 << 20, 40 << 20, 3 << 20} {
+		opts.MemoryLimit = limit
+		before := st.Stats().CurrItems
+		st, _ = openAt(t, opts, someDay)
+		restored := st.Restored().Items
+		for st.Sweep() {
+		}
+		s := st.Stats()
+		t.Logf("-m %d: %d of %d restored, %d stay, %q", limit, restored, before, s.CurrItems, st.Warnings())
+		if s.SegmentBytes+s.IndexBytes+s.TableBytes > uint64(limit) {
+			t.Errorf("%d: more than the limit: %+v", limit, s)
+		}
+		if s.CurrItems < min(restored, uint64(limit)/80) {
+			t.Errorf("%d: %d items", limit, s.CurrItems)
+		}
+		closeStore(t, st)
+	}
+}
+
+func TestRefusedFiles(t *testing.T) {
+	for _, tt := range []struct {
+		name, says string
+		spoil      func(path string) error
+	}{
+		{"format", "its format 2.", func(p string) error { return patch(p, 8, 2) }},
+		{"checksum", "damaged", func(p string) error { return patch(p, 24, 3) }},
+		{"truncated", "bytes instead of", func(p string) error { return os.Truncate(p, 1<<20) }},
+		{"stranger", "no memory file of gomemd", func(p string) error { return os.WriteFile(p, []byte("Dear diary, …"), 0o600) }},
+		{"short", "no memory file of gomemd", func(p string) error { return os.Truncate(p, 20) }},
+		{"empty", "", func(p string) error { return os.Truncate(p, 0) }},
+		{"absent", "", os.Remove},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			opts := fileOptions(t)
+			st, _ := openAt(t, opts, someDay)
+			put(st, Set, "key", "value", 0)
+			closeStore(t, st)
+			if err := tt.spoil(opts.File); err != nil {
+				t.Fatal(err)
+			}
+			st, _ = openAt(t, opts, someDay)
+			defer closeStore(t, st)
+			if says := strings.Join(st.Warnings(), "\n"); !strings.Contains(says, tt.says) || (says == "") != (tt.says == "") {
+				t.Errorf("says %q", says)
+			}
+			if n := st.Stats().CurrItems; n != 0 {
+				t.Errorf("%d items", n)
+			}
+			if got := put(st, Set, "key", "value", 0); got != Stored {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+func TestAMachineThatWasStartedAnew(t *testing.T) {
+	opts := fileOptions(t)
+	st, _ := openAt(t, opts, someDay)
+	put(st, Set, "key", "value", 0)
+	shape := st.file.head.shape
+	closeStore(t, st)
+	shape.boot[3] ^= 1
+	head := fileHead{format: fileFormat, shape: shape, checksum: shape.sum()}
+	for at, b := range head.bytes()[16:72] {
+		if err := patch(opts.File, int64(16+at), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st, _ = openAt(t, opts, someDay)
+	defer closeStore(t, st)
+	if says := strings.Join(st.Warnings(), "\n"); !strings.Contains(says, "started anew") || st.Stats().CurrItems != 0 {
+		t.Errorf("says %q, %d items", says, st.Stats().CurrItems)
+	}
+}
+
+func TestTwoStoresInOneFile(t *testing.T) {
+	opts := fileOptions(t)
+	st, _ := openAt(t, opts, someDay)
+	defer closeStore(t, st)
+	if second, err := Open(opts, expiry.NewClock(someDay)); !errors.Is(err, ErrFileInUse) {
+		t.Fatal(second, err)
+	}
+}
+
+func TestAFullDisk(t *testing.T) {
+	opts := fileOptions(t)
+	if err := os.Symlink("/dev/full", opts.File+".full"); err != nil {
+		t.Fatal(err)
+	}
+	full := opts
+	full.File += ".full"
+	if _, err := Open(full, expiry.NewClock(someDay)); err == nil {
+		t.Error("a device is opened as a file")
+	}
+}
+
+// patch changes one byte of a file.
+func patch(path string, at int64, b byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte{b}, at)
+	return errors.Join(err, f.Close())
+}
