@@ -17,7 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/protocol"
 )
 
@@ -228,7 +227,7 @@ func (srv *Server) connections(r *report) {
 		}
 		r.text(strconv.Itoa(fd)+":addr", addressText(l.Addr()))
 		r.text(strconv.Itoa(fd)+":state", "conn_listening")
-		r.number(strconv.Itoa(fd)+":secs_since_last_cmd", uint64(srv.clock.Now()-expiry.Start))
+		r.number(strconv.Itoa(fd)+":secs_since_last_cmd", uint64(srv.clock.Now()-srv.clock.Started()))
 	}
 	for _, c := range srv.conns.list() {
 		fd := strconv.Itoa(c.fd)

@@ -29,12 +29,13 @@ type Options struct {
 	Loops        int // -t: event loops; 4
 	ReqsPerEvent int // -R: requests served before the loop turns to its other connections; 20
 
-	MemoryLimit     int64 // -m, bytes: items, index and all; 64 MiB
-	ItemMax         int   // -I, bytes an item may have by memcached's count; 1 MiB
-	DisableEviction bool  // -M: a full cache refuses instead
-	DisableCAS      bool  // -C
-	DisableFlush    bool  // -F
-	LockMemory      bool  // -k
+	MemoryLimit     int64  // -m, bytes: items, index and all; 64 MiB
+	ItemMax         int    // -I, bytes an item may have by memcached's count; 1 MiB
+	DisableEviction bool   // -M: a full cache refuses instead
+	DisableCAS      bool   // -C
+	DisableFlush    bool   // -F
+	LockMemory      bool   // -k
+	MemoryFile      string // -e: the items are kept in this file, for the next server that is started with it
 
 	// ConnMemory is how many bytes all connections may make the server hold outside the store, in and out: replies that
 	// wait for slow readers, input behind them, values and lines of which a part has come; 16 MiB. Beyond it those go who

@@ -27,6 +27,7 @@ const (
 type Server struct {
 	opts      Options
 	clock     *expiry.Clock
+	started   time.Time // when the clock stood at its start
 	store     *storage.Store
 	verbosity atomic.Uint32
 
@@ -49,13 +50,17 @@ func Start(opts Options) (*Server, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
 	}
-	srv, err := open(opts)
+	opts = opts.withDefaults()
+	listeners, err := listen(opts) // first: who connects while a memory file is read waits for it, and is not refused
 	if err != nil {
 		return nil, err
 	}
-	if srv.listeners, err = listen(srv.opts); err != nil {
-		return nil, errors.Join(err, srv.store.Close())
+	srv, err := open(opts)
+	if err != nil {
+		closeAll(listeners)
+		return nil, err
 	}
+	srv.listeners = listeners
 	if err := srv.loops.start(srv); err != nil {
 		closeAll(srv.listeners)
 		return nil, errors.Join(err, srv.store.Close())
@@ -74,9 +79,9 @@ func Start(opts Options) (*Server, error) {
 // open makes a server that serves nobody yet: sessions can be fed by hand.
 func open(opts Options) (*Server, error) {
 	opts = opts.withDefaults()
-	clock := opts.Clock
+	clock, started := opts.Clock, time.Now()
 	if clock == nil {
-		clock = expiry.NewClock(time.Now().Unix())
+		clock = expiry.NewClock(started.Unix())
 	}
 	store, err := storage.Open(storage.Options{
 		MemoryLimit:     opts.MemoryLimit,
@@ -84,16 +89,20 @@ func open(opts Options) (*Server, error) {
 		DisableEviction: opts.DisableEviction,
 		DisableCAS:      opts.DisableCAS,
 		LockMemory:      opts.LockMemory,
+		File:            opts.MemoryFile,
 		HeapArena:       invariants.Enabled, // the race detector sees only memory of the Go heap
 	}, clock)
 	if err != nil {
 		return nil, err
 	}
-	srv := &Server{opts: opts, clock: clock, store: store, stop: make(chan struct{})}
+	srv := &Server{opts: opts, clock: clock, started: started, store: store, stop: make(chan struct{})}
 	srv.verbosity.Store(uint32(opts.Verbosity))
 	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
 	for _, w := range store.Warnings() {
 		srv.logf("warning: %s\n", w)
+	}
+	if r := store.Restored(); r.Took > 0 && opts.Verbosity > 0 {
+		srv.logf("%d items restored from %s in %v\n", r.Items, opts.MemoryFile, r.Took.Round(time.Millisecond))
 	}
 	return srv, nil
 }
@@ -138,13 +147,12 @@ func (srv *Server) Shutdown(ctx context.Context) (err error) {
 func (srv *Server) tick() {
 	ticker := time.NewTicker(tickEvery)
 	defer ticker.Stop()
-	start := time.Now()
 	for {
 		select {
 		case <-srv.stop:
 			return
 		case <-ticker.C:
-			srv.clock.Set(expiry.Start + expiry.Instant(time.Since(start)/time.Second))
+			srv.clock.Set(srv.clock.Started() + expiry.Instant(time.Since(srv.started)/time.Second))
 			srv.Sweep()
 		}
 	}

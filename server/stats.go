@@ -1,12 +1,12 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
 	"syscall"
 
-	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -82,7 +82,7 @@ func (srv *Server) general(r *report) {
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage) // fails only for a bad argument
 
 	r.count("pid", os.Getpid())
-	r.number("uptime", uint64(max(now-expiry.Start, 1))) // never 0: dashboards divide by it
+	r.number("uptime", uint64(max(now-srv.clock.Started(), 1))) // never 0: dashboards divide by it
 	r.number("time", uint64(srv.clock.Unix(now)))
 	r.text("version", versionText)
 	r.text("libevent", "gnet-2.10.0") // the event loop's own name and version
@@ -234,7 +234,7 @@ func (srv *Server) settings(r *report) {
 	r.yesNo("track_sizes", false)
 	r.yesNo("inline_ascii_response", false)
 	r.text("num_napi_ids", "0")
-	r.text("memory_file", "(null)")
+	r.text("memory_file", cmp.Or(srv.opts.MemoryFile, "(null)"))
 	r.text("client_flags_size", "4")
 }
 

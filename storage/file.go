@@ -310,7 +310,7 @@ func (fl *file) allocate(off, n int64) error {
 	for {
 		err := unix.Fallocate(int(fl.f.Fd()), 0, off, n)
 		if !errors.Is(err, unix.EINTR) {
-			return os.NewSyscallError("fallocate", err)
+			return err
 		}
 	}
 }
@@ -409,7 +409,7 @@ func (st *Store) provide(s *shard) error {
 		}
 		s.mu.Unlock()
 		if err != nil {
-			return fmt.Errorf("storage: no room in memory file %s: %w", st.opts.File, err)
+			return &fs.PathError{Op: "allocate", Path: st.opts.File, Err: err}
 		}
 	}
 }

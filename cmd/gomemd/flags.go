@@ -96,7 +96,8 @@ var options = []option{
 	{"W", "disable-watch", "", "accepted; there are no watch commands yet", noop("-W")},
 	{"Y", "auth-file", "file", "not built in yet", refused("authentication file")},
 	{"Z", "enable-ssl", "", "not built in yet", refused("TLS")},
-	{"e", "memory-file", "file", "not built in yet", refused("memory file")},
+	{"e", "memory-file", "file", "keep the items in a file (best in tmpfs), for the next\nstart with it, however this one ends",
+		text(func(c *config) *string { return &c.opts.MemoryFile })},
 	{"N", "napi-ids", "num", "accepted, changes nothing",
 		positive("Maximum number of NAPI IDs must be greater than 0", func(c *config) *int { return &c.napiIDs })},
 	{"o", "extended", "list", "comma separated list of memcached's extended options;\n" +

@@ -150,11 +150,11 @@ func start(c *config) (stop func(), err error) {
 	}
 	c.opts.Settings.Threads = c.opts.Loops
 	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
-	followLoad(c.opts.Loops)
 	srv, err := server.Start(c.opts)
 	if err != nil {
 		return nil, startError(c, err)
 	}
+	followLoad(c.opts.Loops) // not sooner: a memory file is read with all cores
 	if len(c.opts.Listen) > 0 {
 		writePortFile(c.opts.Listen, srv.Addrs())
 	}
@@ -167,6 +167,8 @@ func startError(c *config, err error) error {
 	var op *net.OpError
 	var path *os.PathError
 	switch {
+	case errors.As(err, &path) && path.Path == c.opts.MemoryFile:
+		return quit(exOSErr, "failed to open memory file: %s: %s", c.opts.MemoryFile, reason)
 	case errors.As(err, &op) && op.Addr != nil && op.Addr.Network() == "tcp":
 		return listenError(c, reason)
 	case errors.As(err, &op), errors.As(err, &path) && path.Path == c.opts.UnixSocket:

@@ -49,7 +49,6 @@ var refusals = []struct {
 	{"-S", 64, "This server is not built with SASL support.", "Debian's is built with it"},
 	{"-Z", 64, "This server is not built with TLS support.", "Debian's is built with it"},
 	{"-Y file", 64, "This server is not built with authentication file support.", "has it"},
-	{"-e file", 64, "This server is not built with memory file support.", "has it"},
 
 	{"-m 1", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
 	{"-m 0", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
