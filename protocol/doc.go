@@ -2,7 +2,7 @@
 // reply.go has every line the server can say. It knows no socket, no store and no clock, and imports the standard
 // library only.
 //
-// The grammar, on ten lines (SP is one or more blanks, never a tab; EOL is LF with an optional CR before it):
+// The grammar, on a dozen lines (SP is one or more blanks, never a tab; EOL is LF with an optional CR before it):
 //
 //	("get" | "gets") (SP key)+ EOL
 //	("gat" | "gats") SP exptime (SP key)+ EOL
@@ -13,6 +13,8 @@
 //	"touch" SP key SP exptime [SP "noreply"] EOL
 //	"flush_all" [SP delay] [SP "noreply"] EOL
 //	"verbosity" SP level [SP "noreply"] EOL
+//	("mg" | "md" | "ma" | "me") SP key (SP flag)* EOL
+//	"ms" SP key SP bytes (SP flag)* EOL block CRLF
 //	("version" | "quit" | "mn" | "stats" [SP args]) EOL
 //
 // Where protocol.txt is silent, memcached's own behaviour is the rule, 1.6.45's where versions differ; the few answers
@@ -22,5 +24,6 @@
 //   - noreply silences refusals too, but only those found after the line was cut into words.
 //   - A storage line that is refused after its bytes could be read still owns the block that follows; Request.Block
 //     says how much to read past. One whose bytes cannot be read owns nothing: its block is parsed as commands.
+//   - A flag of the meta commands is a letter, for some letters with a token right behind it (meta.go).
 //   - flags and exptime of the storage commands are read as C's strtoul and strtol read them, all other numbers strictly.
 package protocol

@@ -103,7 +103,7 @@ func storage(r *Request, line []byte) error {
 	// From here on the block is known, and a refusal takes it along.
 	r.Bytes, r.Block = int(n), int(n)+len(crlf)
 	r.NoReply = w.saysNoReply()
-	r.Key = w.word[1]
+	r.Key, r.Unique = w.word[1], 0
 	if len(r.Key) > KeyMax {
 		return BadFormat
 	}

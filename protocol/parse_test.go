@@ -225,6 +225,8 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("GET / HTTP/1.0"))
 	f.Add([]byte("set \t \v 9223372036854775807 2147483645"))
+	f.Add([]byte("ms Zm8AAQ== 3 b c k s q Oabc T-1 C18446744073709551615 E1 F4294967295 I MA N30\r"))
+	f.Add([]byte("mg =Zm9 b h l t u v x R0 D1 J1 P L"))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		if bytes.IndexByte(line, '\n') >= 0 {
 			return // the session cuts lines
@@ -243,8 +245,11 @@ func FuzzParse(f *testing.F) {
 			if (r.Op == OpGet || r.Op == OpGats) && len(r.Keys.After(0)) == 0 {
 				t.Errorf("%q: a retrieval without a key", line)
 			}
-			if len(r.Key) > KeyMax && r.Op >= OpSet && r.Op <= OpTouch {
+			if (len(r.Key) == 0 || len(r.Key) > KeyMax) && r.Op >= OpSet && r.Op <= OpMetaDebug {
 				t.Errorf("%q: key of %d bytes", line, len(r.Key))
+			}
+			if m := &r.Meta; r.Op >= OpMetaGet && r.Op < OpMetaDebug && (len(m.Flags) > metaWordsMax || len(m.Opaque) > opaqueMax) {
+				t.Errorf("%q: %d flags, opaque of %d bytes", line, len(m.Flags), len(m.Opaque))
 			}
 		}
 		if r.Block != 0 && (r.Block < len(crlf) || r.Block > bytesMax+len(crlf)) {

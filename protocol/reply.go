@@ -1,6 +1,9 @@
 package protocol
 
-import "strconv"
+import (
+	"encoding/base64"
+	"strconv"
+)
 
 const crlf = "\r\n"
 
@@ -20,6 +23,17 @@ const (
 	Noop      = "MN\r\n"
 )
 
+// The codes that answers to meta commands begin with, without their line ends: flags may follow.
+const (
+	MetaHead      = "HD"
+	MetaValue     = "VA " // and the length of the value that follows the line
+	MetaMiss      = "EN"
+	MetaNotFound  = "NF"
+	MetaNotStored = "NS"
+	MetaExists    = "EX"
+	MetaDebug     = "ME "
+)
+
 // Refusals of a line, by Parse.
 const (
 	Unknown     Refusal = "ERROR\r\n"
@@ -27,6 +41,21 @@ const (
 	BadExptime  Refusal = "CLIENT_ERROR invalid exptime argument\r\n"
 	BadDelta    Refusal = "CLIENT_ERROR invalid numeric delta argument\r\n"
 	DeleteUsage Refusal = "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"
+)
+
+// Refusals of a meta line, by Parse.
+const (
+	TooManyFlags           Refusal = "CLIENT_ERROR options flags are too long\r\n"
+	DuplicateFlag          Refusal = "CLIENT_ERROR duplicate flag\r\n"
+	InvalidFlag            Refusal = "CLIENT_ERROR invalid flag\r\n"
+	InvalidOrDuplicateFlag Refusal = "CLIENT_ERROR invalid or duplicate flag\r\n"
+	BadToken               Refusal = "CLIENT_ERROR bad token in command line format\r\n"
+	BadKey                 Refusal = "CLIENT_ERROR error decoding key\r\n"
+	BadDeltaValue          Refusal = "CLIENT_ERROR invalid numeric delta value\r\n"
+	BadInitialValue        Refusal = "CLIENT_ERROR invalid numeric initial value\r\n"
+	BadStorageMode         Refusal = "CLIENT_ERROR invalid mode for ms M token\r\n"
+	BadArithmeticMode      Refusal = "CLIENT_ERROR invalid mode for ma M token\r\n"
+	OpaqueTooLong          Refusal = "CLIENT_ERROR opaque token too long\r\n"
 )
 
 // Refusals of what a well-formed line asks for.
@@ -37,6 +66,7 @@ const (
 	TooLarge        Refusal = "SERVER_ERROR object too large for cache\r\n"
 	OutOfMemory     Refusal = "SERVER_ERROR out of memory storing object\r\n"
 	OutOfMemoryIncr Refusal = "SERVER_ERROR out of memory\r\n"
+	OutOfMemoryNew  Refusal = "SERVER_ERROR Out of memory allocating new item\r\n" // of ma
 	// What a memcached that runs with -X says of walking through its keys.
 	DetailNotAllowed    Refusal = "CLIENT_ERROR stats detail not allowed\r\n"
 	CachedumpNotAllowed Refusal = "CLIENT_ERROR stats cachedump not allowed\r\n"
@@ -65,6 +95,26 @@ func AppendValueEnd(out []byte) []byte { return append(out, crlf...) }
 // AppendNumber appends the answer to incr and decr.
 func AppendNumber(out []byte, n uint64) []byte {
 	return append(strconv.AppendUint(out, n, 10), crlf...)
+}
+
+// AppendFlag appends a flag of an answer to a meta command that is a number: the letter, and the number.
+func AppendFlag(out []byte, letter byte, n uint64) []byte {
+	return strconv.AppendUint(append(out, ' ', letter), n, 10)
+}
+
+// AppendMark appends a flag of an answer to a meta command that is a letter alone.
+func AppendMark(out []byte, letter byte) []byte { return append(out, ' ', letter) }
+
+// AppendOpaque appends what the client wants to hear again, its O included.
+func AppendOpaque(out, opaque []byte) []byte { return append(append(out, ' '), opaque...) }
+
+// AppendKeyFlag appends the key of a meta command, in base64 and marked b where the bytes of the key could not stand there.
+func AppendKeyFlag(out, key []byte, binary bool) []byte {
+	out = append(out, " k"...)
+	if !binary {
+		return append(out, key...)
+	}
+	return append(base64.StdEncoding.AppendEncode(out, key), " b"...)
 }
 
 // AppendVersion appends the answer to version.

@@ -24,9 +24,10 @@ type Request struct {
 	ExptimeOK bool   // of flush_all: the delay is a number
 	Bytes     int    // length of the value to store
 	Block     int    // bytes that follow the line: Bytes and the CRLF after them; 0 when none do
-	Unique    uint64 // cas
+	Unique    uint64 // of the storage commands; 0 but for cas
 	Delta     uint64 // incr, decr
 	Level     uint32 // verbosity
+	Meta      Meta   // of the meta commands
 
 	words words
 }

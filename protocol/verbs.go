@@ -19,6 +19,11 @@ const (
 	OpIncr
 	OpDecr
 	OpTouch
+	OpMetaGet
+	OpMetaSet
+	OpMetaDelete
+	OpMetaArith
+	OpMetaDebug
 	OpFlushAll
 	OpVersion
 	OpVerbosity
@@ -56,6 +61,11 @@ var verbs = [...]verb{
 	{"verbosity", OpVerbosity, verbosity},
 	{"quit", OpQuit, nil},
 	{"stats", OpStats, arguments},
+	{"mg", OpMetaGet, meta},
+	{"ms", OpMetaSet, metaStorage},
+	{"md", OpMetaDelete, meta},
+	{"ma", OpMetaArith, metaArithmetic},
+	{"me", OpMetaDebug, metaDebug},
 	{"mn", OpNoop, nil},
 }
 
@@ -89,7 +99,7 @@ func Verbs() []string {
 }
 
 // HasKey tells whether op is about a key, or several.
-func (op Op) HasKey() bool { return OpGet <= op && op <= OpTouch }
+func (op Op) HasKey() bool { return OpGet <= op && op <= OpMetaDebug }
 
 // Touches tells whether a retrieval also sets the deadline.
 func (op Op) Touches() bool { return op == OpGat || op == OpGats }

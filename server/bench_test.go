@@ -20,6 +20,11 @@ func BenchmarkFeed(b *testing.B) {
 		{"get hit", func(key int) string { return fmt.Sprintf("get key:%010d\r\n", key) }},
 		{"get miss", func(key int) string { return fmt.Sprintf("get key:%010d:\r\n", key) }},
 		{"set overwrite", func(key int) string { return fmt.Sprintf("set key:%010d 0 0 32\r\n%s\r\n", key, value) }},
+		{"mg v", func(key int) string { return fmt.Sprintf("mg key:%010d v\r\n", key) }},
+		{"mg s t f c k O", func(key int) string { return fmt.Sprintf("mg key:%010d s t f c k O123 v\r\n", key) }},
+		{"ms overwrite", func(key int) string { return fmt.Sprintf("ms key:%010d 32\r\n%s\r\n", key, value) }},
+		{"ms q", func(key int) string { return fmt.Sprintf("ms key:%010d 32 q T100 F1\r\n%s\r\n", key, value) }},
+		{"md miss", func(key int) string { return fmt.Sprintf("md key:%010d: q\r\n", key) }},
 		{"incr miss", func(key int) string { return fmt.Sprintf("incr key:%010d: 1\r\n", key) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

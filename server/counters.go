@@ -14,6 +14,7 @@ const (
 	cmdSet                // storage commands that got as far as room for their value
 	cmdFlush
 	cmdTouch
+	cmdMeta // me; the others count as what they do
 	getHits
 	getMisses
 	touchHits

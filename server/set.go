@@ -1,6 +1,8 @@
 package server
 
 import (
+	"bytes"
+
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -21,14 +23,22 @@ const lineEnd = "\r\n"
 // block is a storage command whose value has not come whole. Small values gather in buf and are copied into the store
 // once; large ones go into their place there as they come, so that a half-sent one never sits in a growing buffer.
 type block struct {
+	answer
+	mode  storage.Mode
+	hash  uint64
+	item  storage.Item // Key is the block's own copy
+	bytes int
+	buf   []byte            // the value and its line end, when it is small
+	large *storage.Incoming // the value, when it is large
+	tail  []byte            // the line end after a large value
+}
+
+// answer is what the client of a storage command wants to hear of its outcome.
+type answer struct {
 	op      protocol.Op
 	noReply bool
-	hash    uint64
-	item    storage.Item // Key is the block's own copy
-	bytes   int
-	buf     []byte            // the value and its line end, when it is small
-	large   *storage.Incoming // the value, when it is large
-	tail    []byte            // the line end after a large value
+	flags   []byte // of ms: what to tell, in this order …
+	opaque  []byte // … and what to say again
 }
 
 func (b *block) abort() {
@@ -47,18 +57,24 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 		return 0
 	}
 	w.tally.add(cmdSet, 1)
-	item := storage.Item{Key: req.Key, Flags: req.Flags, Unique: req.Unique, Deadline: w.clock.Deadline(req.Exptime)}
+	item, mode, a := storage.Item{Key: req.Key, Flags: req.Flags}, modes[req.Op], answer{op: req.Op, noReply: req.NoReply}
+	if req.Op == protocol.OpMetaSet {
+		mode = w.metaItem(&req.Meta, &item)
+		a.flags, a.opaque = req.Meta.Flags, req.Meta.Opaque
+	} else {
+		item.Unique, item.Deadline = req.Unique, w.clock.Deadline(req.Exptime)
+	}
 	if len(in) >= req.Block {
 		if !endsLine(in[:req.Block]) {
 			s.reply(req.NoReply, string(protocol.BadChunk))
 			return req.Block
 		}
 		item.Value = in[:req.Bytes]
-		s.stored(req.Op, req.NoReply, hash, item.Key, w.store.Put(hash, modes[req.Op], &item))
+		s.stored(&a, hash, mode, &item, w.store.Put(hash, mode, &item))
 		return req.Block
 	}
-	b := &block{op: req.Op, noReply: req.NoReply, hash: hash, item: item, bytes: req.Bytes}
-	b.item.Key = append([]byte(nil), req.Key...)
+	b := &block{answer: a, mode: mode, hash: hash, item: item, bytes: req.Bytes}
+	b.item.Key, b.flags, b.opaque = bytes.Clone(item.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
 	if req.Bytes >= w.store.LargeMin() {
 		var status storage.Status
 		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes); status != storage.Stored {
@@ -72,15 +88,17 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 	return 0
 }
 
-// cannotStore refuses a value before it is read. A set takes the old value along: the client believes that it is being
-// replaced, so serving it again would be serving what is stale.
+// cannotStore refuses a value before it is read. A set, and an ms of any mode, takes the old value along: the client
+// believes that it is being replaced, so serving it again would be serving what is stale.
 func (s *session) cannotStore(req *request, why protocol.Refusal) {
 	s.reply(req.NoReply, string(why))
-	if req.Op == protocol.OpSet {
+	if dropsOld(req.Op) {
 		s.w.store.Delete(req.hash, req.Key)
 	}
 	s.swallow(req.Block)
 }
+
+func dropsOld(op protocol.Op) bool { return op == protocol.OpSet || op == protocol.OpMetaSet }
 
 // value takes what has come of a block, and stores it when it is complete.
 func (s *session) value(in []byte) (consumed int) {
@@ -119,10 +137,12 @@ func (s *session) finish(end []byte) {
 		b.abort()
 		s.reply(b.noReply, string(protocol.BadChunk))
 	case b.large != nil:
-		s.stored(b.op, b.noReply, b.hash, b.item.Key, b.large.Commit(modes[b.op]))
+		status := b.large.Commit(b.mode)
+		b.large.Tell(&b.item)
+		s.stored(&b.answer, b.hash, b.mode, &b.item, status)
 	default:
 		b.item.Value = b.buf[:b.bytes]
-		s.stored(b.op, b.noReply, b.hash, b.item.Key, s.w.store.Put(b.hash, modes[b.op], &b.item))
+		s.stored(&b.answer, b.hash, b.mode, &b.item, s.w.store.Put(b.hash, b.mode, &b.item))
 	}
 }
 
@@ -135,13 +155,13 @@ func (s *session) outOfMemory() {
 	if s.want > 0 {
 		s.swallow(s.want)
 	}
-	s.stored(b.op, b.noReply, b.hash, b.item.Key, storage.OutOfMemory)
+	s.stored(&b.answer, b.hash, b.mode, &b.item, storage.OutOfMemory)
 }
 
 func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]) == lineEnd }
 
 // stored answers and counts the outcome of a storage command.
-func (s *session) stored(op protocol.Op, noReply bool, hash uint64, key []byte, status storage.Status) {
+func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storage.Item, status storage.Status) {
 	w := s.w
 	line := protocol.Stored
 	switch status {
@@ -156,11 +176,11 @@ func (s *session) stored(op protocol.Op, noReply bool, hash uint64, key []byte, 
 	case storage.OutOfMemory:
 		line = string(protocol.OutOfMemory)
 		w.tally.add(storeNoMemory, 1)
-		if op == protocol.OpSet {
-			w.store.Delete(hash, key)
+		if dropsOld(a.op) {
+			w.store.Delete(hash, item.Key)
 		}
 	}
-	if op == protocol.OpCas {
+	if mode == storage.CompareAndSwap || mode == storage.CompareAndSwapStale {
 		switch status {
 		case storage.Stored:
 			w.tally.add(casHits, 1)
@@ -170,5 +190,9 @@ func (s *session) stored(op protocol.Op, noReply bool, hash uint64, key []byte, 
 			w.tally.add(casMisses, 1)
 		}
 	}
-	s.reply(noReply, line)
+	if a.op == protocol.OpMetaSet {
+		w.metaStored(a, item, status, line)
+		return
+	}
+	s.reply(a.noReply, line)
 }

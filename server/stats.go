@@ -107,7 +107,7 @@ func (srv *Server) general(r *report) {
 		{"cmd_set", counted[cmdSet]},
 		{"cmd_flush", counted[cmdFlush]},
 		{"cmd_touch", counted[cmdTouch]},
-		{"cmd_meta", 0},
+		{"cmd_meta", counted[cmdMeta]},
 		{"get_hits", counted[getHits]},
 		{"get_misses", counted[getMisses]},
 		{"get_expired", stored.GetExpired},

@@ -4,14 +4,21 @@ import "strconv"
 
 // incr adds to the number an item holds, or takes away from it. The number is read as C's strtoull reads it, because
 // that is what memcached uses: white space, a sign, digits; then white space, NUL or the end of the value.
-func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Status) {
+func (s *shard) incr(h uint64, key []byte, c *Count) (uint64, Status) {
 	s.lock()
 	defer s.unlock()
+	return s.add(h, key, c)
+}
+
+func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 	var f found
 	if !s.get(h, key, &f) {
 		return 0, NotFound
 	}
-	s.use(&f)
+	s.bump(&f)
+	if c.Compare != 0 && f.total() > 0 && !s.is(&f, c.Compare) {
+		return 0, Exists
+	}
 	value := f.value()
 	if f.split() || f.size >= splitMin {
 		value = s.appendValue(make([]byte, 0, f.total()), &f.record)
@@ -21,23 +28,28 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 		return 0, NotNumber
 	}
 	switch {
-	case !down:
-		n += delta
-	case delta > n:
+	case !c.Down:
+		n += c.Delta
+	case c.Delta > n:
 		n = 0
 	default:
-		n -= delta
+		n -= c.Delta
 	}
 	var digits [20]byte
 	text := strconv.AppendUint(digits[:0], n, 10)
+	keep := *f.ctrl() & (ctrlFetched | ctrlStale | ctrlWon)
+	if len(text) > f.total() { // memcached: this is another item
+		keep = 0
+	}
 	if f.split() || f.size >= splitMin { // a number with hundreds of blanks: nobody minds the way over the heap
 		value = append(value, make([]byte, max(0, len(text)-len(value)))...)
 		pad(value, text)
-		it := Item{Key: key, Value: value, Flags: f.flags(), Deadline: f.deadline(f.sg.created)}
+		it := Item{Key: key, Value: value, Flags: f.flags(), Deadline: f.deadline(f.sg.created),
+			Binary: f.ext&extBinary != 0, Explicit: c.Explicit, keep: keep}
 		return n, s.link(h, Set, true, &f, &it)
 	}
 	// Not longer than before: the rest becomes blanks. memcached does so for incr as well.
-	if len(text) <= int(f.vlen) && *f.ctrl()&ctrlShown == 0 {
+	if len(text) <= int(f.vlen) && *f.ctrl()&ctrlShown == 0 && c.Explicit == 0 {
 		s.intend(f.loc)
 		pad(f.value(), text)
 		s.done()
@@ -58,8 +70,11 @@ func (s *shard) incr(h uint64, key []byte, delta uint64, down bool) (uint64, Sta
 	if s.tail(qi) < need {
 		s.next(qi)
 	}
-	nf.unique = s.newUnique(&f, qi)
-	nf.ctrl = *f.ctrl() &^ (ctrlExt | ctrlShown)
+	nf.ctrl = *f.ctrl()&ctrlFreq | keep
+	if nf.unique = s.newUnique(&f, qi); c.Explicit != 0 && !s.store.opts.DisableCAS {
+		nf.unique = c.Explicit
+		nf.ctrl |= ctrlShown
+	}
 	loc, r := s.writeHeader(qi, &nf, key)
 	pad(r.value(), text)
 	r.publish()

@@ -16,7 +16,11 @@ type Incoming struct {
 	flags    uint32
 	deadline expiry.Instant
 	unique   uint64 // what CompareAndSwap compares
-	n        int    // bytes that were announced
+	binary   bool
+	explicit uint64 // as an Item's …
+	show     bool
+	answered Item // … and what Put would have told
+	n        int  // bytes that were announced
 	queue    int
 
 	// Guarded by the shard's lock, for the shard may have to take the room back.
@@ -41,7 +45,7 @@ func (st *Store) Receive(hash uint64, it *Item, n int) (*Incoming, Status) {
 	}
 	in := &Incoming{
 		st: st, s: st.shard(hash), hash: hash, key: bytes.Clone(it.Key), flags: it.Flags, deadline: it.Deadline,
-		unique: it.Unique, n: n, chain: noChain,
+		unique: it.Unique, binary: it.Binary, explicit: it.Explicit, show: it.Show, n: n, chain: noChain,
 	}
 	s := in.s
 	s.lock()
@@ -57,7 +61,7 @@ func (st *Store) Receive(hash uint64, it *Item, n int) (*Incoming, Status) {
 // begin writes the head, with room for the first bytes.
 func (s *shard) begin(in *Incoming) Status {
 	// The unique is only known when the value is complete; there is room for it.
-	nf := fields{klen: len(in.key), vlen: in.n, flags: in.flags, deadline: in.deadline, unique: 1, coming: true}
+	nf := fields{klen: len(in.key), vlen: in.n, flags: in.flags, deadline: in.deadline, binary: in.binary, unique: 1, coming: true}
 	if s.store.opts.DisableCAS {
 		nf.unique = 0
 	}
@@ -138,6 +142,11 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 // Commit stores the value by the rule of the mode. The value is complete, else NotStored.
 func (in *Incoming) Commit(mode Mode) Status { return in.s.commit(in, mode) }
 
+// Tell tells an Item what Put would have told it of what Commit has stored.
+func (in *Incoming) Tell(it *Item) {
+	it.Unique, it.length = in.answered.Unique, max(in.answered.length, in.n)
+}
+
 func (s *shard) commit(in *Incoming, mode Mode) Status {
 	s.lock()
 	defer s.unlock()
@@ -159,18 +168,27 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 	loc := c.head
 	var r record
 	r.read(s.at(loc))
-	if mode == Append || mode == Prepend {
+	if present && (joins(mode) || s.outdated(mode, &f, in.unique)) {
 		// Large values are seldom appended to: this goes by way of the heap.
-		value := s.appendValue(make([]byte, 0, in.n), &r)
+		in.answered = Item{
+			Key: in.key, Value: s.appendValue(make([]byte, 0, in.n), &r), Flags: in.flags, Unique: in.unique,
+			Binary: in.binary, Explicit: in.explicit, Show: in.show,
+		}
 		s.abandon(in, NotStored)
-		return s.link(in.hash, mode, present, &f, &Item{Key: in.key, Value: value})
+		status = s.link(in.hash, mode, present, &f, &in.answered)
+		in.answered.Value = nil
+		return status
 	}
 	if !s.store.opts.DisableCAS {
 		u := uint64(0)
 		if present {
 			u = s.uniqueOf(&f.record, f.loc)
 		}
-		r.setUnique(s.freshUnique(u))
+		if in.explicit != 0 {
+			r.setUnique(in.explicit)
+		} else {
+			r.setUnique(s.freshUnique(u))
+		}
 	}
 	r.complete()
 	if present {
@@ -180,6 +198,9 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 	} else if !s.enter(in.hash, loc) {
 		s.abandon(in, OutOfMemory)
 		return OutOfMemory
+	}
+	if in.show || in.explicit != 0 {
+		s.answer(&in.answered, &r, loc)
 	}
 	c.incoming = nil
 	in.end(NotStored) // for whoever goes on with it

@@ -82,6 +82,7 @@ type fields struct {
 	flags    uint32
 	deadline expiry.Instant
 	unique   uint64 // 0: told by the place
+	given    bool   // the unique is not for write to choose
 	split    bool   // more of the value lies elsewhere: the next three say where
 	coming   bool   // it is not complete yet
 	total    int    // bytes of the whole value

@@ -261,10 +261,29 @@ func (s *shard) use(f *found) {
 	*f.access() = accessCode(uint32(s.now - f.sg.created))
 }
 
+// bump marks an item as used, but not as read.
+func (s *shard) bump(f *found) {
+	c := f.ctrl()
+	if *c&ctrlFreq != ctrlFreq {
+		*c++
+	}
+	*f.access() = accessCode(uint32(s.now - f.sg.created))
+}
+
+// idle is how many seconds ago an item was last used, at the least: the time of use is kept in a byte.
+func (s *shard) idle(f *found) uint32 {
+	code := *f.access()
+	if code == 255 {
+		return 0
+	}
+	passed := uint32(s.now - f.sg.created)
+	return passed - min(passed, accessEnd(code))
+}
+
 // show fills in the item that is handed to a visitor.
 func (s *shard) show(f *found, unique bool) *Item {
 	it := &s.item
-	it.Key, it.Value = f.key(), f.value()
+	it.Key, it.Value, it.Binary = f.key(), f.value(), f.ext&extBinary != 0
 	if f.split() {
 		it.Value, it.shard, it.record = nil, s, f.record
 	}
@@ -273,11 +292,19 @@ func (s *shard) show(f *found, unique bool) *Item {
 	if !s.store.opts.DisableCAS {
 		it.Unique = s.uniqueOf(&f.record, f.loc)
 		if unique {
-			*f.ctrl() |= ctrlShown
-			s.shown = max(s.shown, it.Unique)
+			s.tell(&f.record, it.Unique)
 		}
 	}
 	return it
+}
+
+// tell takes note that somebody learns an item's unique.
+func (s *shard) tell(r *record, unique uint64) {
+	*r.ctrl() |= ctrlShown
+	// One that a client has chosen, out of reach of ours, keeps no order with others.
+	if unique>>uniqueBits <= s.store.incarnations.Load() {
+		s.shown = max(s.shown, unique)
+	}
 }
 
 func (s *shard) view(h uint64, key []byte, unique bool, visit func(*Item)) bool {
@@ -301,14 +328,9 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 		return false
 	}
 	s.use(&f)
-	written := uint32(0)
-	if f.setDeadline(deadline, f.sg.created) {
-		f.sg.note(deadline)
-	} else {
-		if !s.retire(h, key, &f, deadline) {
-			return false
-		}
-		written = f.size
+	written, ok := s.setDeadline(h, key, &f, deadline)
+	if !ok {
+		return false
 	}
 	if visit != nil {
 		visit(s.show(&f, unique))
@@ -318,9 +340,30 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 	return true
 }
 
-// retire appends a copy of an item with a field that can hold the deadline. If there is no room for it, the item goes:
-// rather lose it than serve it longer than asked.
-func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) bool {
+// setDeadline gives an item a new deadline, and tells how many bytes had to be written for it. False: the item is gone.
+func (s *shard) setDeadline(h uint64, key []byte, f *found, deadline expiry.Instant) (written uint32, ok bool) {
+	if f.setDeadline(deadline, f.sg.created) {
+		f.sg.note(deadline)
+		return 0, true
+	}
+	if !s.rewrite(h, key, f, deadline, sameVersion, 0) {
+		return 0, false
+	}
+	return f.size, true
+}
+
+// version says what becomes of the unique of an item that is written again.
+type version uint8
+
+const (
+	sameVersion version = iota
+	nextVersion
+	givenVersion
+)
+
+// rewrite appends a copy of an item, with a field that can hold the deadline and with the unique that its version wants.
+// If there is no room for it, the item goes: rather lose it than serve it longer than asked, or as what it is no more.
+func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant, v version, given uint64) bool {
 	qi := queueMain
 	if f.sg.queue != queueMain {
 		qi = s.queueFor(deadline, int(f.size))
@@ -342,19 +385,31 @@ func (s *shard) retire(h uint64, key []byte, f *found, deadline expiry.Instant) 
 	}
 	nf := f.fields(f.sg.created)
 	nf.deadline = deadline
+	switch v {
+	case nextVersion:
+		nf.ctrl &^= ctrlShown
+	case givenVersion:
+		nf.unique, nf.given = given, true
+		nf.ctrl |= ctrlShown
+	}
 	var loc uint32
 	var r record
 	if f.split() { // its pieces stay where they are
 		if s.tail(qi) < need {
 			s.next(qi)
 		}
-		nf.unique = s.keptUnique(f, qi)
+		switch v {
+		case sameVersion:
+			nf.unique = s.keptUnique(f, qi)
+		case nextVersion:
+			nf.unique = s.newUnique(f, qi)
+		}
 		loc, r = s.writeHeader(qi, &nf, f.key())
 		copy(r.value(), f.value())
 		r.publish()
 		s.movedHead(&r, f.loc, loc)
 	} else {
-		loc, r = s.write(qi, &nf, f.key(), f, true, f.value(), nil)
+		loc, r = s.write(qi, &nf, f.key(), f, v == sameVersion, f.value(), nil)
 	}
 	s.index.setLoc(f.slot, loc)
 	s.kill(&f.record, f.sg)
@@ -382,35 +437,59 @@ func (s *shard) writeHeader(qi int, nf *fields, key []byte) (uint32, record) {
 
 // The rules of the storage commands:
 //
-//	                  absent       present
-//	Set               store        store
-//	Add               NotStored    -
-//	Replace           NotStored    store
-//	Append, Prepend   NotStored    store old+new, new+old; flags and deadline stay
-//	CompareAndSwap    NotFound     store if the unique is the one given, else Exists
-//
-// (Add: absent store, present NotStored.)
+//	                      absent       present
+//	Set                   store        store
+//	Add                   store        NotStored
+//	Replace               NotStored    store
+//	Append, Prepend       NotStored    store old+new, new+old; flags and deadline stay. With a unique: Exists if not the one
+//	…OrSet                store        the same
+//	CompareAndSwap        NotFound     store if the unique is the one given, else Exists
+//	CompareAndSwapStale   NotFound     the same; if the one given is an older one, store as stale, deadline stays
 func (s *shard) decide(mode Mode, present bool, f *found, unique uint64) Status {
 	switch mode {
 	case Add:
 		if present {
-			s.use(f) // memcached: a refused add counts as an access
+			s.bump(f) // memcached: a refused add counts as an access
 			return NotStored
 		}
-	case Replace, Append, Prepend:
+	case Replace:
 		if !present {
 			return NotStored
 		}
-	case CompareAndSwap:
-		if !present {
+	case Append, Prepend, AppendOrSet, PrependOrSet:
+		switch {
+		case !present && mode <= Prepend:
+			return NotStored
+		case present && unique != 0 && !s.store.opts.DisableCAS && !s.is(f, unique):
+			return Exists
+		}
+	case CompareAndSwap, CompareAndSwapStale:
+		switch {
+		case !present:
 			return NotFound
-		}
-		// What was never shown matches nothing: it is not a unique that anybody was told.
-		if unique == 0 || *f.ctrl()&ctrlShown == 0 || s.uniqueOf(&f.record, f.loc) != unique {
+		case unique == 0 || !s.is(f, unique) && !s.outdated(mode, f, unique):
 			return Exists
 		}
 	}
 	return Stored
+}
+
+// is tells whether this is the version that somebody knows by the unique. What was never shown matches nothing: it is not
+// a unique that anybody was told. Without uniques every version is 0.
+func (s *shard) is(f *found, unique uint64) bool {
+	if s.store.opts.DisableCAS {
+		return unique == 0
+	}
+	return unique != 0 && *f.ctrl()&ctrlShown != 0 && s.uniqueOf(&f.record, f.loc) == unique
+}
+
+// outdated tells whether the mode lets somebody store who knows an older version by the unique.
+func (s *shard) outdated(mode Mode, f *found, unique uint64) bool {
+	return mode == CompareAndSwapStale && !s.store.opts.DisableCAS && unique < s.uniqueOf(&f.record, f.loc)
+}
+
+func joins(mode Mode) bool {
+	return mode == Append || mode == Prepend || mode == AppendOrSet || mode == PrependOrSet
 }
 
 func (s *shard) put(h uint64, mode Mode, it *Item) Status {
@@ -427,8 +506,16 @@ func (s *shard) put(h uint64, mode Mode, it *Item) Status {
 
 // link stores an item as was decided.
 func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Status {
-	nf := fields{klen: len(it.Key), vlen: len(it.Value), flags: it.Flags, deadline: it.Deadline}
-	joined := mode == Append || mode == Prepend
+	nf := fields{klen: len(it.Key), vlen: len(it.Value), flags: it.Flags, deadline: it.Deadline, binary: it.Binary}
+	if it.Explicit != 0 && !s.store.opts.DisableCAS {
+		nf.unique, nf.given = it.Explicit, true
+	}
+	keep := it.keep
+	if present && s.outdated(mode, f, it.Unique) {
+		nf.deadline = f.deadline(f.sg.created)
+		keep = ctrlStale | *f.ctrl()&ctrlWon
+	}
+	joined := present && joins(mode)
 	guard := int64(none)
 	if joined {
 		nf.flags, nf.deadline = f.flags(), f.deadline(f.sg.created)
@@ -437,8 +524,11 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 			return NotStored
 		}
 		guard = int64(f.loc)
-	} else if present && s.overwrite(f, &nf, it.Value) {
+	} else if present && s.overwrite(f, &nf, it.Value, keep) {
 		s.stats.TotalItems++
+		if it.Show {
+			s.answer(it, &f.record, f.loc)
+		}
 		return Stored
 	}
 	n := headerMax + nf.klen + nf.vlen
@@ -455,8 +545,9 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 		return OutOfMemory
 	}
 	old := f
+	nf.ctrl = keep
 	if present {
-		nf.ctrl = *f.ctrl() & ctrlFreq
+		nf.ctrl |= *f.ctrl() & ctrlFreq
 	} else {
 		old = nil
 	}
@@ -466,7 +557,7 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 		if f.split() {
 			was = s.appendValue(make([]byte, 0, f.total()), &f.record)
 		}
-		if a, b = was, it.Value; mode == Prepend {
+		if a, b = was, it.Value; mode == Prepend || mode == PrependOrSet {
 			a, b = b, a
 		}
 	}
@@ -480,12 +571,24 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 	}
 	s.moves++
 	s.stats.TotalItems++
+	if it.Show || nf.given {
+		s.answer(it, &r, loc)
+	}
 	s.pace(uint32(n))
 	return Stored
 }
 
+// answer tells whoever stored an item what it is now.
+func (s *shard) answer(it *Item, r *record, loc uint32) {
+	it.Unique, it.length = 0, r.total()
+	if !s.store.opts.DisableCAS {
+		it.Unique = s.uniqueOf(r, loc)
+		s.tell(r, it.Unique)
+	}
+}
+
 // overwrite puts a new value where the old one is, if it takes the same room and nobody can tell by the unique.
-func (s *shard) overwrite(f *found, nf *fields, value []byte) bool {
+func (s *shard) overwrite(f *found, nf *fields, value []byte, keep uint8) bool {
 	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen || f.split() {
 		return false
 	}
@@ -493,7 +596,7 @@ func (s *shard) overwrite(f *found, nf *fields, value []byte) bool {
 	if l.ext != f.ext {
 		return false
 	}
-	nf.ctrl = *f.ctrl() & ctrlFreq
+	nf.ctrl = *f.ctrl()&ctrlFreq | keep
 	s.intend(f.loc)
 	nf.encode(f.p, l, accessCode(uint32(s.now-f.sg.created)), f.sg.created)
 	copy(f.value(), value)

@@ -106,6 +106,7 @@ func (s *shard) write(qi int, nf *fields, key []byte, old *found, same bool, a, 
 		s.next(qi)
 	}
 	switch {
+	case nf.given:
 	case same:
 		nf.unique = s.keptUnique(old, qi)
 	case old != nil:

@@ -40,7 +40,22 @@ type Item struct {
 	Flags      uint32
 	Unique     uint64 // what CompareAndSwap compares
 	Deadline   expiry.Instant
+	Binary     bool // the key came in base64: it may hold any byte
 
+	// To Put: the unique that the item shall have, 0 for the store's choice; and whether Put shall tell the unique and
+	// the length of what it has stored, by Unique and Len.
+	Explicit uint64
+	Show     bool
+
+	// To the visitors of Edit and Count.
+	Fetched bool   // read since it was stored
+	Stale   bool   // invalidated since
+	Won     bool   // somebody was told to renew it
+	Created bool   // just now
+	Idle    uint32 // seconds since it was last used, at the least: decisions/0107
+
+	keep   uint8 // to link: ctrl bits of the version before
+	length int   // of the stored value, if it is not Value's
 	// Of a split item, whose Value is nil.
 	shard  *shard
 	record record
@@ -51,7 +66,7 @@ func (it *Item) Len() int {
 	if it.shard != nil {
 		return it.record.total()
 	}
-	return len(it.Value)
+	return max(len(it.Value), it.length)
 }
 
 // AppendTo appends the whole value to dst.
@@ -73,6 +88,9 @@ const (
 	Append
 	Prepend
 	CompareAndSwap
+	CompareAndSwapStale // as CompareAndSwap; what knows an older version is stored too, marked stale
+	AppendOrSet         // Append where there is something, else Set
+	PrependOrSet
 )
 
 // Status is the outcome of a storage command.
@@ -82,7 +100,7 @@ type Status uint8
 const (
 	Stored      Status = iota
 	NotStored          // the rule of the mode forbids it, or the joined value would be too large
-	Exists             // CompareAndSwap: stored by somebody else since
+	Exists             // CompareAndSwap and who else compares: stored by somebody else since
 	NotFound           // there is no such item
 	TooLarge           // Charge exceeds ItemMax
 	OutOfMemory        // no room, and none to be had; nothing has changed
@@ -318,7 +336,8 @@ func (st *Store) TouchView(hash uint64, key []byte, deadline expiry.Instant, uni
 	return st.shard(hash).touch(hash, key, deadline, unique, visit)
 }
 
-// Put stores an item by the rule of the mode. Whatever the outcome, the store keeps none of the item's slices.
+// Put stores an item by the rule of the mode. Whatever the outcome, the store keeps none of the item's slices. Set, Add
+// and Replace compare nothing; Append and Prepend compare a Unique that is not 0.
 func (st *Store) Put(hash uint64, mode Mode, it *Item) Status {
 	if len(it.Key) == 0 || len(it.Key) > keyMax ||
 		Charge(len(it.Key), it.Flags, len(it.Value), !st.opts.DisableCAS) > st.opts.ItemMax {
@@ -332,12 +351,12 @@ func (st *Store) LargeMin() int { return 64 << 10 }
 
 // Incr adds delta to a number, modulo 2^64.
 func (st *Store) Incr(hash uint64, key []byte, delta uint64) (uint64, Status) {
-	return st.shard(hash).incr(hash, key, delta, false)
+	return st.shard(hash).incr(hash, key, &Count{Delta: delta})
 }
 
 // Decr takes delta from a number, down to 0.
 func (st *Store) Decr(hash uint64, key []byte, delta uint64) (uint64, Status) {
-	return st.shard(hash).incr(hash, key, delta, true)
+	return st.shard(hash).incr(hash, key, &Count{Delta: delta, Down: true})
 }
 
 // Delete removes an item.

@@ -1,0 +1,348 @@
+package server
+
+import (
+	"bytes"
+	"encoding/base64"
+	"strconv"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// The meta commands. What they tell stands in the order in which it was asked for, and a flag that changes something
+// counts for the flags behind it: "t T30" tells the time to live that was, "T30 t" the new one.
+
+// metaGet serves mg.
+func (s *session) metaGet(req *request) verdict {
+	w, m := s.w, &req.Meta
+	v := storage.Visit{Unique: m.Has('c') || m.Has('C'), Unnoticed: m.Has('u')}
+	if m.Has('N') {
+		v.Create, v.Deadline, v.Explicit, v.Binary = true, w.deadlineOfNew(m), m.Explicit, m.Has('b')
+	}
+	if !w.store.Edit(req.hash, req.Key, v, func(it *storage.Item) { w.appendMetaItem(m, it) }) {
+		w.tally.add(cmdGet, 1)
+		w.tally.add(getMisses, 1)
+		if !m.Has('q') {
+			w.appendMetaOutcome(protocol.MetaMiss, req)
+		}
+		return idle
+	}
+	if m.Has('T') {
+		w.tally.add(cmdTouch, 1)
+		w.tally.add(touchHits, 1)
+	} else {
+		w.tally.add(cmdGet, 1)
+		w.tally.add(getHits, 1)
+	}
+	return idle
+}
+
+// appendMetaItem answers an mg that hits, and sets what it changes of the item.
+func (w *worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
+	out, value := w.out, m.Has('v') && !(m.Has('C') && it.Unique == m.Compare)
+	if value {
+		out = strconv.AppendUint(append(out, protocol.MetaValue...), uint64(it.Len()), 10)
+	} else {
+		out = append(out, protocol.MetaHead...)
+	}
+	deadline, win := it.Deadline, it.Stale && !it.Won
+	if it.Created {
+		deadline, win = expiry.Never, true
+	}
+	for _, letter := range m.Flags {
+		deadline = w.amend(m, letter, deadline, it.Created)
+		switch letter {
+		case 'R':
+			if !it.Created && !it.Won && deadline != expiry.Never && deadline < w.clock.Deadline(m.Recache) {
+				win = true
+			}
+		case 's':
+			out = protocol.AppendFlag(out, 's', uint64(it.Len()))
+		case 't':
+			out = w.appendTTL(out, deadline)
+		case 'c':
+			out = protocol.AppendFlag(out, 'c', it.Unique)
+		case 'f':
+			out = protocol.AppendFlag(out, 'f', uint64(it.Flags))
+		case 'l':
+			out = protocol.AppendFlag(out, 'l', uint64(it.Idle))
+		case 'h':
+			fetched := uint64(0)
+			if it.Fetched {
+				fetched = 1
+			}
+			out = protocol.AppendFlag(out, 'h', fetched)
+		case 'O':
+			out = protocol.AppendOpaque(out, m.Opaque)
+		case 'k':
+			// Decoded bytes could be anything, a line end too: whoever sends base64 is answered in base64.
+			out = protocol.AppendKeyFlag(out, it.Key, it.Binary || m.Has('b'))
+		}
+	}
+	if it.Won {
+		out = protocol.AppendMark(out, 'Z')
+	}
+	if it.Stale {
+		out = protocol.AppendMark(out, 'X')
+	}
+	if win {
+		out = protocol.AppendMark(out, 'W')
+		it.Won = true
+	}
+	it.Deadline = deadline
+	out = protocol.AppendValueEnd(out)
+	if value {
+		out = protocol.AppendValueEnd(it.AppendTo(out))
+	}
+	w.out = out
+}
+
+// amend is the deadline after a flag, when it was deadline before.
+func (w *worker) amend(m *protocol.Meta, letter byte, deadline expiry.Instant, created bool) expiry.Instant {
+	switch {
+	case letter == 'T':
+		return w.clock.Deadline(m.TTL)
+	case letter == 'N' && created:
+		return w.clock.Deadline(m.Vivify)
+	}
+	return deadline
+}
+
+// deadlineOfNew is the deadline of an item that comes to be by N.
+func (w *worker) deadlineOfNew(m *protocol.Meta) expiry.Instant {
+	deadline := expiry.Never
+	for _, letter := range m.Flags {
+		deadline = w.amend(m, letter, deadline, true)
+	}
+	return deadline
+}
+
+// appendTTL tells how many seconds are left. Of an item that the same command has ended it is a large number, as in
+// memcached: less than none, in 32 bits.
+func (w *worker) appendTTL(out []byte, deadline expiry.Instant) []byte {
+	if deadline == expiry.Never {
+		return append(out, " t-1"...)
+	}
+	return protocol.AppendFlag(out, 't', uint64(deadline-w.clock.Now()))
+}
+
+// appendMetaOutcome appends an answer that tells nothing of an item.
+func (w *worker) appendMetaOutcome(code string, req *request) {
+	out, m := append(w.out, code...), &req.Meta
+	for _, letter := range m.Flags {
+		switch letter {
+		case 'O':
+			out = protocol.AppendOpaque(out, m.Opaque)
+		case 'k':
+			out = protocol.AppendKeyFlag(out, req.Key, m.Has('b'))
+		}
+	}
+	w.out = protocol.AppendValueEnd(out)
+}
+
+// metaItem says how ms stores: what it finds in the flags goes into the item. The modes:
+//
+//	        without C        with C                           with N
+//	S, R    Set, Replace     CompareAndSwap, …Stale with I    (no matter)
+//	E       Add              Add                              (no matter)
+//	A, P    Append, Prepend  the same, compared               AppendOrSet, PrependOrSet; N is the deadline, not T
+func (w *worker) metaItem(m *protocol.Meta, item *storage.Item) storage.Mode {
+	item.Deadline = w.clock.Deadline(m.TTL)
+	item.Unique, item.Explicit, item.Binary, item.Show = m.Compare, m.Explicit, m.Has('b'), m.Has('c') || m.Has('s')
+	if m.Has('N') && (m.Mode == 'A' || m.Mode == 'P') {
+		item.Deadline = w.clock.Deadline(m.Vivify)
+	}
+	switch {
+	case m.Mode == 'E':
+		return storage.Add
+	case m.Mode == 'A' && m.Has('N'):
+		return storage.AppendOrSet
+	case m.Mode == 'A':
+		return storage.Append
+	case m.Mode == 'P' && m.Has('N'):
+		return storage.PrependOrSet
+	case m.Mode == 'P':
+		return storage.Prepend
+	case m.Has('C') && m.Has('I'):
+		return storage.CompareAndSwapStale
+	case m.Has('C'):
+		return storage.CompareAndSwap
+	case m.Mode == 'R':
+		return storage.Replace
+	}
+	return storage.Set
+}
+
+// metaStored answers ms. line is what a set would hear.
+func (w *worker) metaStored(a *answer, item *storage.Item, status storage.Status, line string) {
+	code, unique := "", uint64(0)
+	switch status {
+	case storage.Stored:
+		if bytes.IndexByte(a.flags, 'q') >= 0 {
+			return
+		}
+		code, unique = protocol.MetaHead, item.Unique
+	case storage.NotStored:
+		code = protocol.MetaNotStored
+	case storage.Exists:
+		code = protocol.MetaExists
+	case storage.NotFound:
+		code = protocol.MetaNotFound
+	default:
+		w.out = append(w.out, line...)
+		return
+	}
+	out := append(w.out, code...)
+	for _, letter := range a.flags {
+		switch letter {
+		case 'O':
+			out = protocol.AppendOpaque(out, a.opaque)
+		case 'k':
+			out = protocol.AppendKeyFlag(out, item.Key, item.Binary)
+		case 'c':
+			out = protocol.AppendFlag(out, 'c', unique)
+		case 's':
+			out = protocol.AppendFlag(out, 's', uint64(item.Len()))
+		}
+	}
+	w.out = protocol.AppendValueEnd(out)
+}
+
+// metaDelete serves md.
+func (s *session) metaDelete(req *request) verdict {
+	w, m := s.w, &req.Meta
+	status := w.store.Remove(req.hash, req.Key, storage.Removal{
+		Compare: m.Has('C'), Unique: m.Compare,
+		Empty: m.Has('x'), Flags: req.Flags,
+		Stale: m.Has('I'), Touch: m.Has('T'), Deadline: w.clock.Deadline(m.TTL),
+		Explicit: m.Explicit, Binary: m.Has('b'),
+	})
+	code := protocol.MetaHead
+	switch status {
+	case storage.Stored:
+		if !m.Has('I') {
+			w.tally.add(deleteHits, 1)
+		}
+		if m.Has('q') {
+			return idle
+		}
+	case storage.NotFound:
+		code = protocol.MetaNotFound
+		w.tally.add(deleteMisses, 1)
+	case storage.Exists:
+		code = protocol.MetaExists
+		w.tally.add(deleteMisses, 1)
+	default:
+		s.reply(false, string(protocol.OutOfMemoryIncr))
+		return idle
+	}
+	w.appendMetaOutcome(code, req)
+	return idle
+}
+
+// metaArith serves ma.
+func (s *session) metaArith(req *request) verdict {
+	w, m := s.w, &req.Meta
+	c := storage.Count{Delta: m.Delta, Down: m.Mode == 'D' || m.Mode == '-', Compare: m.Compare, Explicit: m.Explicit, Binary: m.Has('b')}
+	if m.Has('N') {
+		c.Create, c.Initial, c.Deadline = true, m.Initial, w.deadlineOfNew(m)
+	}
+	created := false
+	_, status := w.store.Count(req.hash, req.Key, c, func(it *storage.Item, n uint64) {
+		created = it.Created
+		w.appendMetaNumber(m, it, n)
+	})
+	hits, misses := incrHits, incrMisses
+	if c.Down {
+		hits, misses = decrHits, decrMisses
+	}
+	switch status {
+	case storage.Stored:
+		if !created {
+			w.tally.add(hits, 1)
+		}
+	case storage.NotFound:
+		w.tally.add(misses, 1)
+		w.appendMetaOutcome(protocol.MetaNotFound, req)
+	case storage.Exists:
+		w.appendMetaOutcome(protocol.MetaExists, req)
+	case storage.NotNumber:
+		s.reply(false, string(protocol.NotNumber))
+	case storage.TooLarge:
+		s.reply(false, string(protocol.OutOfMemoryNew))
+	default:
+		s.reply(false, string(protocol.OutOfMemoryIncr))
+	}
+	return idle
+}
+
+// appendMetaNumber answers an ma that counted, and sets the item's deadline.
+func (w *worker) appendMetaNumber(m *protocol.Meta, it *storage.Item, n uint64) {
+	var digits [20]byte
+	number := strconv.AppendUint(digits[:0], n, 10)
+	begin, out := len(w.out), w.out
+	if m.Has('v') {
+		out = strconv.AppendUint(append(out, protocol.MetaValue...), uint64(len(number)), 10)
+	} else {
+		out = append(out, protocol.MetaHead...)
+	}
+	deadline := it.Deadline
+	if it.Created {
+		deadline = expiry.Never
+	}
+	for _, letter := range m.Flags {
+		deadline = w.amend(m, letter, deadline, it.Created)
+		switch letter {
+		case 't':
+			out = w.appendTTL(out, deadline)
+		case 'c':
+			out = protocol.AppendFlag(out, 'c', it.Unique)
+		case 'O':
+			out = protocol.AppendOpaque(out, m.Opaque)
+		case 'k':
+			out = protocol.AppendKeyFlag(out, it.Key, m.Has('b'))
+		}
+	}
+	it.Deadline = deadline
+	out = protocol.AppendValueEnd(out)
+	if m.Has('v') {
+		out = protocol.AppendValueEnd(append(out, number...))
+	}
+	if m.Has('q') {
+		out = out[:begin]
+	}
+	w.out = out
+}
+
+// metaDebug serves me, which is for people: what is known of an item, without using it.
+func (s *session) metaDebug(req *request) verdict {
+	w := s.w
+	w.tally.add(cmdMeta, 1)
+	hit := w.store.Edit(req.hash, req.Key, storage.Visit{Unique: true, Unnoticed: true}, func(it *storage.Item) {
+		out := append(w.out, protocol.MetaDebug...)
+		if it.Binary {
+			out = base64.StdEncoding.AppendEncode(out, it.Key)
+		} else {
+			out = append(out, it.Key...)
+		}
+		ttl, fetched := int64(-1), "no"
+		if it.Deadline != expiry.Never {
+			ttl = int64(it.Deadline) - int64(w.clock.Now())
+		}
+		if it.Fetched {
+			fetched = "yes"
+		}
+		out = strconv.AppendInt(append(out, " exp="...), ttl, 10)
+		out = strconv.AppendUint(append(out, " la="...), uint64(it.Idle), 10)
+		out = strconv.AppendUint(append(out, " cas="...), it.Unique, 10)
+		out = append(append(out, " fetch="...), fetched...)
+		size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.srv.opts.DisableCAS)
+		out = strconv.AppendUint(append(out, " cls=1 size="...), uint64(size), 10)
+		w.out = protocol.AppendValueEnd(out)
+	})
+	if !hit {
+		w.out = append(w.out, protocol.MetaMiss+lineEnd...)
+	}
+	return idle
+}
