@@ -109,7 +109,8 @@ func TestEveryVerbHasAConversation(t *testing.T) {
 type tcpServer struct {
 	addr   string
 	name   string
-	sleeps bool // time has to go by for real
+	sleeps bool   // time has to go by for real
+	login  string // to be said first by who asks, if the server wants a password
 	pass   func(time.Duration)
 }
 
@@ -143,7 +144,7 @@ func (s *tcpServer) ask(line, last string) ([]string, error) {
 	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		return nil, err
 	}
-	if _, err := conn.Write([]byte(line + "\r\n")); err != nil {
+	if _, err := conn.Write([]byte(s.login + line + "\r\n")); err != nil {
 		return nil, err
 	}
 	var heard []string

@@ -58,6 +58,10 @@ func gomemdOptions(args []string) (opts server.Options, err error) {
 		if i++; i == len(args) {
 			return opts, fmt.Errorf("%s lacks its value, or is not known here", args[i-1])
 		}
+		if args[i-1] == "-Y" {
+			opts.AuthFile = args[i]
+			continue
+		}
 		n, err := size(args[i])
 		if err != nil {
 			return opts, err

@@ -65,6 +65,9 @@ func tryOracle(t *testing.T, path string, options []string) (*tcpServer, error) 
 		<-ended
 	}
 	server := &tcpServer{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), sleeps: true, pass: time.Sleep}
+	if slices.Contains(options, "-Y") {
+		server.login = "set auth 0 0 12\r\nalice s3cret\r\n" // of testdata/passwords
+	}
 	if err := server.introduce(child.Process.Pid, ended); err != nil {
 		stop()
 		return nil, fmt.Errorf("%w %s", err, stderr.Bytes())

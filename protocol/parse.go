@@ -222,3 +222,15 @@ func arguments(r *Request, line []byte) error {
 	r.words.cut(line)
 	return nil
 }
+
+// ParseLogin reads the line that begins a login, without its LF, and tells how long the value after it is. It is a set; but for
+// the length its arguments do not matter, and the reply always comes.
+func ParseLogin(line []byte) (valueLen int, ok bool) {
+	var w words
+	w.cut(bytes.TrimSuffix(line, []byte("\r")))
+	if w.n < 5 || string(w.word[0]) != "set" {
+		return 0, false
+	}
+	n, ok := parseUint32(w.word[4])
+	return int(n), ok
+}

@@ -73,6 +73,15 @@ const (
 	TooManyConns        Refusal = "ERROR Too many open connections\r\n"
 )
 
+// Refusals of who has not logged in (-Y).
+const (
+	Unauthenticated Refusal = "CLIENT_ERROR unauthenticated\r\n"
+	TokenTooLong    Refusal = "CLIENT_ERROR auth token too long\r\n"
+	BadTermination  Refusal = "CLIENT_ERROR bad command line termination\r\n"
+	BadTokenFormat  Refusal = "CLIENT_ERROR bad authentication token format\r\n"
+	AuthFailure     Refusal = "CLIENT_ERROR authentication failure\r\n"
+)
+
 // AppendValueHead appends the line that comes before a value: VALUE <key> <flags> <bytes> [<unique>]. A unique of 0 is
 // what a server without cas has; retrievals that do not show one leave it out.
 func AppendValueHead(out, key []byte, flags uint32, n int, unique *uint64) []byte {

@@ -30,9 +30,12 @@ const (
 	casBadval
 	storeTooLarge
 	storeNoMemory
+	authCmds   // attempts to log in
+	authErrors // … that failed
 	bytesRead
 	bytesWritten
 	connYields
+	idleKicks     // connections closed because of IdleTimeout
 	inputDropped  // connections closed because they sent on and on without reading their replies
 	budgetDropped // connections closed because memory for all of them was short
 	connPanics    // connections closed because serving them hit a mistake of ours

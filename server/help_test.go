@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,9 @@ func optionsOf(args []string) (opts Options, err error) {
 			return n
 		}
 		switch args[i] {
+		case "-Y":
+			i++
+			opts.AuthFile = filepath.Join("../compat_test", args[i])
 		case "-C":
 			opts.DisableCAS = true
 		case "-F":

@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/protocol"
 )
 
@@ -28,7 +29,7 @@ const (
 	// acceptors is how many goroutines accept on one listener: handing a connection to its loop waits for that loop,
 	// which may be busy for a moment.
 	acceptors = 2
-	// acceptPause is how long accepting rests when the process is out of file descriptors.
+	// acceptPause is how long accepting rests when the process is out of file descriptors, or full, before it looks again.
 	acceptPause = 10 * time.Millisecond
 	// reservedFiles are the descriptors that are not for clients: listeners, epoll, standard streams and the like.
 	reservedFiles = 64
@@ -128,7 +129,7 @@ func closeAll(listeners []net.Listener) {
 	}
 }
 
-// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's line and is closed.
+// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's line and is closed, or waits.
 func (srv *Server) accept(l net.Listener) {
 	for {
 		c, err := l.Accept()
@@ -136,10 +137,10 @@ func (srv *Server) accept(l net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // out of descriptors, or a client that left while it was queued
-			srv.conns.pause(acceptPause)
+			srv.conns.pause(func() { time.Sleep(acceptPause) })
 			continue
 		}
-		if !srv.conns.admit(srv.opts.MaxConns) {
+		if !srv.admit() {
 			_, _ = c.Write([]byte(protocol.TooManyConns)) // a courtesy; it fits any socket's buffer
 			_ = c.Close()
 			continue
@@ -151,6 +152,30 @@ func (srv *Server) accept(l net.Listener) {
 			}
 		}
 	}
+}
+
+// admit counts a client in, or not. With MaxConnsWait it takes the time until there is room.
+func (srv *Server) admit() bool {
+	cs, limit := &srv.conns, srv.opts.MaxConns
+	if cs.admit(limit) {
+		return true
+	}
+	if !srv.opts.MaxConnsWait {
+		cs.rejected.Add(1)
+		return false
+	}
+	admitted := false
+	cs.pause(func() {
+		for !admitted {
+			select {
+			case <-srv.stop:
+				return
+			case <-time.After(acceptPause):
+				admitted = cs.admit(limit)
+			}
+		}
+	})
+	return admitted
 }
 
 // connections counts and lists the clients.
@@ -175,7 +200,6 @@ func (cs *connections) admit(limit int) bool {
 	for {
 		n := cs.current.Load()
 		if n >= int64(limit) {
-			cs.rejected.Add(1)
 			return false
 		}
 		if cs.current.CompareAndSwap(n, n+1) {
@@ -185,13 +209,14 @@ func (cs *connections) admit(limit int) bool {
 	}
 }
 
-// pause rests an acceptor, and counts that.
-func (cs *connections) pause(d time.Duration) {
+// pause counts the time that an acceptor rests.
+func (cs *connections) pause(rest func()) {
 	cs.pauses.Add(1)
 	cs.pausedNow.Add(1)
-	time.Sleep(d)
+	start := time.Now()
+	rest()
 	cs.pausedNow.Add(-1)
-	cs.pausedMicros.Add(uint64(d.Microseconds()))
+	cs.pausedMicros.Add(uint64(time.Since(start).Microseconds()))
 }
 
 func (cs *connections) accepting() uint64 {
@@ -216,6 +241,22 @@ func (cs *connections) remove(c *conn) {
 	cs.mu.Unlock()
 	cs.budget.release(c)
 	cs.current.Add(-1)
+}
+
+// closeIdle closes the TCP clients between two commands that have said nothing for more than IdleTimeout. A request that is on
+// its way at this very moment is lost, as with any such timeout.
+func (srv *Server) closeIdle() {
+	allowed := expiry.Instant(srv.opts.IdleTimeout / time.Second)
+	now := srv.clock.Now()
+	for _, c := range srv.conns.list() {
+		_, byTCP := c.remote.(*net.TCPAddr)
+		st := state(c.lastState.Load())
+		waits := st == stateCommand || st == stateLogin
+		if byTCP && waits && now-c.moved() > allowed {
+			srv.late.total[idleKicks].Add(1)
+			_ = c.gc.Close() // by its loop
+		}
+	}
 }
 
 // connections is `stats conns`: the listeners, then the clients, by descriptor.
@@ -244,6 +285,8 @@ var stateTexts = [...]string{
 	stateValue:     "conn_nread",
 	stateSwallow:   "conn_swallow",
 	stateRetrieval: "conn_mwrite",
+	stateLogin:     "conn_read",
+	stateToken:     "conn_nread",
 }
 
 // list is the clients in the order of their descriptors.

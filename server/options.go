@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/gomemd/gomemd/expiry"
 )
@@ -20,11 +21,13 @@ const (
 // Options say what to serve and where. The zero value of a field is memcached's default, named beside it; a server
 // with neither Listen nor UnixSocket serves nobody and is refused by Validate.
 type Options struct {
-	Listen     []string    // TCP addresses, "host:port" or ":port"
-	UnixSocket string      // path of a unix socket
-	UnixMask   os.FileMode // -a: its permission bits; 0700
-	Backlog    int         // -b: connections the kernel queues before they are accepted; 1024
-	MaxConns   int         // -c: clients at a time; the next one gets an error line; 1024
+	Listen       []string      // TCP addresses, "host:port" or ":port"
+	UnixSocket   string        // path of a unix socket
+	UnixMask     os.FileMode   // -a: its permission bits; 0700
+	Backlog      int           // -b: connections the kernel queues before they are accepted; 1024
+	MaxConns     int           // -c: clients at a time; the next one gets an error line; 1024
+	MaxConnsWait bool          // -o no_maxconns_fast: the next one waits instead, until somebody leaves
+	IdleTimeout  time.Duration // -o idle_timeout: TCP clients that have said nothing for longer are closed; 0: never
 
 	Loops        int // -t: event loops; 4
 	ReqsPerEvent int // -R: requests served before the loop turns to its other connections; 20
@@ -34,8 +37,18 @@ type Options struct {
 	DisableEviction bool   // -M: a full cache refuses instead
 	DisableCAS      bool   // -C
 	DisableFlush    bool   // -F
+	DisableDump     bool   // -X: no commands that list keys
+	DisableWatch    bool   // -W: no watch
+	EnableShutdown  bool   // -A: shutdown is obeyed
 	LockMemory      bool   // -k
 	MemoryFile      string // -e: the items are kept in this file, for the next server that is started with it
+
+	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'
+	StatsDetail     bool // -D: stats detail is on from the start
+
+	// AuthFile, -Y, has the passwords without which nobody is served, a line "user:password" each, of at most 255 bytes, 8
+	// at most. "": everybody is served.
+	AuthFile string
 
 	// ConnMemory is how many bytes all connections may make the server hold outside the store, in and out: replies that
 	// wait for slow readers, input behind them, values and lines of which a part has come; 16 MiB. Beyond it those go who
@@ -53,10 +66,11 @@ type Options struct {
 
 // Settings is what only `stats settings` repeats.
 type Settings struct {
-	Port    int    // -p
-	UDPPort int    // -U
-	Inter   string // -l as given, "" when it was not
-	Threads int    // -t as given; Loops when it was not
+	Port     int    // -p
+	UDPPort  int    // -U
+	Inter    string // -l as given, "" when it was not
+	Threads  int    // -t as given; Loops when it was not
+	Protocol string // -B: "auto-negotiate", "ascii"
 }
 
 // limits of Options; what lies outside is a mistake, not a wish
@@ -103,7 +117,9 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MemoryLimit, 64<<20)
 	orElse(&o.ItemMax, 1<<20)
 	orElse(&o.ConnMemory, 16<<20)
+	orElse(&o.PrefixDelimiter, ':')
 	orElse(&o.Settings.Threads, o.Loops)
+	orElse(&o.Settings.Protocol, "auto-negotiate")
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}

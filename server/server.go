@@ -39,6 +39,11 @@ type Server struct {
 	workers []*worker
 	late    tally // what was counted off the loops, by drains
 
+	passwords passwords
+
+	life context.Context         // done when the server wants to end
+	end  context.CancelCauseFunc // says why
+
 	stop    chan struct{} // closed by Shutdown
 	stopped sync.Once
 	running sync.WaitGroup // the tick and the acceptors
@@ -83,7 +88,14 @@ func open(opts Options) (*Server, error) {
 	if clock == nil {
 		clock = expiry.NewClock(started.Unix())
 	}
-	store, err := storage.Open(storage.Options{
+	srv := &Server{opts: opts, clock: clock, started: started, stop: make(chan struct{})}
+	srv.life, srv.end = context.WithCancelCause(context.Background())
+	srv.verbosity.Store(uint32(opts.Verbosity))
+	err := srv.Reload()
+	if err != nil {
+		return nil, err
+	}
+	srv.store, err = storage.Open(storage.Options{
 		MemoryLimit:     opts.MemoryLimit,
 		ItemMax:         opts.ItemMax,
 		DisableEviction: opts.DisableEviction,
@@ -95,26 +107,50 @@ func open(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv := &Server{opts: opts, clock: clock, started: started, store: store, stop: make(chan struct{})}
-	srv.verbosity.Store(uint32(opts.Verbosity))
 	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
-	for _, w := range store.Warnings() {
+	for _, w := range srv.store.Warnings() {
 		srv.logf("warning: %s\n", w)
 	}
-	if r := store.Restored(); r.Took > 0 && opts.Verbosity > 0 {
+	if r := srv.store.Restored(); r.Took > 0 && opts.Verbosity > 0 {
 		srv.logf("%d items restored from %s in %v\n", r.Items, opts.MemoryFile, r.Took.Round(time.Millisecond))
 	}
 	return srv, nil
 }
 
-// Run serves until the context is done.
+// Run serves until the context is done, or a client says shutdown.
 func Run(ctx context.Context, opts Options) error {
 	srv, err := Start(opts)
 	if err != nil {
 		return err
 	}
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case <-srv.Done():
+	}
 	return srv.Shutdown(context.Background())
+}
+
+// Why a server ends, as [Server.Err] tells it.
+var (
+	ErrClosed           = errors.New("the server has been shut down")
+	ErrShutdown         = errors.New("a client said shutdown")
+	ErrShutdownGraceful = errors.New("a client said shutdown graceful")
+)
+
+// Done is closed when the server wants to end: a client has said shutdown (Options.EnableShutdown), or Shutdown has been
+// called. In the first case it serves on until its owner calls Shutdown.
+func (srv *Server) Done() <-chan struct{} { return srv.life.Done() }
+
+// Err is why Done is closed, and nil until it is.
+func (srv *Server) Err() error { return context.Cause(srv.life) }
+
+// Reload reads again what is in files: the passwords. Clients that have logged in stay. When a file cannot be read or
+// understood, what was read before stays in force.
+func (srv *Server) Reload() error {
+	if srv.opts.AuthFile == "" {
+		return nil
+	}
+	return srv.passwords.load(srv.opts.AuthFile)
 }
 
 // Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
@@ -130,6 +166,7 @@ func (srv *Server) Addrs() []net.Addr {
 // connections and frees the store. The unix socket's file stays, as memcached's does.
 func (srv *Server) Shutdown(ctx context.Context) (err error) {
 	srv.stopped.Do(func() {
+		srv.end(ErrClosed)
 		close(srv.stop)
 		closeAll(srv.listeners)
 		ctx, cancel := context.WithTimeout(ctx, flushWithin)
@@ -154,6 +191,9 @@ func (srv *Server) tick() {
 		case <-ticker.C:
 			srv.clock.Set(srv.clock.Started() + expiry.Instant(time.Since(srv.started)/time.Second))
 			srv.Sweep()
+			if srv.opts.IdleTimeout > 0 {
+				srv.closeIdle()
+			}
 		}
 	}
 }
@@ -168,6 +208,14 @@ func (srv *Server) Sweep() {
 			runtime.Gosched() // the loops may have this processor alone
 		}
 	}
+}
+
+// firstState is what a session begins in.
+func (srv *Server) firstState() state {
+	if srv.opts.AuthFile != "" {
+		return stateLogin
+	}
+	return stateCommand
 }
 
 // newWorker makes the state that the sessions of one loop share.

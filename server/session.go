@@ -55,13 +55,15 @@ type request struct {
 //	   │ all keys served
 //	retrieval ◀── replies of a multiget pass outMax ── command
 //
+// With passwords (-Y) a session begins in login; auth.go has the way from there to command.
+//
 // Whoever feeds it writes out what gathers in worker.out, and feeds it no further while that does not fit the socket.
 type session struct {
 	w     *worker
 	fd    int // names the connection in -vv lines
 	state state
-	line  []byte     // command: the beginning of a line whose end has not come
-	want  int        // value, swallow: bytes of the block still to come
+	line  []byte     // command, login: the beginning of a line whose end has not come; token: what has come of it
+	want  int        // value, swallow, token: bytes of the block still to come
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
 }
@@ -73,6 +75,8 @@ const (
 	stateValue
 	stateSwallow
 	stateRetrieval
+	stateLogin
+	stateToken
 )
 
 // verdict says why feed came back.
@@ -119,6 +123,18 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 			}
 		case stateRetrieval:
 			s.resumeRetrieval()
+		case stateLogin:
+			if turns == 0 {
+				return consumed, yield
+			}
+			n, v := s.login(rest)
+			consumed += n
+			turns--
+			if v != idle {
+				return consumed, v
+			}
+		case stateToken:
+			consumed += s.token(rest)
 		}
 	}
 }

@@ -42,7 +42,9 @@ func newParlour(t testing.TB, opts Options) *parlour {
 
 func (p *parlour) Dial() (conversation.Conn, error) { return p.visitor(), nil }
 
-func (p *parlour) visitor() *visitor { return &visitor{p: p, session: session{w: p.w}} }
+func (p *parlour) visitor() *visitor {
+	return &visitor{p: p, session: session{w: p.w, state: p.srv.firstState()}}
+}
 
 func (p *parlour) Pass(d time.Duration) {
 	p.srv.clock.Set(p.srv.clock.Now() + expiry.Instant(d/time.Second))

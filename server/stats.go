@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -125,8 +126,9 @@ func (srv *Server) general(r *report) {
 		{"touch_misses", counted[touchMisses]},
 		{"store_too_large", counted[storeTooLarge]},
 		{"store_no_memory", counted[storeNoMemory]},
-		{"auth_cmds", 0},
-		{"auth_errors", 0},
+		{"auth_cmds", counted[authCmds]},
+		{"auth_errors", counted[authErrors]},
+		{"idle_kicks", counted[idleKicks]},
 		{"bytes_read", counted[bytesRead]},
 		{"bytes_written", counted[bytesWritten]},
 		{"limit_maxbytes", stored.LimitBytes},
@@ -139,6 +141,9 @@ func (srv *Server) general(r *report) {
 		{"hash_bytes", stored.IndexBytes},
 		{"hash_is_expanding", 0},
 	} {
+		if c.name == "idle_kicks" && srv.opts.IdleTimeout == 0 {
+			continue // memcached does not show it either
+		}
 		r.number(c.name, c.n)
 	}
 	for _, name := range []string{"slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
@@ -191,21 +196,21 @@ func (srv *Server) settings(r *report) {
 	r.text("evictions", onOff(!o.DisableEviction))
 	r.text("domain_socket", orNULL(o.UnixSocket))
 	r.text("umask", strconv.FormatUint(uint64(o.UnixMask), 8))
-	r.yesNo("shutdown_command", false)
+	r.yesNo("shutdown_command", o.EnableShutdown)
 	r.text("growth_factor", "1.25")
 	r.text("chunk_size", "48")
 	r.count("num_threads", o.Settings.Threads)
 	r.count("num_threads_per_udp", o.Settings.Threads)
-	r.text("stat_key_prefix", ":")
-	r.yesNo("detail_enabled", false)
+	r.text("stat_key_prefix", string(o.PrefixDelimiter))
+	r.yesNo("detail_enabled", o.StatsDetail)
 	r.count("reqs_per_event", o.ReqsPerEvent)
 	r.yesNo("cas_enabled", !o.DisableCAS)
 	r.count("tcp_backlog", o.Backlog)
-	r.text("binding_protocol", "ascii")
+	r.text("binding_protocol", o.Settings.Protocol)
 	r.yesNo("auth_enabled_sasl", false)
-	r.text("auth_enabled_ascii", "no")
+	r.text("auth_enabled_ascii", cmp.Or(o.AuthFile, "no"))
 	r.count("item_size_max", o.ItemMax)
-	r.yesNo("maxconns_fast", true)
+	r.yesNo("maxconns_fast", !o.MaxConnsWait)
 	r.text("hashpower_init", "0")
 	r.yesNo("slab_reassign", true)
 	r.text("slab_automove", "1")
@@ -217,7 +222,7 @@ func (srv *Server) settings(r *report) {
 	r.text("lru_crawler_tocrawl", "0")
 	r.text("tail_repair_time", "0")
 	r.yesNo("flush_enabled", !o.DisableFlush)
-	r.yesNo("dump_enabled", false)
+	r.yesNo("dump_enabled", !o.DisableDump)
 	r.text("hash_algorithm", "xxhash")
 	r.yesNo("lru_maintainer_thread", true)
 	r.yesNo("lru_segmented", true)
@@ -227,7 +232,7 @@ func (srv *Server) settings(r *report) {
 	r.text("warm_max_factor", "2.00")
 	r.yesNo("temp_lru", false)
 	r.text("temporary_ttl", "61")
-	r.text("idle_timeout", "0")
+	r.count("idle_timeout", int(o.IdleTimeout/time.Second))
 	r.text("watcher_logbuf_size", "262144")
 	r.text("worker_logbuf_size", "65536")
 	r.text("read_buf_mem_limit", "0")

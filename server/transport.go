@@ -99,7 +99,7 @@ type conn struct {
 func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c := gc.Context().(*conn)
 	c.gc, c.local, c.remote = gc, gc.LocalAddr(), gc.RemoteAddr()
-	c.w, c.fd = ls.worker(gc.EventLoop()), gc.Fd()
+	c.w, c.fd, c.state = ls.worker(gc.EventLoop()), gc.Fd(), ls.srv.firstState()
 	c.lastServed.Store(uint32(ls.srv.clock.Now()))
 	ls.srv.conns.add(c)
 	c.opened.Store(true)

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // lru is what the -o suboptions about memcached's LRU say. There is no such LRU here; it is kept because some of its
@@ -31,11 +34,16 @@ type suboption struct {
 	set     func(c *config, value string) error
 }
 
-// suboptions are those of memcached 1.6.45. Nearly all tune slabs, LRU lists and a hash table that are not here: their
-// values are checked as memcached checks them, and then they are named once at -v.
+// suboptions are those of memcached 1.6.45 that do something here.
 var suboptions = []suboption{
-	{"maxconns_fast", "", nil},
-	{"no_maxconns_fast", "", nil},
+	{"maxconns_fast", "", func(c *config, _ string) error { c.opts.MaxConnsWait = false; return nil }},
+	{"no_maxconns_fast", "", func(c *config, _ string) error { c.opts.MaxConnsWait = true; return nil }},
+	{"idle_timeout", "Missing numeric argument for idle_timeout", setIdleTimeout},
+}
+
+// tuning is the rest of them. Nearly all tune slabs, LRU lists and a hash table that are not here: their values are checked
+// as memcached checks them, and then they are named once at -v.
+var tuning = []suboption{
 	{"hashpower", "Missing numeric argument for hashpower", setHashpower},
 	{"no_hashexpand", "", nil},
 	{"slab_reassign", "", nil},
@@ -65,7 +73,6 @@ var suboptions = []suboption{
 	{"hot_max_factor", "Missing hot_max_factor argument", between(1e-9, maxValue, "hot_max_factor must be > 0")},
 	{"warm_max_factor", "Missing warm_max_factor argument", between(1e-9, maxValue, "warm_max_factor must be > 0")},
 	{"temporary_ttl", "Missing temporary_ttl argument", func(c *config, _ string) error { c.lru.temp = true; return nil }},
-	{"idle_timeout", "Missing numeric argument for idle_timeout", nil},
 	{"watcher_logbuf_size", "Missing watcher_logbuf_size argument", unsigned("could not parse argument to watcher_logbuf_size")},
 	{"worker_logbuf_size", "Missing worker_logbuf_size argument", unsigned("could not parse argument to worker_logbuf_size")},
 	{"slab_sizes", "Missing slab_sizes argument", nil},
@@ -116,20 +123,22 @@ func setSuboption(c *config, one string) error {
 	case strings.HasPrefix(name, "proxy_"):
 		return quit(exFailure, "-o %s: this server has no proxy", name)
 	}
-	for _, s := range suboptions {
-		if s.name != name {
-			continue
-		}
-		if s.missing != "" && !valued {
-			return quit(exFailure, "%s", s.missing)
+	called := func(s suboption) bool { return s.name == name }
+	table, i := suboptions, slices.IndexFunc(suboptions, called)
+	if i < 0 {
+		if table, i = tuning, slices.IndexFunc(tuning, called); i < 0 {
+			return quit(exFailure, "Illegal suboption \"%s\"", one)
 		}
 		c.noops = append(c.noops, "-o "+one)
-		if s.set == nil {
-			return nil
-		}
+	}
+	switch s := table[i]; {
+	case s.missing != "" && !valued:
+		return quit(exFailure, "%s", s.missing)
+	case s.set == nil:
+		return nil
+	default:
 		return s.set(c, v)
 	}
-	return quit(exFailure, "Illegal suboption \"%s\"", one)
 }
 
 // maxValue stands for no upper bound.
@@ -199,6 +208,13 @@ func setHashAlgorithm(_ *config, v string) error {
 		return nil
 	}
 	return quit(exFailure, "Unknown hash_algorithm option (jenkins, murmur3, xxh3)")
+}
+
+// setIdleTimeout takes what is no number for 0, as memcached does: no timeout. A negative number, at which memcached closes
+// every connection at once, is none either.
+func setIdleTimeout(c *config, v string) error {
+	c.opts.IdleTimeout = time.Duration(max(0, min(leading(v), math.MaxInt32))) * time.Second
+	return nil
 }
 
 func setChunkMax(_ *config, v string) error {

@@ -60,7 +60,7 @@ var options = []option{
 	{"s", "unix-socket", "file", "UNIX socket to listen on; alone it turns TCP off,\nwith -p or -l both are served",
 		text(func(c *config) *string { return &c.opts.UnixSocket })},
 	{"a", "unix-mask", "mask", "access mask for UNIX socket, in octal (default: 700)", setUnixMask},
-	{"A", "enable-shutdown", "", "accepted; there is no \"shutdown\" command yet", noop("-A")},
+	{"A", "enable-shutdown", "", "enable the \"shutdown\" command", on(func(c *config) *bool { return &c.opts.EnableShutdown })},
 	{"l", "listen", "addr", "interface to listen on (default: all, IPv4 and IPv6);\n" +
 		"may be repeated, or a list: 127.0.0.1,[::1]:11212,*", setListen},
 	{"d", "daemon", "", "run as a daemon", on(func(c *config) *bool { return &c.daemon })},
@@ -76,13 +76,13 @@ var options = []option{
 		func(c *config, _ string) error { c.opts.Verbosity++; return nil }},
 	{"h", "help", "", "print this help and exit", func(*config, string) error { return errHelp }},
 	{"i", "license", "", "print the license and exit", show(licensePage)},
-	{"V", "version", "", "print version and exit", show(versionLine + "\n")},
+	{"V", "version", "", "print version and exit", func(*config, string) error { return errVersion }},
 	{"P", "pidfile", "file", "save PID in <file>; removed again at the end only with -d", text(func(c *config) *string { return &c.pidfile })},
 	{"f", "slab-growth-factor", "num", "accepted; there are no slabs to grow", setGrowthFactor},
 	{"n", "slab-min-size", "bytes", "accepted; there are no slabs",
 		positive("Chunk size must be greater than 0", ignored("-n"))},
 	{"L", "enable-largepages", "", "accepted, changes nothing", noop("-L")},
-	{"D", "D", "char", "accepted; there are no per-prefix statistics yet", setDelimiter},
+	{"D", "D", "char", "delimiter between key prefixes and IDs, for statistics by\nprefix (default: \":\"); turns them on as well", setDelimiter},
 	{"t", "threads", "num", "number of event loops (default: 4)", setThreads},
 	{"R", "max-reqs-per-event", "num", "requests served on one connection before others have\ntheir turn (default: 20)",
 		positive("Number of requests per event must be greater than 0", func(c *config) *int { return &c.opts.ReqsPerEvent })},
@@ -92,9 +92,10 @@ var options = []option{
 	{"I", "max-item-size", "num", "adjusts max item size; suffixes k, m, g\n(default: 1m, min: 1k, max: 1024m)", setItemMax},
 	{"S", "enable-sasl", "", "", refused("SASL")},
 	{"F", "disable-flush-all", "", "disable flush_all command", on(func(c *config) *bool { return &c.opts.DisableFlush })},
-	{"X", "disable-dumping", "", "accepted; there are no commands that list keys yet", noop("-X")},
-	{"W", "disable-watch", "", "accepted; there are no watch commands yet", noop("-W")},
-	{"Y", "auth-file", "file", "not built in yet", refused("authentication file")},
+	{"X", "disable-dumping", "", "disable stats cachedump, stats detail and lru_crawler metadump",
+		on(func(c *config) *bool { return &c.opts.DisableDump })},
+	{"W", "disable-watch", "", "disable watch commands", on(func(c *config) *bool { return &c.opts.DisableWatch })},
+	{"Y", "auth-file", "file", "ask for a password: <file> has a line user:password for\neach of at most 8 users, and is read again on SIGHUP", setAuthFile},
 	{"Z", "enable-ssl", "", "not built in yet", refused("TLS")},
 	{"e", "memory-file", "file", "keep the items in a file (best in tmpfs), for the next\nstart with it, however this one ends",
 		text(func(c *config) *string { return &c.opts.MemoryFile })},
@@ -102,11 +103,18 @@ var options = []option{
 		positive("Maximum number of NAPI IDs must be greater than 0", func(c *config) *int { return &c.napiIDs })},
 	{"o", "extended", "list", "comma separated list of memcached's extended options;\n" +
 		"tuning of slabs, LRU and hash table is accepted and\nchanges nothing; see -v", setExtended},
+	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them:\n" +
+		"one a line, after # a comment; -d and -h are left out", nil},
 }
 
+// configOption is ours alone, so it has no letter, and it is not abbreviated: what begins like it means memcached's
+// conn-limit.
+const configOption = "config"
+
 var (
-	errShown = errors.New("shown")     // -h, -i, -V: there is a page to print, and no more to do
-	errHelp  = errors.New("show help") // -h; not a page yet, because the help is made from the table it stands in
+	errShown   = errors.New("shown")        // -h, -i, -V: there is a page to print, and no more to do
+	errHelp    = errors.New("show help")    // -h; not a page yet, because the help is made from the table it stands in
+	errVersion = errors.New("show version") // -V; not a page yet, because it depends on what we are called
 )
 
 // parse understands a command line, name being how the program was called. The config is never nil: its warnings are
@@ -116,18 +124,12 @@ var (
 // concern several options. Words that are no options are ignored.
 func parse(name string, args []string) (*config, error) {
 	c := newConfig()
-	set := pflag.NewFlagSet(name, pflag.ContinueOnError)
-	set.Usage = func() {}
-	set.SetNormalizeFunc(unabbreviate)
-	for i := range options {
-		f := set.VarPF(&value{&options[i], c}, options[i].long, options[i].letter, "")
-		if options[i].arg == "" {
-			f.NoOptDefVal = noValue
-		}
-	}
-	switch err := explain(name, set.Parse(args)); {
+	switch err := c.parse(name, args); {
 	case errors.Is(err, errHelp):
-		c.page = helpPage()
+		c.page = helpPage(name)
+		return c, errShown
+	case errors.Is(err, errVersion):
+		c.page = introduction(name) + "\n"
 		return c, errShown
 	case err != nil:
 		return c, err
@@ -135,11 +137,26 @@ func parse(name string, args []string) (*config, error) {
 	return c, c.check()
 }
 
+// parse lets a list of words take effect.
+func (c *config) parse(name string, args []string) error {
+	set := pflag.NewFlagSet(name, pflag.ContinueOnError)
+	set.Usage = func() {}
+	set.SetNormalizeFunc(unabbreviate)
+	for i := range options {
+		f := set.VarPF(&value{name, &options[i], c}, options[i].long, options[i].letter, "")
+		if options[i].arg == "" {
+			f.NoOptDefVal = noValue
+		}
+	}
+	return explain(name, set.Parse(args))
+}
+
 // noValue is what pflag hands to an option that has no value, and no user can type.
 const noValue = "\x00"
 
 // value is a row of the table as pflag wants it.
 type value struct {
+	name   string // of the program
 	option *option
 	config *config
 }
@@ -149,7 +166,11 @@ func (v *value) Set(s string) error {
 	if v.option.arg == "" && v.option.letter != "v" && s != noValue {
 		return getoptError{"option '--" + v.option.long + "' doesn't allow an argument"}
 	}
-	return v.option.set(v.config, strings.TrimLeft(s, " \t\r\n\v\f"))
+	s = strings.TrimLeft(s, " \t\r\n\v\f")
+	if v.option.long == configOption {
+		return v.config.read(v.name, s)
+	}
+	return v.option.set(v.config, s)
 }
 
 func (v *value) String() string { return "" }
@@ -169,7 +190,7 @@ func namesFrom(prefix string) (found []string) {
 		switch {
 		case o.long == prefix:
 			return []string{prefix}
-		case strings.HasPrefix(o.long, prefix):
+		case strings.HasPrefix(o.long, prefix) && o.long != configOption:
 			found = append(found, o.long)
 		}
 	}
@@ -193,7 +214,7 @@ func explain(name string, err error) error {
 		what     string
 	)
 	switch {
-	case err == nil, errors.Is(err, errHelp), errors.Is(err, errShown):
+	case err == nil, errors.Is(err, errHelp), errors.Is(err, errVersion), errors.Is(err, errShown):
 		return err
 	case errors.As(err, &own):
 		return own
@@ -241,6 +262,17 @@ func (c *config) check() error {
 		return err
 	}
 	settings := &c.opts.Settings
+	if c.opts.AuthFile != "" {
+		switch settings.Protocol {
+		case "":
+			settings.Protocol = "ascii"
+		case "auto-negotiate":
+			return quit(exUsage, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
+		}
+		if settings.UDPPort != 0 {
+			return quit(exUsage, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+		}
+	}
 	if settings.UDPPort != 0 {
 		c.warn("warning: UDP is not served: -U %d is ignored", settings.UDPPort)
 		if !c.portGiven {
@@ -414,12 +446,26 @@ func setDelimiter(c *config, v string) error {
 	if v == "" {
 		return quit(exFailure, "No delimiter specified")
 	}
-	return noop("-D")(c, v)
+	c.opts.PrefixDelimiter, c.opts.StatsDetail = v[0], true
+	return nil
 }
 
-func setProtocol(_ *config, v string) error {
+// setAuthFile refuses an empty name: it would mean that everybody is served, which nobody asks for by this option.
+func setAuthFile(c *config, v string) error {
+	if v == "" {
+		return quit(exFailure, "Could not open authfile [] for reading")
+	}
+	c.opts.AuthFile = v
+	return nil
+}
+
+func setProtocol(c *config, v string) error {
 	switch v {
-	case "auto", "ascii":
+	case "auto":
+		c.opts.Settings.Protocol = "auto-negotiate"
+		return nil
+	case "ascii":
+		c.opts.Settings.Protocol = "ascii"
 		return nil
 	case "binary":
 		return refused("binary protocol")(nil, v)

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWhatChartsAndUnitsPass takes command lines as deployments write them.
@@ -52,6 +53,13 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 		{"memory with another", []string{"-m", "2G"}, func(c *config) { c.opts.MemoryLimit = 2 << 30 }},
 		{"item sizes", []string{"-I", "512k"}, func(c *config) { c.opts.ItemMax = 512 << 10 }},
 		{"item size in bytes", []string{"-I", "2097152"}, func(c *config) { c.opts.ItemMax = 2 << 20 }},
+		{"what the server is to do", strings.Fields("-A -X -W -D ; -Y f -o idle_timeout=30,no_maxconns_fast"),
+			func(c *config) {
+				o := &c.opts
+				o.EnableShutdown, o.DisableDump, o.DisableWatch, o.PrefixDelimiter, o.StatsDetail = true, true, true, ';', true
+				o.AuthFile, o.Settings.Protocol, o.IdleTimeout, o.MaxConnsWait = "f", "ascii", 30*time.Second, true
+			}},
+		{"-B auto", strings.Fields("-B ascii -B auto"), func(c *config) { c.opts.Settings.Protocol = "auto-negotiate" }},
 		{"-U alone moves TCP", []string{"-U", "11222"},
 			func(c *config) {
 				c.opts.Settings.Port, c.opts.Settings.UDPPort = 11222, 11222
@@ -90,8 +98,8 @@ func TestPages(t *testing.T) {
 		{"-V", versionLine + "\n", versionLine + "\n"},
 		{"--version", versionLine + "\n", versionLine + "\n"},
 		{"-i", versionLine + "\n\nMIT License\n", "License).\n"},
-		{"-h", versionLine + "\n-p, --port=<num>          TCP port to listen on (default: 11211)\n", "see -v\n"},
-		{"-vh -c 0", versionLine + "\n", "see -v\n"},
+		{"-h", versionLine + "\n-p, --port=<num>          TCP port to listen on (default: 11211)\n", "-d and -h are left out\n"},
+		{"-vh -c 0", versionLine + "\n", "-d and -h are left out\n"},
 	} {
 		c, err := parse("gomemd", strings.Fields(row.args))
 		if !errors.Is(err, errShown) {
@@ -105,7 +113,7 @@ func TestPages(t *testing.T) {
 
 // TestHelpPromisesNothing looks at -h as memcached's test suite does, which decides by these words what to try.
 func TestHelpPromisesNothing(t *testing.T) {
-	page := strings.ToLower(helpPage())
+	page := strings.ToLower(helpPage("gomemd"))
 	for _, word := range []string{"unix-socket", "enable-ssl"} {
 		if !strings.Contains(page, word) {
 			t.Errorf("%s is missing", word)
@@ -139,6 +147,9 @@ func TestTableIsMemcacheds(t *testing.T) {
 	}
 	valueless := "AZMkhiVrvdLCSFXW"
 	for _, o := range options {
+		if o.long == configOption { // ours
+			continue
+		}
 		if names[o.letter] != o.long {
 			t.Errorf("-%s is --%s, not --%s", o.letter, names[o.letter], o.long)
 		}

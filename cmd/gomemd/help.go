@@ -2,12 +2,13 @@ package main
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/gomemd/gomemd/server"
 )
 
-// follows is the memcached whose behaviour this is. Scripts look for it in -V, and test suites in the first line of -h.
+// follows is the memcached whose behaviour this is.
 const (
 	follows     = "1.6.45"
 	versionLine = "gomemd " + server.Version + " (memcached " + follows + ")"
@@ -39,20 +40,31 @@ It is built with gnet (Apache License 2.0), xxhash (MIT License), pflag and
 golang.org/x/sys (BSD 3-Clause License).
 `
 
+// introduction is the first line of -V and -h. Scripts look there for a version and test suites for what they are dealing with,
+// so under memcached's name it is memcached's line, to the byte.
+func introduction(name string) string {
+	if filepath.Base(name) == "memcached" {
+		return "memcached " + follows
+	}
+	return versionLine
+}
+
 // helpColumn is where the explanations begin, memcached's column.
 const helpColumn = 26
 
 // helpPage is made from the table. Test suites read it to learn what a server can do, by looking for the names of options;
 // so an option that is refused is named only if looking for it leads nowhere.
-func helpPage() string {
+func helpPage(program string) string {
 	var b strings.Builder
-	fmt.Fprintln(&b, versionLine)
+	fmt.Fprintln(&b, introduction(program))
 	for _, o := range options {
 		if o.help == "" {
 			continue
 		}
 		name := "-" + o.letter + ", --" + o.long
 		switch {
+		case o.letter == "":
+			name = "    --" + o.long + "=<" + o.arg + ">"
 		case o.long == o.letter:
 			name = "-" + o.letter + " <" + o.arg + ">"
 		case o.arg != "":

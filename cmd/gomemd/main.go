@@ -4,7 +4,8 @@
 //
 //	main.go        the walk: flags → server.Options → server.Start → signals
 //	flags.go       the table of options
-//	extended.go    the table of -o suboptions
+//	extended.go    the tables of -o suboptions
+//	configfile.go  --config
 //	help.go        what -h, -i and -V print
 //	listen.go      -p, -l and -s → addresses; the port file
 //	daemon.go      -d
@@ -108,7 +109,7 @@ func serve(c *config) error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP)
 	signal.Ignore(syscall.SIGPIPE)
 
-	stop, err := start(c)
+	srv, err := start(c)
 	if err != nil {
 		return err
 	}
@@ -119,34 +120,58 @@ func serve(c *config) error {
 		leaveParent(c.opts.Verbosity > 0)
 	}
 
-	for sig := range signals {
-		if sig == syscall.SIGHUP {
-			continue // a terminal that hangs up takes no cache with it, and there is nothing to reload yet
-		}
-		if sig == syscall.SIGUSR1 {
-			warn("Gracefully stopping")
-		} else if c.opts.Verbosity > 0 {
-			warn("Exiting normally")
-		}
-		break
+	if graceful := waitForEnd(signals, srv); graceful {
+		warn("Gracefully stopping")
+	} else if c.opts.Verbosity > 0 {
+		warn("Exiting normally")
 	}
-	stop()
+	if srv != nil {
+		shutDown(srv)
+	}
 	if c.daemon && c.pidfile != "" {
 		removePidfile(c.pidfile)
 	}
 	return nil
 }
 
-// start listens and serves. With TCP off and no unix socket nobody can be served: memcached runs all the same, and so do
-// we, for the sake of scripts that count on a process.
-func start(c *config) (stop func(), err error) {
+// waitForEnd serves signals until one of them, or a client, wants the end.
+//
+//	TERM, INT, shutdown        the end
+//	USR1, shutdown graceful    the end, gracefully
+//	HUP                        files are read again; a terminal that hangs up takes no cache with it
+func waitForEnd(signals <-chan os.Signal, srv *server.Server) (graceful bool) {
+	var done <-chan struct{}
+	if srv != nil {
+		done = srv.Done()
+	}
+	for {
+		select {
+		case <-done:
+			return errors.Is(srv.Err(), server.ErrShutdownGraceful)
+		case sig := <-signals:
+			if sig != syscall.SIGHUP {
+				return sig == syscall.SIGUSR1
+			}
+			if srv == nil {
+				continue
+			}
+			if err := srv.Reload(); err != nil {
+				warn("%s", err)
+			}
+		}
+	}
+}
+
+// start listens and serves. With TCP off and no unix socket nobody can be served, and there is no server: memcached runs all
+// the same, and so do we, for the sake of scripts that count on a process.
+func start(c *config) (_ *server.Server, err error) {
 	if c.opts.Listen, err = addresses(c); err != nil {
 		return nil, err
 	}
 	if len(c.opts.Listen) == 0 && c.opts.UnixSocket == "" {
 		warn("warning: no TCP port and no unix socket: nobody can connect")
 		writePortFile(nil, nil)
-		return func() {}, nil
+		return nil, nil
 	}
 	c.opts.Settings.Threads = c.opts.Loops
 	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
@@ -158,7 +183,7 @@ func start(c *config) (stop func(), err error) {
 	if len(c.opts.Listen) > 0 {
 		writePortFile(c.opts.Listen, srv.Addrs())
 	}
-	return func() { shutDown(srv) }, nil
+	return srv, nil
 }
 
 // startError words a refusal of Start as memcached does.
@@ -166,7 +191,10 @@ func startError(c *config, err error) error {
 	reason := reasonOf(err)
 	var op *net.OpError
 	var path *os.PathError
+	var passwords *server.AuthFileError
 	switch {
+	case errors.As(err, &passwords):
+		return quit(exFailure, "%s", passwords)
 	case errors.As(err, &path) && path.Path == c.opts.MemoryFile:
 		return quit(exOSErr, "failed to open memory file: %s: %s", c.opts.MemoryFile, reason)
 	case errors.As(err, &op) && op.Addr != nil && op.Addr.Network() == "tcp":

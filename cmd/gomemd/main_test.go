@@ -310,7 +310,7 @@ func TestPortFile(t *testing.T) {
 func TestCalledMemcached(t *testing.T) {
 	t.Parallel()
 	name := filepath.Join(filepath.Dir(gomemd(t)), "memcached")
-	if code, stdout, _ := tryFor(t, 5*time.Second, name, "-V"); code != 0 || stdout != versionLine+"\n" {
+	if code, stdout, _ := tryFor(t, 5*time.Second, name, "-V"); code != 0 || stdout != "memcached "+follows+"\n" {
 		t.Errorf("exit %d, %q", code, stdout)
 	}
 	p := prepare(t, name, with("-d", "-P", "{dir}/pid"))
@@ -325,6 +325,42 @@ func TestCalledMemcached(t *testing.T) {
 	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
 	if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); string(comm) != "memcached\n" {
 		t.Errorf("pgrep would look for memcached and find %s", comm)
+	}
+}
+
+func TestPasswordsAreReloaded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	_ = os.Chmod(dir, 0o755)
+	file := filepath.Join(dir, "passwords")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("foo:old\n")
+	p := launch(t, with("-Y", file))
+	enters := func(password string) bool {
+		line := fmt.Sprintf("set auth 0 0 %d\r\nfoo %s", len("foo ")+len(password), password)
+		return answer(t, "tcp", p.tcp(), line, regexp.MustCompile(`^(.*)\r\n`)) == "STORED"
+	}
+	if !enters("old") || enters("new") {
+		t.Fatal("the password is not the one in the file")
+	}
+	hangup := func() {
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("foo:new\n")
+	hangup()
+	p.waitFor(t, "the new password", func() bool { return enters("new") && !enters("old") })
+	write("nonsense\n")
+	hangup()
+	want := "Authfile [" + file + "] has a malformed entry. Should be 'user:password'\n"
+	p.waitFor(t, "the complaint", func() bool { return p.said() == want })
+	if !enters("new") {
+		t.Error("a bad file took the good one's place")
 	}
 }
 

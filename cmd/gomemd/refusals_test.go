@@ -48,7 +48,12 @@ var refusals = []struct {
 	{"-B binary", 64, "This server is not built with binary protocol support.", "has it"},
 	{"-S", 64, "This server is not built with SASL support.", "Debian's is built with it"},
 	{"-Z", 64, "This server is not built with TLS support.", "Debian's is built with it"},
-	{"-Y file", 64, "This server is not built with authentication file support.", "has it"},
+	{"-Y /nonexistent", 1, "Could not open authfile [/nonexistent] for reading, error no such file or directory", "gives the reason twice"},
+	{`-Y ""`, 1, "Could not open authfile [] for reading", "gives a reason: Success"},
+	{"-Y /dev/null", 1, "Authfile [/dev/null] has a malformed entry. Should be 'user:password'", "1.6.18 takes it: nobody can log in"},
+	{"-Y f -B auto", 64, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.", ""},
+	{"-Y f -U 1", 64, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)", ""},
+	{"--config /nonexistent", 1, "Could not read the options in /nonexistent: No such file or directory", "has no such option"},
 
 	{"-m 1", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
 	{"-m 0", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
@@ -151,10 +156,11 @@ func TestAccepted(t *testing.T) {
 		"-A -C -F -M -X -W -L -k":      "*", // whether memory may be locked depends on where we are
 		"-D : -f 1.5 -n 64 -b 16 -N 2": "",
 		"-B auto -B ascii -R 5 -r":     "*", // so do core files
+		"--config /dev/null":           "",
 		"-m 1g -I 5m":                  "",
 		"-I 1k":                        "",
 		"-o modern -o no_modern,slab_chunk_max=16,relaxed_privileges,": "",
-		"--ext track_sizes,idle_timeout=30 --memory-l 128 --verbose=3": "accepted, and without meaning here: -o track_sizes -o idle_timeout=30\n",
+		"--ext track_sizes,idle_timeout=30 --memory-l 128 --verbose=3": "accepted, and without meaning here: -o track_sizes\n",
 		"-o drop_privileges": "warning: -o drop_privileges: there is no system call filter in this server\n",
 		"-t 65": "WARNING: Setting a high number of worker threads is not recommended.\n" +
 			" Set this value to the number of cores in your machine or less.\n",

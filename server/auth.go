@@ -1,0 +1,172 @@
+package server
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// Authentication by password (-Y), memcached's way: the first thing a client says is a set whose value is "user password". Its
+// key, flags and exptime do not matter. Until that has succeeded nothing else is understood.
+//
+//	> set auth 0 0 11
+//	> alice s3cret
+//	< STORED
+
+// Limits of the password file and of the dialogue. Source: memcached's authfile.c and proto_text.c.
+const (
+	accountsMax    = 8        // accounts in a file; further lines do not count
+	accountLineMax = 255      // bytes of a line
+	loginLineMin   = 6        // bytes of a command line without its LF: no login is shorter
+	tokenMax       = 16 << 10 // bytes of "user password"
+)
+
+// account is who may enter. Digests are compared, so that the time that takes tells nothing, not even a length.
+type account [sha256.Size]byte
+
+func newAccount(user, password []byte) (a account) {
+	h := sha256.New()
+	h.Write(user)
+	h.Write([]byte{0}) // in neither of them
+	h.Write(password)
+	return account(h.Sum(a[:0]))
+}
+
+// passwords are the accounts of Options.AuthFile, as last read.
+type passwords struct {
+	accounts atomic.Pointer[[]account]
+}
+
+// admits tells whether one of the accounts is this one.
+func (p *passwords) admits(who account) bool {
+	found := 0
+	for _, a := range *p.accounts.Load() {
+		found |= subtle.ConstantTimeCompare(a[:], who[:])
+	}
+	return found == 1
+}
+
+// load reads the file. When that fails the accounts stay as they were.
+func (p *passwords) load(file string) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return &AuthFileError{file, err}
+	}
+	accounts, err := parseAccounts(text)
+	if err != nil {
+		return &AuthFileError{file, err}
+	}
+	p.accounts.Store(&accounts)
+	return nil
+}
+
+// AuthFileError is why Options.AuthFile cannot be used. Its text is memcached's.
+type AuthFileError struct {
+	File string
+	Err  error // of reading it, or what is wrong with it
+}
+
+func (e *AuthFileError) Error() string {
+	if e.Err == errMalformed || e.Err == errLongEntry {
+		return fmt.Sprintf("Authfile [%s] %s", e.File, e.Err)
+	}
+	reason := e.Err
+	var path *os.PathError
+	if errors.As(reason, &path) {
+		reason = path.Err // without the name of the file once more
+	}
+	return fmt.Sprintf("Could not open authfile [%s] for reading, error %s", e.File, reason)
+}
+
+func (e *AuthFileError) Unwrap() error { return e.Err }
+
+var (
+	errMalformed = errors.New("has a malformed entry. Should be 'user:password'")
+	errLongEntry = errors.New("has an entry of more than " + strconv.Itoa(accountLineMax) + " bytes")
+)
+
+// parseAccounts reads a password file, up to the limit of accounts. A line is user:password; the password may have colons
+// and blanks and may be empty, so may the user, and a CR ends the line too. The last line need not end. A file without
+// any account is a mistake.
+func parseAccounts(text []byte) (accounts []account, err error) {
+	text = bytes.TrimSuffix(text, []byte("\n"))
+	for line := range bytes.SplitSeq(text, []byte("\n")) {
+		if len(accounts) == accountsMax {
+			break
+		}
+		line, _, _ = bytes.Cut(line, []byte("\r"))
+		user, password, ok := bytes.Cut(line, []byte(":"))
+		switch {
+		case !ok || bytes.IndexByte(line, 0) >= 0:
+			return nil, errMalformed
+		case len(line) > accountLineMax:
+			return nil, errLongEntry
+		}
+		accounts = append(accounts, newAccount(user, password))
+	}
+	return accounts, nil
+}
+
+// login takes the line of a set, or refuses. It consumes nothing past the line's end.
+func (s *session) login(in []byte) (consumed int, _ verdict) {
+	end := bytes.IndexByte(in, '\n')
+	if end < 0 {
+		s.line = append(s.line, in...)
+		if len(s.line) > lineMax {
+			return len(in), hangUp
+		}
+		return len(in), idle
+	}
+	line := append(s.line, in[:end]...)
+	s.line = nil
+	if len(line) < loginLineMin {
+		return end + 1, hangUp
+	}
+	n, ok := protocol.ParseLogin(line)
+	switch {
+	case !ok:
+		s.reply(false, string(protocol.Unauthenticated))
+	case n > tokenMax:
+		s.reply(false, string(protocol.TokenTooLong))
+	default:
+		s.state, s.want = stateToken, n+len(lineEnd)
+	}
+	return end + 1, idle
+}
+
+// token gathers "user password" and its line end, and lets the client in or not.
+func (s *session) token(in []byte) (consumed int) {
+	in = in[:min(len(in), s.want)]
+	s.want -= len(in)
+	s.line = append(s.line, in...)
+	if s.want > 0 {
+		return len(in)
+	}
+	text := s.line
+	s.state, s.line = stateLogin, nil
+	if !endsLine(text) {
+		s.reply(false, string(protocol.BadTermination))
+		return len(in)
+	}
+	user, password, ok := bytes.Cut(text[:len(text)-len(lineEnd)], []byte(" "))
+	if !ok {
+		s.reply(false, string(protocol.BadTokenFormat))
+		return len(in)
+	}
+	s.w.tally.add(authCmds, 1)
+	if !s.w.srv.passwords.admits(newAccount(user, password)) {
+		s.w.tally.add(authErrors, 1)
+		s.reply(false, string(protocol.AuthFailure))
+		return len(in)
+	}
+	s.state = stateCommand
+	s.reply(false, protocol.Stored)
+	return len(in)
+}

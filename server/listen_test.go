@@ -1,0 +1,66 @@
+package server
+
+import (
+	"testing"
+	"time"
+)
+
+func TestIdleClientsAreClosed(t *testing.T) {
+	srv := startServer(t, Options{Listen: []string{"127.0.0.1:0"}, IdleTimeout: time.Second})
+	idle, busy, sending := dial(t, srv), dial(t, srv), dial(t, srv)
+	sending.say("set k 0 0 5\r\nab")
+	closed := make(chan error, 1)
+	go func() {
+		_, err := idle.r.ReadByte()
+		closed <- err
+	}()
+	for done := false; !done; {
+		select {
+		case <-closed:
+			done = true
+		case <-time.After(100 * time.Millisecond):
+			busy.say("mn\r\n")
+			busy.hear("MN\r\n")
+		}
+	}
+	if kicks := busy.stat("idle_kicks"); kicks != "1" {
+		t.Errorf("%s kicks", kicks)
+	}
+	sending.say("cde\r\n")
+	sending.hear("STORED\r\n")
+}
+
+func TestOneTooManyWaits(t *testing.T) {
+	srv := startServer(t, Options{MaxConns: 2, MaxConnsWait: true})
+	a, b, c := dial(t, srv), dial(t, srv), dial(t, srv)
+	for _, early := range []*client{a, b} {
+		early.say("mn\r\n")
+		early.hear("MN\r\n")
+	}
+	c.say("mn\r\n")
+	eventually(t, "accepting rests", func() bool { return a.stat("accepting_conns") == "0" })
+	_ = b.Close()
+	c.hear("MN\r\n")
+	eventually(t, "it goes on", func() bool { return a.stat("accepting_conns") == "1" })
+	if n := a.stat("listen_disabled_num"); n != "1" {
+		t.Errorf("listen_disabled_num %s", n)
+	}
+	if n := a.stat("rejected_connections"); n != "0" {
+		t.Errorf("rejected_connections %s", n)
+	}
+}
+
+func TestDoneTellsWhy(t *testing.T) {
+	srv := startServer(t, Options{})
+	if srv.Err() != nil {
+		t.Errorf("%v", srv.Err())
+	}
+	srv.end(ErrShutdown)
+	<-srv.Done()
+	if srv.Err() != ErrShutdown {
+		t.Errorf("%v", srv.Err())
+	}
+	c := dial(t, srv) // it serves until the owner calls Shutdown
+	c.say("mn\r\n")
+	c.hear("MN\r\n")
+}
