@@ -16,6 +16,7 @@ var arrows = map[string][]string{
 	"protocol":              {},
 	"internal/invariants":   {},
 	"internal/conversation": {},
+	"internal/linear":       {"github.com/anishathalye/porcupine"},
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
 	"server": {"protocol", "storage", "expiry", "internal/invariants", "golang.org/x/sys/unix",
 		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
