@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/load"
@@ -28,6 +27,7 @@ type sample struct {
 	perConn           float64 // bytes
 	errors            int64
 	complaint         string
+	gc                pair.GC // of a Go server
 }
 
 func (s *sample) cpu() float64 { return s.user + s.sys }
@@ -38,22 +38,18 @@ type driver func(r *run, s *pair.Server, w *workload) (sample, error)
 // errAbsent is a driver whose program is not installed.
 var errAbsent = errors.New("not installed")
 
-// ourLoad is load, as a child process of its own, so that neither its processor time nor its garbage collector is ours.
+// ourLoad is load, as a child process of its own.
 func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	if w.beside != "" {
-		hog := r.load(s, w.beside, "-warmup", "0s", "-time", (r.warmup + r.seconds).String())
-		if err := hog.Start(); err != nil {
+		stop, err := load.Beside(s.Addr(), w.beside, "-warmup", "0s", "-time", (r.warmup + r.seconds + time.Minute).String())
+		if err != nil {
 			return m, err
 		}
-		defer func() { _ = hog.Process.Kill(); _ = hog.Wait() }()
+		defer stop()
 	}
-	child := r.load(s, w.args+" "+r.with, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.PID()))
-	var said bytes.Buffer
-	child.Stderr = &said
-	out, ended := child.Output()
-	var got load.Result
-	if err := json.Unmarshal(out, &got); err != nil {
-		return m, fmt.Errorf("load: %w; %s", errors.Join(ended, err), said.String())
+	got, err := load.RunSelf(s.Addr(), w.args+" "+r.with, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.PID()))
+	if err != nil {
+		return m, err
 	}
 	m = sample{
 		rate: got.Rate, user: got.ServerUser, sys: got.ServerSys, client: got.ClientCPU, p50: got.P50, p99: got.P99, p999: got.P999,
@@ -63,13 +59,6 @@ func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
 		m.user, m.sys = 0, 0 // spent on the other one's requests as well
 	}
 	return m, nil
-}
-
-func (r *run) load(s *pair.Server, args string, more ...string) *exec.Cmd {
-	words := append([]string{loadCommand, "-addr", s.Addr()}, strings.Fields(args)...)
-	child := exec.Command(r.self, append(words, more...)...)
-	child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	return child
 }
 
 // idleConns is how many connections the memory of one is measured with: enough that what the server does once does not show.
@@ -155,8 +144,9 @@ func (r *run) clientTime() time.Duration {
 func (r *run) clientSeconds() string { return strconv.Itoa(int(r.clientTime() / time.Second)) }
 
 // populate sets the keys that another's client will ask for.
-func (r *run) populate(s *pair.Server, prefix string) error {
-	return r.load(s, "-mix get -keylen 0 -keys 10001 -ops 1 -conns 1 -prefix "+prefix).Run()
+func populate(s *pair.Server, prefix string) error {
+	_, err := load.RunSelf(s.Addr(), "-mix get -keylen 0 -keys 10001 -ops 1 -conns 1 -prefix "+prefix)
+	return err
 }
 
 func memtier(r *run, s *pair.Server, w *workload) (m sample, err error) {
@@ -164,7 +154,7 @@ func memtier(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	if err != nil {
 		return m, errAbsent
 	}
-	if err := r.populate(s, "memtier-"); err != nil {
+	if err := populate(s, "memtier-"); err != nil {
 		return m, err
 	}
 	report := filepath.Join(r.Temp, "memtier.json")
@@ -208,7 +198,7 @@ func crusher(r *run, s *pair.Server, w *workload) (m sample, err error) {
 	if err != nil {
 		return m, errAbsent
 	}
-	if err := r.populate(s, "key:"); err != nil {
+	if err := populate(s, "key:"); err != nil {
 		return m, err
 	}
 	conf := filepath.Join(r.Temp, "crusher.conf")

@@ -35,20 +35,10 @@ type run struct {
 	warmup, seconds time.Duration
 	rounds, threads int
 	with            string
-	self            string // our own program
 }
 
-// loadCommand makes this program the load generator: the child that ourLoad starts.
-const loadCommand = "load"
-
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == loadCommand {
-		if err := load.Main(loadCommand, os.Args[2:], os.Stdout, os.Stderr); err != nil {
-			fmt.Fprintln(os.Stderr, "load:", err)
-			os.Exit(1)
-		}
-		return
-	}
+	load.Child()
 	if err := compare(); err != nil {
 		fmt.Fprintln(os.Stderr, "compare:", err)
 		os.Exit(1)
@@ -91,11 +81,9 @@ func compare() error {
 		return nil
 	}
 
+	both.Kinds[0].Env = append(both.Kinds[0].Env, pair.GCTrace)
 	r := &run{Pair: both, rounds: *rounds, threads: *threads, with: *with}
 	r.seconds, r.warmup = time.Duration(*seconds*float64(time.Second)), time.Duration(*warmup*float64(time.Second))
-	if r.self, err = os.Executable(); err != nil {
-		return err
-	}
 	// Before any server starts: they inherit what we may open.
 	if err := load.AllowFiles(connsMost); err != nil {
 		return err
@@ -164,6 +152,7 @@ func (r *run) measure(w *workload) (samples [2][]sample, err error) {
 			}
 			m, err := drive(r, s, w)
 			s.Stop()
+			m.gc = s.GC()
 			if err != nil {
 				return samples, fmt.Errorf("%s: %w", r.Kinds[side].Name, err)
 			}

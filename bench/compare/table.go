@@ -5,6 +5,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // A spread is a median with the smallest and the largest.
@@ -160,14 +161,24 @@ func printPerConn(out io.Writer, w *workload, names [2]string, samples [2][]samp
 	return notes
 }
 
+const (
+	gcMost   = 0.01             // of the CPU time
+	stopMost = time.Millisecond // of the world
+)
+
 // clientBusy: above it, the one thread of the client has no time left, and what is measured is the client.
 const clientBusy = 0.9
 
 func printRemarks(out io.Writer, name string, samples []sample) {
 	var busy []float64
 	for _, s := range samples {
-		if busy = append(busy, s.rate*s.client/1e6); s.errors > 0 {
+		busy = append(busy, s.rate*s.client/1e6)
+		if s.errors > 0 {
 			fmt.Fprintf(out, "  %s: %d ERRORS: %s\n", name, s.errors, s.complaint)
+		}
+		if s.gc.Share > gcMost || s.gc.LongestStop > stopMost {
+			fmt.Fprintf(out, "  %s: %d collections took %.1f %% of the CPU time, the longest stop %v\n",
+				name, s.gc.Collections, 100*s.gc.Share, s.gc.LongestStop)
 		}
 	}
 	if b := spreadOf(busy).median; b > clientBusy {

@@ -39,6 +39,8 @@ var workloads = []workload{
 	{name: "pipe20-set", args: "-mix set -pipeline 20 -conns 20", quick: true, bar: bar{rate: 1.1, cpu: 0.9}},
 	{name: "mget10", args: "-mix mget -multi 10 -conns 20"},
 	{name: "mget50", args: "-mix mget -multi 50 -conns 20", quick: true, bar: bar{rate: 1.3, cpu: 0.7}},
+	{name: "pipe20-mg", args: "-mix mg -pipeline 20 -conns 20", quick: true},
+	{name: "pipe20-ms", args: "-mix ms -pipeline 20 -conns 20", quick: true},
 	{name: "mget100", args: "-mix mget -multi 100 -conns 20"},
 
 	// Large values: mostly copying.
@@ -56,6 +58,7 @@ var workloads = []workload{
 	{name: "connect-get-quit", args: "-mix get -reconnect 1 -conns 16", quick: true},
 	{name: "beside-10k-idle", args: "-mix get:10,set:1 -size 32 -idle 10000", memory: 1024},
 	{name: "beside-a-hog", args: "-mix get:10,set:1 -size 32 -rate 2000", beside: "-mix get -pipeline 2000 -conns 1"},
+	{name: "beside-metadump", args: "-mix get:10,set:1 -size 32 -keys 500000", beside: "-mix metadump -conns 1 -populate 0"},
 
 	// Memory: every set evicts (64 MiB hold fewer than are set beforehand), and items end all the time.
 	{name: "evicting-set", args: "-mix set -pipeline 20 -conns 20 -size 100 -dist seq -keys 1000000000 -populate 700000", memory: 64,

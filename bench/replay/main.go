@@ -48,7 +48,7 @@ func run() error {
 	both := pair.Flags(flag.CommandLine)
 	memory := flag.Int("m", 0, "-m of both servers, in MiB (0: by -part)")
 	part := flag.Float64("part", 0.1, "the part of the different keys that memcached should hold, about; a trace for which that is\n"+
-		"less than "+strconv.Itoa(memoryLeast)+" MiB is left out")
+		"less than 1 MiB is left out")
 	value := flag.Int("v", 4096, "bytes of a value")
 	var equal []int
 	flag.Func("equal", "lengths of values, separated by commas, to be tried in equal memory", func(text string) error {
@@ -82,9 +82,10 @@ func run() error {
 			const chunk = 1.11 // bytes of memcached's slab chunk for one of a value of a few kilobytes
 			m = int(math.Round(*part * float64(len(trace.Keys)) * float64(*value) * chunk / (1 << 20)))
 		}
-		if m < memoryLeast {
+		if m < 1 {
 			continue
 		}
+		m = max(m, memoryLeast)
 		var live [2]result
 		for side := range both.Kinds {
 			if live[side], err = play(&both.Kinds[side], name, trace, m, *value); err != nil {

@@ -1,9 +1,6 @@
 package load
 
 import (
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
@@ -332,39 +329,6 @@ func (i *Idle) Close() {
 		_ = unix.Close(fd)
 	}
 	i.fds = nil
-}
-
-// Main is the program, for those who have other commands beside it. The line of JSON goes to out, the rest to the terminal.
-func Main(name string, args []string, out io.Writer, terminal io.Writer) error {
-	var s Spec
-	f := flag.NewFlagSet(name, flag.ContinueOnError)
-	f.SetOutput(terminal)
-	s.Flags(f)
-	if err := f.Parse(args); err != nil {
-		return err
-	}
-	if f.NArg() > 0 {
-		return fmt.Errorf("%q: only options", f.Arg(0))
-	}
-	timed := false
-	f.Visit(func(o *flag.Flag) { timed = timed || o.Name == "time" })
-	if s.Ops > 0 && !timed {
-		s.Seconds = 10 * time.Minute // a count needs a bound as well, but a wide one
-	}
-	r, err := Run(s)
-	if err != nil {
-		return err
-	}
-	text, err := json.Marshal(r)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "%s\n", text)
-	r.summary(terminal)
-	if r.Errors+r.Lost > 0 {
-		return errors.New("there were errors")
-	}
-	return nil
 }
 
 func (r *Result) summary(out io.Writer) {

@@ -61,8 +61,8 @@ func (f *fake) talk(c net.Conn) {
 			return
 		}
 		var block string
-		if words[0] == "set" || words[0] == "cas" {
-			n, _ := strconv.Atoi(words[4])
+		if at, ok := map[string]int{"set": 4, "cas": 4, "ms": 2}[words[0]]; ok {
+			n, _ := strconv.Atoi(words[at])
 			b := make([]byte, n+2)
 			if _, err := io.ReadFull(in, b); err != nil {
 				return
@@ -84,6 +84,9 @@ func (f *fake) talk(c net.Conn) {
 }
 
 func (f *fake) reply(words []string, block string) string {
+	if words[0] == "lru_crawler" {
+		return "key=a exp=-1\r\nkey=b exp=-1\r\nEND\r\n"
+	}
 	key := words[1]
 	value, known := f.items[key]
 	put := func() string {
@@ -104,6 +107,14 @@ func (f *fake) reply(words []string, block string) string {
 			}
 		}
 		return b.String() + "END\r\n"
+	case "mg":
+		if !known {
+			return "EN\r\n"
+		}
+		return fmt.Sprintf("VA %d\r\n%s\r\n", len(value), value)
+	case "ms":
+		put()
+		return "HD\r\n"
 	case "set":
 		return put()
 	case "cas":
@@ -151,6 +162,11 @@ func TestLoads(t *testing.T) {
 			func(r Result) bool { return r.Hits+r.Misses == 3000 && r.Misses > 1000 && r.Checked == r.Hits }},
 		{"cas", func(s *Spec) { s.Mix = "cas"; s.Keys = 2 }, func(r Result) bool { return r.Hits == 600 && r.Stored+r.NotStored > 590 }},
 		{"incr", func(s *Spec) { s.Mix = "incr" }, func(r Result) bool { return r.Hits == 600 }},
+		{"meta", func(s *Spec) { s.Mix = "mg:3,ms"; s.Populate, s.Pipeline = 25, 4 },
+			func(r Result) bool {
+				return r.Hits+r.Misses+r.Stored == 600 && r.Misses > 20 && r.Stored > 100 && r.Checked == r.Hits
+			}},
+		{"metadumps", func(s *Spec) { s.Mix = "metadump,get" }, func(r Result) bool { return r.Ops == 600 && r.Hits == 600 }},
 		{"touch and delete", func(s *Spec) { s.Mix = "touch,delete" }, func(r Result) bool { return r.Hits > 50 && r.Hits+r.Misses == 600 }},
 		{"a cache that fills", func(s *Spec) { s.Mix, s.Populate = "aside", 0 }, func(r Result) bool { return r.Misses >= 50 && r.Misses < 60 && r.Stored == r.Misses }},
 		{"new keys", func(s *Spec) { s.Mix = "aside"; s.Fresh = 0.5 }, func(r Result) bool { return r.Misses > 200 && r.Misses < 400 && r.Stored >= r.Misses-3 }},

@@ -251,6 +251,9 @@ func (t *thread) take(c *conn, in []byte, now int64) error {
 			if c.value.wrong {
 				t.complain("a value that is not its key's")
 			}
+			if p := &c.pend[c.head]; p.op == metaGet {
+				t.done(c, p, now) // no END comes
+			}
 		}
 	}
 }
@@ -282,6 +285,18 @@ func (t *thread) line(c *conn, text []byte, now int64) error {
 		if string(text) == "NOT_FOUND" {
 			no = "NOT_FOUND" // it was evicted or its time came meanwhile
 		}
+	case metaGet:
+		if string(text) != "EN" {
+			return t.metaValueLine(c, p, text)
+		}
+		no = "EN"
+	case metaSet:
+		yes, no = "HD", "NS"
+	case metadump:
+		if bytes.HasPrefix(text, []byte("key=")) {
+			return nil
+		}
+		yes = "END"
 	case touch:
 		yes = "TOUCHED"
 	case del:
@@ -334,15 +349,29 @@ func (t *thread) valueLine(c *conn, p *pending, text []byte) error {
 		}
 	}
 	n, count, ok := numbers(text[len(t.text):])
-	size := n[1]
-	switch {
-	case !ok || p.op != gets && count != 2 || p.op == gets && count != 3 || p.found == p.keys:
+	if !ok || p.op != gets && count != 2 || p.op == gets && count != 3 || p.found == p.keys {
 		return outOfStep(text)
-	case size > uint64(t.longest):
+	}
+	p.unique = n[2]
+	return t.expect(c, p, id, n[1])
+}
+
+// metaValueLine reads VA <bytes>: whose value it is, its place tells.
+func (t *thread) metaValueLine(c *conn, p *pending, text []byte) error {
+	size, ok := bytes.CutPrefix(text, []byte("VA "))
+	n, count, isNumber := numbers(size)
+	if !ok || !isNumber || count != 1 {
+		return outOfStep(text)
+	}
+	return t.expect(c, p, p.id, n[0])
+}
+
+// expect gets ready for a value. Every n-th is compared.
+func (t *thread) expect(c *conn, p *pending, id int64, size uint64) error {
+	if size > uint64(t.longest) {
 		return fmt.Errorf("a value of %d bytes, none was set so long", size)
 	}
 	p.found++
-	p.unique = n[2]
 	c.in.block(int(size))
 	c.value = value{}
 	if t.tally++; t.tally == t.verify {
@@ -363,10 +392,10 @@ func (t *thread) done(c *conn, p *pending, now int64) {
 	n := &t.counts
 	n.Ops++
 	switch p.op {
-	case get, mget, aside, gets:
+	case get, mget, aside, gets, metaGet:
 		n.Hits += int64(p.found)
 		n.Misses += int64(p.keys - p.found)
-	case set, seed, cas:
+	case set, seed, cas, metaSet:
 		n.Stored += int64(p.found)
 		n.NotStored += 1 - int64(p.found)
 	default:
@@ -497,8 +526,12 @@ func (t *thread) write(c *conn, r request, when int64) {
 			c.ids = append(c.ids, r.id)
 			c.out = t.keys.append(append(c.out, ' '), r.id)
 		}
-	case set, cas:
+	case set, cas, metaSet:
 		c.store(t, r)
+	case metadump:
+		c.out = append(c.out, "lru_crawler metadump all"...)
+	case metaGet:
+		c.out = append(t.keys.append(append(c.out, "mg "...), r.id), " v"...)
 	case seed:
 		c.out = append(t.counters.append(append(c.out, "set "...), r.id), " 0 0 10\r\n1000000000"...)
 	case incr:
@@ -523,17 +556,31 @@ func (t *thread) exptime() int {
 	return t.expFrom + int(below(t.dice, uint64(t.expTo-t.expFrom+1)))
 }
 
+// store writes what cas, ms and set begin with, and the value.
+//
+//	set <key> 0 <exptime> <bytes>
+//	cas <key> 0 <exptime> <bytes> <unique>
+//	ms <key> <bytes> T<exptime>
 func (c *conn) store(t *thread, r request) {
-	verb := "set "
-	if r.op == cas {
-		verb = "cas "
-	}
-	size := t.sizes.size(t.dice, r.id)
-	c.out = t.keys.append(append(c.out, verb...), r.id)
-	c.out = strconv.AppendInt(append(c.out, " 0 "...), int64(t.exptime()), 10)
-	c.out = strconv.AppendInt(append(c.out, ' '), int64(size), 10)
-	if r.op == cas {
-		c.out = strconv.AppendUint(append(c.out, ' '), r.unique, 10)
+	size, exptime := t.sizes.size(t.dice, r.id), int64(t.exptime())
+	switch r.op {
+	case metaSet:
+		c.out = append(t.keys.append(append(c.out, "ms "...), r.id), ' ')
+		c.out = strconv.AppendInt(c.out, int64(size), 10)
+		if exptime != 0 {
+			c.out = strconv.AppendInt(append(c.out, " T"...), exptime, 10)
+		}
+	default:
+		verb := "set "
+		if r.op == cas {
+			verb = "cas "
+		}
+		c.out = t.keys.append(append(c.out, verb...), r.id)
+		c.out = strconv.AppendInt(append(c.out, " 0 "...), exptime, 10)
+		c.out = strconv.AppendInt(append(c.out, ' '), int64(size), 10)
+		if r.op == cas {
+			c.out = strconv.AppendUint(append(c.out, ' '), r.unique, 10)
+		}
 	}
 	c.out = append(c.out, crlf...)
 	bytes := t.block[offset(r.id):][:size]

@@ -30,6 +30,7 @@ type Server struct {
 	child   *exec.Cmd
 	said    bytes.Buffer
 	version string
+	spent   proc.Usage // all in all, once it is stopped
 }
 
 const (
@@ -76,6 +77,7 @@ func (s *Server) Addr() string { return "127.0.0.1:" + s.Port }
 
 // Stop asks the server to end, and ends it when it does not.
 func (s *Server) Stop() {
+	s.spent, _ = s.Usage()
 	_ = s.child.Process.Signal(os.Interrupt)
 	impatience := time.AfterFunc(stopWithin, func() { _ = s.child.Process.Kill() })
 	defer impatience.Stop()
