@@ -93,6 +93,8 @@ type conn struct {
 	lastServed atomic.Uint32 // for stats conns: when, and in which state the session was left
 	lastState  atomic.Uint32
 	lastTaken  atomic.Uint32 // when the socket took some of the replies that waited
+
+	leave atomic.Bool // Drain wants it closed between two commands
 }
 
 // OnOpen is called when a loop has taken a connection over.
@@ -157,7 +159,12 @@ func (c *conn) serve() gnet.Action {
 	switch {
 	case err != nil:
 		return gnet.Close // the client is gone
-	case c.waiting || v == idle:
+	case c.waiting:
+		return gnet.None
+	case v == idle:
+		if c.mayLeave() {
+			return gnet.Close
+		}
 		return gnet.None
 	case v == hangUp:
 		return gnet.Close

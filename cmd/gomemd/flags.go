@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -22,6 +23,7 @@ type config struct {
 	user          string
 	pidfile       string
 	daemon, cores bool
+	drainTimeout  time.Duration
 	napiIDs       int
 	lru           lru
 
@@ -31,7 +33,7 @@ type config struct {
 }
 
 func newConfig() *config {
-	c := &config{lru: defaultLRU}
+	c := &config{lru: defaultLRU, drainTimeout: 5 * time.Second}
 	c.opts.MaxConns = 1024
 	c.opts.Loops = 4
 	c.opts.MemoryLimit = 64 << 20
@@ -53,7 +55,8 @@ type option struct {
 	set    func(c *config, value string) error
 }
 
-// options, in memcached's order of -h. A row is all there is to an option: parsing, abbreviating and -h read the table.
+// options, in memcached's order of -h. Those without a letter are ours alone, and are not abbreviated: what begins like one of
+// them means memcached's. A row is all there is to an option: parsing, abbreviating and -h read the table.
 var options = []option{
 	{"p", "port", "num", "TCP port to listen on (default: 11211)", setPort},
 	{"U", "udp-port", "num", "UDP port; accepted, but UDP is not served (default: 0, off)", setUDPPort},
@@ -103,12 +106,12 @@ var options = []option{
 		positive("Maximum number of NAPI IDs must be greater than 0", func(c *config) *int { return &c.napiIDs })},
 	{"o", "extended", "list", "comma separated list of memcached's extended options;\n" +
 		"tuning of slabs, LRU and hash table is accepted and\nchanges nothing; see -v", setExtended},
+	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
 	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them:\n" +
 		"one a line, after # a comment; -d and -h are left out", nil},
 }
 
-// configOption is ours alone, so it has no letter, and it is not abbreviated: what begins like it means memcached's
-// conn-limit.
+// configOption is treated apart: it brings more options.
 const configOption = "config"
 
 var (
@@ -190,7 +193,7 @@ func namesFrom(prefix string) (found []string) {
 		switch {
 		case o.long == prefix:
 			return []string{prefix}
-		case strings.HasPrefix(o.long, prefix) && o.long != configOption:
+		case strings.HasPrefix(o.long, prefix) && o.letter != "":
 			found = append(found, o.long)
 		}
 	}
@@ -413,6 +416,19 @@ func size(v, suffixes string, unit int64) (int64, error) {
 		err = strconv.ErrRange
 	}
 	return n * unit, err
+}
+
+// setDrainTimeout reads a time; a number alone is seconds.
+func setDrainTimeout(c *config, v string) error {
+	n, err := number(v)
+	c.drainTimeout = time.Duration(n) * time.Second
+	if err != nil {
+		c.drainTimeout, err = time.ParseDuration(v)
+	}
+	if err != nil || c.drainTimeout < 0 {
+		return quit(exUsage, "ERROR: Invalid drain timeout %s: a time, like 500ms, 30s or 2m.", v)
+	}
+	return nil
 }
 
 func setThreads(c *config, v string) error {

@@ -59,6 +59,8 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 				o.EnableShutdown, o.DisableDump, o.DisableWatch, o.PrefixDelimiter, o.StatsDetail = true, true, true, ';', true
 				o.AuthFile, o.Settings.Protocol, o.IdleTimeout, o.MaxConnsWait = "f", "ascii", 30*time.Second, true
 			}},
+		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
+		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},
 		{"-B auto", strings.Fields("-B ascii -B auto"), func(c *config) { c.opts.Settings.Protocol = "auto-negotiate" }},
 		{"-U alone moves TCP", []string{"-U", "11222"},
 			func(c *config) {
@@ -147,7 +149,7 @@ func TestTableIsMemcacheds(t *testing.T) {
 	}
 	valueless := "AZMkhiVrvdLCSFXW"
 	for _, o := range options {
-		if o.long == configOption { // ours
+		if o.letter == "" { // ours
 			continue
 		}
 		if names[o.letter] != o.long {

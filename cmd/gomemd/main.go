@@ -122,6 +122,9 @@ func serve(c *config) error {
 
 	if graceful := waitForEnd(signals, srv); graceful {
 		warn("Gracefully stopping")
+		if srv != nil {
+			drain(srv, c.drainTimeout, signals)
+		}
 	} else if c.opts.Verbosity > 0 {
 		warn("Exiting normally")
 	}
@@ -137,7 +140,7 @@ func serve(c *config) error {
 // waitForEnd serves signals until one of them, or a client, wants the end.
 //
 //	TERM, INT, shutdown        the end
-//	USR1, shutdown graceful    the end, gracefully
+//	USR1, shutdown graceful    the end, gracefully: drain
 //	HUP                        files are read again; a terminal that hangs up takes no cache with it
 func waitForEnd(signals <-chan os.Signal, srv *server.Server) (graceful bool) {
 	var done <-chan struct{}
@@ -224,6 +227,20 @@ func reasonOf(err error) string {
 		return path.Err.Error()
 	}
 	return err.Error()
+}
+
+// drain lets clients finish what they began, until all are gone, the time is over, or a second signal says that it is enough.
+func drain(srv *server.Server, within time.Duration, signals <-chan os.Signal) {
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	go func() {
+		for sig := range signals {
+			if sig != syscall.SIGHUP {
+				cancel()
+			}
+		}
+	}()
+	srv.Drain(ctx)
 }
 
 // shutDown stops the server, or stops waiting for it: the process ends after this either way.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -38,6 +39,48 @@ func TestStopsOnSignals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A graceful stop waits for a client that has begun something, within its time, and a second signal is impatience.
+func TestDrains(t *testing.T) {
+	begin := func(t *testing.T, timeout string) (*process, net.Conn) {
+		t.Parallel()
+		p := launch(t, with("--drain-timeout", timeout))
+		c, err := net.Dial("tcp", p.tcp())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		fmt.Fprint(c, "set k 0 0 2\r\n1")
+		p.waitFor(t, "the beginning", func() bool { return stat(t, "tcp", p.tcp(), "curr_connections") == "2" })
+		if err := p.Process.Signal(syscall.SIGUSR1); err != nil {
+			t.Fatal(err)
+		}
+		p.waitFor(t, "the listener to close", func() bool {
+			c, err := net.Dial("tcp", p.tcp())
+			if err == nil {
+				_ = c.Close()
+			}
+			return err != nil
+		})
+		return p, c
+	}
+	t.Run("to the end", func(t *testing.T) {
+		p, c := begin(t, "20s")
+		fmt.Fprint(c, "2\r\n")
+		if answer, err := io.ReadAll(c); err != nil || string(answer) != "STORED\r\n" {
+			t.Errorf("%q, %v", answer, err)
+		}
+		p.endsWithin(t, time.Second)
+	})
+	t.Run("in vain", func(t *testing.T) {
+		p, _ := begin(t, "300ms")
+		p.endsWithin(t, 2*time.Second)
+	})
+	t.Run("second signal", func(t *testing.T) {
+		p, _ := begin(t, "20s")
+		p.endsOn(t, syscall.SIGTERM)
+	})
 }
 
 func TestSurvivesHangupAndBrokenPipe(t *testing.T) {

@@ -176,13 +176,19 @@ func (p *process) endsOn(t *testing.T, sig syscall.Signal) {
 	if err := p.Process.Signal(sig); err != nil {
 		t.Fatal(err)
 	}
+	p.endsWithin(t, time.Second)
+}
+
+// endsWithin wants exit 0, soon.
+func (p *process) endsWithin(t *testing.T, patience time.Duration) {
+	t.Helper()
 	select {
 	case err := <-p.ended:
 		if err != nil {
-			t.Fatalf("after %s: %v\n%s", sig, err, p.said())
+			t.Fatalf("ended with %v\n%s", err, p.said())
 		}
-	case <-time.After(time.Second):
-		t.Fatalf("a second after %s it still runs\n%s", sig, p.said())
+	case <-time.After(patience):
+		t.Fatalf("after %v it still runs\n%s", patience, p.said())
 	}
 }
 

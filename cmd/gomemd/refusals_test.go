@@ -53,6 +53,9 @@ var refusals = []struct {
 	{"-Y /dev/null", 1, "Authfile [/dev/null] has a malformed entry. Should be 'user:password'", "1.6.18 takes it: nobody can log in"},
 	{"-Y f -B auto", 64, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.", ""},
 	{"-Y f -U 1", 64, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)", ""},
+	{"--drain-timeout soon", 64, "ERROR: Invalid drain timeout soon: a time, like 500ms, 30s or 2m.", "has no such option"},
+	{"--drain-timeout=-1", 64, "ERROR: Invalid drain timeout -1: a time, like 500ms, 30s or 2m.", "has no such option"},
+	{"--drain=1s", 1, "NAME: unrecognized option '--drain'\nIllegal argument \"?\"", "shows the value, too"},
 	{"--config /nonexistent", 1, "Could not read the options in /nonexistent: No such file or directory", "has no such option"},
 
 	{"-m 1", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},

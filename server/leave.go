@@ -1,0 +1,64 @@
+package server
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Drain ends a server so that its clients notice little: it stops accepting, and closes each connection at a moment when
+// nothing is asked on it, those first that have been quiet the longest. They go one after the other over half of the time that
+// the context gives, or faster when they are few, because clients that lose their server all at once come to another one all
+// at once. Drain returns when all are gone or the context is done; then comes Shutdown.
+//
+//	between two commands                         closed when its turn has come
+//	in the middle of a command, or of replies    closed after that, and at the end in any case
+func (srv *Server) Drain(ctx context.Context) {
+	closeAll(srv.listeners)
+	cs := &srv.conns
+	pace := leavePace
+	if deadline, ok := ctx.Deadline(); ok {
+		pace = max(1, min(pace, time.Until(deadline)/2/time.Duration(max(1, cs.current.Load()))))
+	}
+	turn := time.NewTicker(leavePace)
+	defer turn.Stop()
+	start, asked := time.Now(), 0
+	for cs.current.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-srv.stop:
+			return
+		case now := <-turn.C:
+			asked += cs.leaving(int(now.Sub(start)/pace) - asked)
+		}
+	}
+}
+
+// leavePace is how long Drain waits between two connections when it has the time: a hundred are gone in a second.
+const leavePace = 10 * time.Millisecond
+
+// leaving asks up to n more clients to go, those first that have been quiet the longest, and counts them. One that is in the
+// middle of something goes by itself when that is done.
+func (cs *connections) leaving(n int) int {
+	list := slices.DeleteFunc(cs.list(), func(c *conn) bool { return c.leave.Load() })
+	slices.SortStableFunc(list, func(a, b *conn) int { return int(a.moved()) - int(b.moved()) })
+	list = list[:min(n, len(list))]
+	for _, c := range list {
+		c.leave.Store(true)
+		_ = c.gc.Wake(nil)
+	}
+	return len(list)
+}
+
+// mayLeave tells, on its loop, whether this is the moment to close a connection: nothing of a command has come, and all
+// replies are sent. What the system has received and we have not read counts as come.
+func (c *conn) mayLeave() bool {
+	if !c.leave.Load() || len(c.line) > 0 || c.gc.InboundBuffered() > 0 || c.state != stateCommand && c.state != stateLogin {
+		return false
+	}
+	unread, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
+	return err != nil || unread == 0
+}
