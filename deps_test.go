@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
 	"server": {"protocol", "storage", "expiry", "internal/invariants", "golang.org/x/sys/unix",
 		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
-	"cmd/gomemd": {"server", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+	"cmd/gomemd": {"server", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }
 
 // gnetFile is the one file that knows gnet.

@@ -33,6 +33,7 @@ type Options struct {
 	ReqsPerEvent int // -R: requests served before the loop turns to its other connections; 20
 
 	MemoryLimit     int64  // -m, bytes: items, index and all; 64 MiB
+	MemoryLimitMax  int64  // how far cache_memlimit may raise it; 0: as far as the store goes, sixteen times
 	ItemMax         int    // -I, bytes an item may have by memcached's count; 1 MiB
 	DisableEviction bool   // -M: a full cache refuses instead
 	DisableCAS      bool   // -C

@@ -159,6 +159,7 @@ func (srv *Server) general(r *report) {
 	r.number("conn_input_dropped", counted[inputDropped])
 	r.number("conn_budget_dropped", counted[budgetDropped])
 	r.number("conn_panics", counted[connPanics])
+	srv.memory(r, stored.HeldBytes)
 	r.number("bytes", stored.Bytes)
 	r.number("curr_items", stored.CurrItems)
 	r.number("total_items", stored.TotalItems)

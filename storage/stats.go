@@ -1,5 +1,7 @@
 package storage
 
+import "unsafe"
+
 // Stats is a snapshot of what a store holds and has done.
 type Stats struct {
 	CurrItems  uint64 // items in the index, the expired ones that nobody has noticed yet included
@@ -16,6 +18,7 @@ type Stats struct {
 
 	EvictedAge uint64 // seconds: age of the last segment chosen for eviction, the oldest of all shards
 
+	HeldBytes    uint64 // what the system has given us pages for: segments, free ones too, index and table
 	SegmentBytes uint64 // segments in use
 	IndexBytes   uint64
 	TableBytes   uint64
@@ -37,6 +40,7 @@ func (s *Stats) add(o *Stats) {
 	s.GetExpired += o.GetExpired
 	s.GetFlushed += o.GetFlushed
 	s.EvictedAge = max(s.EvictedAge, o.EvictedAge)
+	s.HeldBytes += o.HeldBytes
 	s.SegmentBytes += o.SegmentBytes
 	s.IndexBytes += o.IndexBytes
 	s.TableBytes += o.TableBytes
@@ -58,11 +62,25 @@ func (s *shard) snapshot() Stats {
 	st.TableBytes = uint64(s.tableBytes())
 	st.SegmentBytes = uint64(s.inUse) * uint64(s.segSize)
 	st.FreeBytes = uint64(max(0, s.spare())) * uint64(s.segSize)
+	st.HeldBytes = uint64(s.held())
 	st.DeadBytes = uint64(s.usedBytes - s.liveBytes)
 	st.Bytes = uint64(s.liveBytes)
 	// An item's share of the index is its slot: 5⅓ bytes.
 	st.Bytes += uint64(s.items) * bucketSize / slots
 	return st
+}
+
+// held is what has been written to and not given back. While a shard fills for the first time, the rest of its open segments
+// has not.
+func (s *shard) held() int64 {
+	n := int64(s.inUse + s.free.n + s.condemned.n)
+	bytes := n<<s.segShift + int64(s.index.bytes()) + int64(s.fresh)*int64(unsafe.Sizeof(segment{}))
+	for _, q := range s.queues {
+		if q.open != none && s.fresh == s.inUse {
+			bytes -= int64(s.segSize - s.segments[q.open].used)
+		}
+	}
+	return bytes
 }
 
 // Stats sums up the shards, one after the other.

@@ -24,6 +24,8 @@ type config struct {
 	pidfile       string
 	daemon, cores bool
 	drainTimeout  time.Duration
+	memoryTotal   int64 // bytes; 0: no bound
+	memoryGiven   bool
 	napiIDs       int
 	lru           lru
 
@@ -106,6 +108,7 @@ var options = []option{
 		positive("Maximum number of NAPI IDs must be greater than 0", func(c *config) *int { return &c.napiIDs })},
 	{"o", "extended", "list", "comma separated list of memcached's extended options;\n" +
 		"tuning of slabs, LRU and hash table is accepted and\nchanges nothing; see -v", setExtended},
+	{"", "memory-total", "num", "memory of the whole process in megabytes, or with a suffix;\nauto: nine tenths of what there is; -m is what is left then", setMemoryTotal},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
 	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them:\n" +
 		"one a line, after # a comment; -d and -h are left out", nil},
@@ -252,6 +255,9 @@ func (c *config) check() error {
 	if c.napiIDs > c.opts.Loops {
 		return quit(exUsage, "Number of napi_ids(%d) cannot be greater than number of threads(%d)", c.napiIDs, c.opts.Loops)
 	}
+	if err := c.shareOut(); err != nil {
+		return err
+	}
 	if c.opts.ItemMax < 1<<10 {
 		return quit(exUsage, "Item max size cannot be less than 1024 bytes.")
 	}
@@ -390,7 +396,7 @@ func setMemory(c *config, v string) error {
 	if err != nil || n < 0 {
 		return quit(exUsage, "ERROR: Invalid memory limit %s: megabytes, or a number with m or g, like 200m or 1g.", v)
 	}
-	c.opts.MemoryLimit = n
+	c.opts.MemoryLimit, c.memoryGiven = n, true
 	return nil
 }
 

@@ -36,8 +36,8 @@ LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.
 
-It is built with gnet (Apache License 2.0), xxhash (MIT License), pflag and
-golang.org/x/sys (BSD 3-Clause License).
+It is built with gnet (Apache License 2.0), xxhash and automemlimit (MIT
+License), pflag and golang.org/x/sys (BSD 3-Clause License).
 `
 
 // introduction is the first line of -V and -h. Scripts look there for a version and test suites for what they are dealing with,

@@ -11,6 +11,7 @@
 //	daemon.go      -d
 //	pidfile.go     -P
 //	privileges.go  -u, and the limits that -c and -r ask for
+//	memory.go      --memory-total, shared out
 //	procs.go       how many processors Go's scheduler uses
 package main
 
@@ -178,6 +179,7 @@ func start(c *config) (_ *server.Server, err error) {
 	}
 	c.opts.Settings.Threads = c.opts.Loops
 	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
+	c.limitRuntime()
 	srv, err := server.Start(c.opts)
 	if err != nil {
 		return nil, startError(c, err)

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"math"
+	"runtime/debug"
+	"strings"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	"golang.org/x/sys/unix"
+)
+
+// --memory-total is how much the whole process may have resident. It is shared out like this, and Go's runtime is told to keep
+// to what is left when items and program have their part:
+//
+//	| items: -m | replies, input: ConnMemory and a quarter | connections: -c | runtime | program |
+//	            └───────────────────── Go's limit ─────────────────────────────────────┘
+const (
+	// programMemory is what of the program's file is resident at most.
+	programMemory = 9 << 20
+	// runtimeMemory is Go's runtime with the buffers of the loops, which are there without any client. With programMemory it is
+	// the 12 MB that a full server has resident beside -m, and some to spare for what garbage there is.
+	runtimeMemory = 11 << 20
+	// perConn is an idle connection: measured 1.1 KiB.
+	perConn = 2 << 10
+
+	connMemoryMost  = 16 << 20 // what server.Options.ConnMemory is by itself
+	connMemoryLeast = 1 << 20
+
+	autoPart = 0.9 // of the machine or container, for auto
+)
+
+// shareOut settles -m and the memory for connections by --memory-total:
+//
+//	-m         not given              given
+//	total      -m is what remains     refused if it does not fit; connections get less before that
+func (c *config) shareOut() error {
+	if c.memoryTotal == 0 {
+		return nil
+	}
+	opts := &c.opts
+	fixed := int64(programMemory+runtimeMemory) + perConn*int64(opts.MaxConns)
+	forConns := func(items int64) int64 {
+		return min(connMemoryMost, (c.memoryTotal-fixed-items)*4/5)
+	}
+	if c.memoryGiven {
+		opts.ConnMemory = forConns(opts.MemoryLimit)
+	} else {
+		opts.ConnMemory = min(connMemoryMost, (c.memoryTotal-fixed)/6)
+		opts.MemoryLimit = (c.memoryTotal - fixed - opts.ConnMemory*5/4) >> 20 << 20
+	}
+	if opts.ConnMemory < connMemoryLeast {
+		items := opts.MemoryLimit
+		if !c.memoryGiven {
+			items = 2 << 20 // with -I 1m there can be no less
+		}
+		least := fixed + connMemoryLeast*5/4 + items
+		return quit(exUsage, "ERROR: --memory-total has no room for -m %d -c %d: it would have to be %dm.",
+			items>>20, opts.MaxConns, (least+1<<20-1)>>20)
+	}
+	opts.MemoryLimitMax = c.memoryTotal - fixed - opts.ConnMemory*5/4
+	return nil
+}
+
+// limitRuntime has Go collect garbage in time.
+func (c *config) limitRuntime() {
+	if c.memoryTotal != 0 {
+		debug.SetMemoryLimit(c.memoryTotal - programMemory - c.opts.MemoryLimit)
+	}
+}
+
+func setMemoryTotal(c *config, v string) error {
+	if strings.EqualFold(v, "auto") {
+		c.memoryTotal = int64(autoPart * float64(memoryHere()))
+		return nil
+	}
+	n, err := size(v, "mg", 1<<20)
+	if err != nil || n <= 0 {
+		return quit(exUsage, "ERROR: Invalid memory total %s: megabytes, a number with m or g, or auto.", v)
+	}
+	c.memoryTotal = n
+	return nil
+}
+
+// memoryHere is what this machine has, or what its control groups (either version) let us have of it.
+func memoryHere() uint64 {
+	most := uint64(math.MaxInt64)
+	var info unix.Sysinfo_t
+	if unix.Sysinfo(&info) == nil {
+		most = uint64(info.Totalram) * uint64(info.Unit)
+	}
+	if limit, err := memlimit.FromCgroup(); err == nil { // an error says that there is none
+		most = min(most, limit)
+	}
+	return most
+}

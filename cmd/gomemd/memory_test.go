@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMemoryTotalIsSharedOut(t *testing.T) {
+	const mb = 1 << 20
+	for _, row := range []struct {
+		args                string
+		items, conns, limit int64 // MiB; limit: of cache_memlimit
+	}{
+		{"--memory-total 1g", 982, 16, 982},
+		{"--memory-total=128m", 86, 16, 86},
+		{"--memory-total 64", 33, 7, 33},
+		{"--memory-total 64 -c 10000", 19, 4, 19},
+		{"--memory-total 128 -m 64", 64, 16, 86},
+		{"-m 64 --memory-total 100", 64, 11, 64},
+	} {
+		c, err := parse("gomemd", strings.Fields(row.args))
+		if err != nil {
+			t.Errorf("%s: %v", row.args, err)
+			continue
+		}
+		o := c.opts
+		if o.MemoryLimit/mb != row.items || o.ConnMemory/mb != row.conns || o.MemoryLimitMax/mb != row.limit {
+			t.Errorf("%s: items %d, connections %d, at most %d; want %d, %d, %d", row.args, o.MemoryLimit/mb, o.ConnMemory/mb, o.MemoryLimitMax/mb,
+				row.items, row.conns, row.limit)
+		}
+	}
+	c, err := parse("gomemd", []string{"--memory-total", "auto"})
+	if here := int64(memoryHere()); err != nil || c.memoryTotal > here*9/10 || c.memoryTotal < here*9/10-mb || c.opts.MemoryLimit >= c.memoryTotal {
+		t.Errorf("auto: %d of %d, and items %d; %v", c.memoryTotal, here, c.opts.MemoryLimit, err)
+	}
+}
+
+// The statistics tell where the memory is, and the sum is what the system says, within a few megabytes; and that stays under the
+// total, whatever clients do.
+func TestMemoryIsWhatStatsSay(t *testing.T) {
+	t.Parallel()
+	const total, close = 96 << 20, 6 << 20
+	p := launch(t, with("--memory-total", "96m", "-c", "400"))
+	look := func(when string) (items, conns int64) {
+		t.Helper()
+		told := map[string]int64{}
+		c, err := net.Dial("tcp", p.tcp())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		fmt.Fprint(c, "stats\r\nquit\r\n")
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			if words := strings.Fields(lines.Text()); len(words) == 3 && strings.HasPrefix(words[1], "memory_") {
+				told[words[1]], _ = strconv.ParseInt(words[2], 10, 64)
+			}
+		}
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		kB, _ := strconv.ParseInt(string(regexp.MustCompile(`VmRSS:\s+(\d+) kB`).FindSubmatch(status)[1]), 10, 64)
+		seen := kB << 10
+		for _, n := range []int64{told["memory_sum"], told["memory_resident"]} {
+			if n-seen > close || seen-n > close {
+				t.Errorf("%s: %d bytes are resident; %v", when, seen, told)
+			}
+		}
+		if seen > total {
+			t.Errorf("%s: %d bytes are resident, the total is %d", when, seen, total)
+		}
+		return told["memory_items"], told["memory_connections"]
+	}
+	look("at the start")
+
+	writer, err := net.Dial("tcp", p.tcp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	_ = writer.SetDeadline(time.Now().Add(30 * time.Second))
+	value := bytes.Repeat([]byte("v"), 100_000)
+	var said bytes.Buffer
+	for i := range 1000 {
+		said.Reset()
+		fmt.Fprintf(&said, "set key%d 0 0 %d noreply\r\n%s\r\n", i, len(value), value)
+		if i == 999 {
+			fmt.Fprint(&said, "mn\r\n")
+		}
+		if _, err := writer.Write(said.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if line, err := bufio.NewReader(writer).ReadString('\n'); line != "MN\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	items, _ := look("full")
+	if items < 45<<20 {
+		t.Errorf("only %d bytes of items", items)
+	}
+
+	ask := "get" + strings.Repeat(" key999", 100) + "\r\n"
+	for range 200 { // who read nothing
+		c, err := net.Dial("tcp", p.tcp())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		fmt.Fprint(c, ask)
+	}
+	var conns int64
+	for range 20 {
+		time.Sleep(20 * time.Millisecond)
+		_, n := look("with replies waiting")
+		conns = max(conns, n)
+	}
+	if conns < 4<<20 {
+		t.Errorf("only %d bytes waited", conns)
+	}
+}
