@@ -264,9 +264,10 @@ func (s *shard) relocate(b *bucket) (int, bool) {
 	for i := range slots {
 		h := s.hashAt(b.loc[i] & locMask)
 		first, other := x.first(h), x.second(h)
+		from, to := h, rehash(h)
 		back := other == b // it lives in its second choice and would go to its first
 		if back {
-			other = first
+			other, from, to = first, to, from
 		}
 		if other == b {
 			continue
@@ -282,6 +283,7 @@ func (s *shard) relocate(b *bucket) (int, bool) {
 		}
 		other.set(j, b.tag[i], b.loc[i])
 		b.clear(i)
+		s.walked(h, from, to)
 		s.stats.Relocations++
 		return i, true
 	}
@@ -338,8 +340,17 @@ func (s *shard) sweepBucket() int {
 			continue
 		}
 		loc := old.loc[j] & locMask
-		if h := s.hashAt(loc); !s.insert(h, loc) {
+		h := s.hashAt(loc)
+		if !s.insert(h, loc) {
 			s.drop(h, loc)
+			continue
+		}
+		if len(s.walks) > 0 {
+			from := h
+			if first, _ := bits.Mul64(h, x.n); first != i {
+				from = rehash(h)
+			}
+			s.landed(h, loc, from)
 		}
 	}
 	if x.growing() && x.line == 0 || !x.growing() && x.line == x.n {
@@ -360,4 +371,7 @@ func (s *shard) unstash() {
 	x.stashed--
 	x.stash[x.stashed] = stashed{}
 	s.insert(last.hash, last.loc) // at worst it goes where it was
+	if len(s.walks) > 0 {
+		s.landed(last.hash, last.loc, everywhere)
+	}
 }

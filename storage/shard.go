@@ -47,6 +47,7 @@ type shard struct {
 	moves     uint64 // changes whenever a record or an index entry may have changed its place
 	scratch   []byte // a split value that is being made whole
 	touched   uint32 // sink for loads that are made for the cache's sake
+	walks     []*Walk
 
 	victim     scan
 	guard      int64          // granule of a record that must not be dropped at present, or none
