@@ -78,6 +78,10 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 	loc, r := s.writeHeader(qi, &nf, key)
 	pad(r.value(), text)
 	r.publish()
+	if s.store.sizes != nil {
+		s.sized(&f.record, -1)
+		s.sized(&r, +1)
+	}
 	s.kill(&f.record, f.sg)
 	s.index.setLoc(f.slot, loc)
 	s.moves++

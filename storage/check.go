@@ -10,17 +10,18 @@ import (
 // for as long as it needs: it is for tests.
 func (st *Store) Check() error {
 	var errs []error
+	sizes := map[int]int32{}
 	for i := range st.shards {
 		s := &st.shards[i]
 		s.lock()
-		c := checker{s: s, shard: i}
+		c := checker{s: s, shard: i, sizes: sizes}
 		c.segments()
 		c.entries()
 		c.records()
 		s.unlock()
 		errs = append(errs, c.errs...)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, st.checkSizes(sizes))...)
 }
 
 type checker struct {
@@ -28,6 +29,21 @@ type checker struct {
 	shard int
 	errs  []error
 	owned map[uint32]uint64 // granule → hash, of every entry of the index
+	sizes map[int]int32     // items by size, of all shards together
+}
+
+// checkSizes: what has been counted as it came and went is what there is. Nobody else may use the store meanwhile.
+func (st *Store) checkSizes(there map[int]int32) error {
+	if st.sizes == nil {
+		return nil
+	}
+	var errs []error
+	for i := range st.sizes.buckets {
+		if n := st.sizes.buckets[i].Load(); n != there[i] {
+			errs = append(errs, fmt.Errorf("%d items of up to %d bytes instead of %d", n, i*sizeStep, there[i]))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (c *checker) fail(format string, args ...any) {
@@ -240,6 +256,7 @@ func (c *checker) records() {
 				c.fail("segment %d: no entry for the record at %d, key %q", g, off, r.key())
 			}
 			delete(c.owned, loc)
+			c.sizes[sizeBucket(Charge(int(r.klen), r.flags(), r.total(), !s.store.opts.DisableCAS))]++
 			if d := r.deadline(sg.created); d != 0 && !d.Passed(s.now) && sg.due == 0 && s.visit.seg != int32(g) && sg.state != stateVictim {
 				c.fail("segment %d: deadline %d at %d, and it is never due", g, d, off)
 			}

@@ -293,7 +293,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 		s.victim.moved += r.size
 		return
 	}
-	s.countEviction(&f.record)
+	s.countEviction(&f)
 	ghost := uint32(ghostSmall)
 	if f.sg.queue == queueMain {
 		ghost = ghostMain

@@ -203,6 +203,9 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 		s.answer(&in.answered, &r, loc)
 	}
 	c.incoming = nil
+	if s.store.sizes != nil {
+		s.sized(&r, +1)
+	}
 	in.end(NotStored) // for whoever goes on with it
 	s.moves++
 	s.stats.TotalItems++

@@ -395,7 +395,7 @@ func (m *model) step(rounds int) {
 
 func checkModel(t *rapid.T, opts Options, flood int) {
 	clock := expiry.NewClock(1_700_000_000)
-	opts.HeapArena = true
+	opts.HeapArena, opts.TrackSizes = true, true
 	st, err := Open(opts, clock)
 	if err != nil {
 		t.Fatal(err)

@@ -328,6 +328,9 @@ func (r *reader) enter(g int32) {
 			var rec record
 			rec.read(s.at(e.loc))
 			var f found
+			if s.store.sizes != nil { // the losers too: they are killed later
+				s.sized(&rec, +1)
+			}
 			if s.find(e.hash, rec.key(), &f) || !s.insert(e.hash, e.loc) {
 				r.losers = append(r.losers, e.loc)
 				continue

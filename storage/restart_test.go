@@ -13,7 +13,7 @@ import (
 
 // fileOptions are those of a small store in a file of its own.
 func fileOptions(t testing.TB) Options {
-	return Options{MemoryLimit: 4 << 20, ItemMax: 100_000, Shards: 2, SegmentSize: 16 << 10, File: filepath.Join(t.TempDir(), "items")}
+	return Options{MemoryLimit: 4 << 20, ItemMax: 100_000, Shards: 2, SegmentSize: 16 << 10, TrackSizes: true, File: filepath.Join(t.TempDir(), "items")}
 }
 
 // openAt opens a store in a file, the wall clock being at unix.
@@ -149,10 +149,10 @@ func TestAnotherLimit(t *testing.T) {
 	for i := range 20_000 {
 		put(st, Set, fmt.Sprint("key", i), fmt.Sprint("value of ", i), 0)
 	}
+	before := st.Stats().CurrItems
 	closeStore(t, st)
 	for _, limit := range []int64{8 << 20, 1 << 20, 40 << 20, 3 << 20} {
 		opts.MemoryLimit = limit
-		before := st.Stats().CurrItems
 		st, _ = openAt(t, opts, someDay)
 		restored := st.Restored().Items
 		for st.Sweep() {
@@ -165,6 +165,7 @@ func TestAnotherLimit(t *testing.T) {
 		if s.CurrItems < min(restored, uint64(limit)/80) {
 			t.Errorf("%d: %d items", limit, s.CurrItems)
 		}
+		before = s.CurrItems
 		closeStore(t, st)
 	}
 }

@@ -228,7 +228,7 @@ func TestWhatIsCounted(t *testing.T) {
 	for st.Sweep() {
 	}
 	s := st.Stats()
-	if s.CurrItems != 1 || s.TotalItems != 6 || s.GetExpired != 1 || s.Reclaimed != 4 || s.ExpiredUnfetched != 3 || s.Evictions != 0 {
+	if s.CurrItems != 1 || s.TotalItems != 6 || s.GetExpired != 1 || s.Reclaimed != 4 || s.Expired != 5 || s.ExpiredUnfetched != 3 || s.Evictions != 0 {
 		t.Errorf("%+v", s)
 	}
 	st.ResetStats()

@@ -216,7 +216,11 @@ func (s *shard) unlinkAt(h uint64, f *found) {
 // reclaim counts an item that is taken away because it was dead already.
 func (s *shard) reclaim(r *record, why fate) {
 	s.stats.Reclaimed++
-	if why == expired && *r.ctrl()&ctrlFetched == 0 {
+	if why != expired {
+		return
+	}
+	s.stats.Expired++
+	if *r.ctrl()&ctrlFetched == 0 {
 		s.stats.ExpiredUnfetched++
 	}
 }
@@ -229,6 +233,7 @@ func (s *shard) get(h uint64, key []byte, f *found) bool {
 	switch s.fate(&f.record, f.sg) {
 	case expired:
 		s.stats.GetExpired++
+		s.stats.Expired++
 	case flushed:
 		s.stats.GetFlushed++
 	default:
@@ -380,7 +385,8 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 		return false
 	}
 	if !ok {
-		s.countEviction(&f.record)
+		s.stats.EvictedChange++
+		s.countEviction(f)
 		s.unlink(h, f)
 		return false
 	}
@@ -563,6 +569,9 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 		}
 	}
 	loc, r := s.write(qi, &nf, it.Key, old, false, a, b)
+	if s.store.sizes != nil {
+		s.sized(&r, +1)
+	}
 	if present {
 		s.index.setLoc(f.slot, loc)
 		s.killItem(&f.record, f.sg)
@@ -646,23 +655,35 @@ func (s *shard) evictFrom(b *bucket) {
 	loc := b.loc[least] & locMask
 	r.read(s.at(loc))
 	f := found{slot: slot{b, least}, record: r, loc: loc, sg: s.segmentOf(loc)}
-	s.countEviction(&r)
+	s.stats.EvictedIndex++
+	s.countEviction(&f)
 	s.unlink(Hash(r.key()), &f)
 }
 
-func (s *shard) countEviction(r *record) {
+func (s *shard) countEviction(f *found) {
 	s.stats.Evictions++
-	if *r.ctrl()&ctrlFetched == 0 {
+	c := *f.ctrl()
+	if c&ctrlFetched == 0 {
 		s.stats.EvictedUnfetched++
+	}
+	if c&ctrlFreq != 0 {
+		s.stats.EvictedActive++
+	}
+	if f.ext&extExptime != 0 {
+		s.stats.EvictedNonzero++
+	}
+	if e := &s.store.evicted; e.watched.Load() {
+		e.note(s, f)
 	}
 }
 
 // drop gives up an item that is in no bucket at the moment.
 func (s *shard) drop(h uint64, loc uint32) {
-	var r record
-	r.read(s.at(loc))
-	s.countEviction(&r)
-	s.killItem(&r, s.segmentOf(loc))
+	f := found{loc: loc, sg: s.segmentOf(loc)}
+	f.read(s.at(loc))
+	s.stats.EvictedIndex++
+	s.countEviction(&f)
+	s.killItem(&f.record, f.sg)
 	s.items--
 	s.moves++
 }

@@ -183,6 +183,9 @@ func (s *shard) appendPiece(qi int, n int, ctrl uint8, deadline expiryInstant) (
 
 // killItem marks an item's record dead, and its pieces with it.
 func (s *shard) killItem(r *record, sg *segment) {
+	if s.store.sizes != nil {
+		s.sized(r, -1)
+	}
 	if !r.split() {
 		s.kill(r, sg)
 		return

@@ -1,6 +1,10 @@
 package storage
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/gomemd/gomemd/expiry"
+)
 
 // Stats is a snapshot of what a store holds and has done.
 type Stats struct {
@@ -11,12 +15,19 @@ type Stats struct {
 
 	Evictions        uint64 // live items lost
 	EvictedUnfetched uint64 // of these, never read
+	EvictedNonzero   uint64 // of these, with a deadline
+	EvictedActive    uint64 // of these, used not long ago: nothing less used could go
+	EvictedIndex     uint64 // of these, for room in the index
+	EvictedChange    uint64 // of these, because their new version, or new deadline, had no room
+	Expired          uint64 // items whose deadline had passed when they went
 	ExpiredUnfetched uint64 // expired, reclaimed, never read
 	Reclaimed        uint64 // expired or flushed items whose room was taken back or that were overwritten
 	GetExpired       uint64 // misses that found an expired item
 	GetFlushed       uint64 // misses that found a flushed item
 
-	EvictedAge uint64 // seconds: age of the last segment chosen for eviction, the oldest of all shards
+	// In seconds, the most of all shards. Items that were used move on to younger segments.
+	EvictedAge uint64 // of the last segment chosen for eviction
+	OldestAge  uint64 // of the oldest segment in use
 
 	HeldBytes    uint64 // what the system has given us pages for: segments, free ones too, index and table
 	SegmentBytes uint64 // segments in use
@@ -35,12 +46,18 @@ func (s *Stats) add(o *Stats) {
 	s.LimitBytes += o.LimitBytes
 	s.Evictions += o.Evictions
 	s.EvictedUnfetched += o.EvictedUnfetched
+	s.EvictedNonzero += o.EvictedNonzero
+	s.EvictedActive += o.EvictedActive
+	s.EvictedIndex += o.EvictedIndex
+	s.EvictedChange += o.EvictedChange
+	s.Expired += o.Expired
 	s.ExpiredUnfetched += o.ExpiredUnfetched
 	s.Reclaimed += o.Reclaimed
 	s.GetExpired += o.GetExpired
 	s.GetFlushed += o.GetFlushed
 	s.EvictedAge = max(s.EvictedAge, o.EvictedAge)
 	s.HeldBytes += o.HeldBytes
+	s.OldestAge = max(s.OldestAge, o.OldestAge)
 	s.SegmentBytes += o.SegmentBytes
 	s.IndexBytes += o.IndexBytes
 	s.TableBytes += o.TableBytes
@@ -57,6 +74,7 @@ func (s *shard) snapshot() Stats {
 	st := s.stats
 	st.CurrItems = uint64(s.items)
 	st.EvictedAge = uint64(s.evictedAge)
+	st.OldestAge = uint64(s.oldestAge())
 	st.LimitBytes = uint64(s.limit)
 	st.IndexBytes = s.index.bytes()
 	st.TableBytes = uint64(s.tableBytes())
@@ -81,6 +99,19 @@ func (s *shard) held() int64 {
 		}
 	}
 	return bytes
+}
+
+// oldestAge is the age of the oldest segment in use. A queue has its oldest at the head.
+func (s *shard) oldestAge() (age expiry.Instant) {
+	for i := range s.queues {
+		q := &s.queues[i]
+		for _, g := range []int32{q.head, q.open} {
+			if g != none {
+				age = max(age, s.now-s.segments[g].created)
+			}
+		}
+	}
+	return age
 }
 
 // Stats sums up the shards, one after the other.

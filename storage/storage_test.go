@@ -12,6 +12,7 @@ func newStore(t testing.TB, opts Options) (*Store, *expiry.Clock) {
 	t.Helper()
 	clock := expiry.NewClock(1_700_000_000)
 	opts.HeapArena = true // so that -race sees what it should
+	opts.TrackSizes = true
 	st, err := Open(opts, clock)
 	if err != nil {
 		t.Fatal(err)

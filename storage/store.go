@@ -19,6 +19,7 @@ type Options struct {
 	ItemMax         int   // bytes, as Charge counts them; 0: 1 MiB
 	DisableEviction bool  // a full store refuses what is new
 	DisableCAS      bool  // every unique is 0
+	TrackSizes      bool  // count the items by size, for Sizes
 	LockMemory      bool  // keep the memory resident; where the system refuses, Warnings says so
 	// File keeps the items in a file that is mapped, so that the next store to open it has them; best in tmpfs. A file that
 	// is damaged, or made for something else, is refused with a warning, and the store starts empty.
@@ -120,6 +121,8 @@ type Store struct {
 	memory       [][]byte // what Close gives back
 	file         *file    // nil without Options.File
 	restored     Restored
+	evicted      evictions
+	sizes        *sizes // nil without Options.TrackSizes
 }
 
 // segmentsMin is how few segments a shard can work with: open ones, a victim, a reserve.
@@ -156,6 +159,9 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 	}
 	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards), incarnations: new(atomic.Uint64)}
 	st.limit.Store(opts.MemoryLimit)
+	if opts.TrackSizes {
+		st.sizes = newSizes(opts.ItemMax)
+	}
 	if opts.File != "" {
 		if g, err = st.openFile(g); err != nil {
 			return nil, errors.Join(err, st.Close())
