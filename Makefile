@@ -48,7 +48,7 @@ lint: ## golangci-lint, when it is installed
 arm64: ## build and vet for arm64
 	GOARCH=arm64 go build ./... && GOARCH=arm64 go vet ./...
 
-deps: ## install the Debian packages that the whole test-suite needs (starts no service)
+deps: ## install the Debian and npm packages that the whole test-suite needs (starts no service)
 	./.ci/deps
 
 ci: ## what CI runs
