@@ -42,6 +42,7 @@ type Options struct {
 	DisableWatch    bool   // -W: no watch
 	EnableShutdown  bool   // -A: shutdown is obeyed
 	LockMemory      bool   // -k
+	LargePages      bool   // -L: quicker from some 512 MB on, at up to 2 MB more for each 16 MB of MemoryLimit
 	MemoryFile      string // -e: the items are kept in this file, for the next server that is started with it
 
 	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'

@@ -101,6 +101,7 @@ func open(opts Options) (*Server, error) {
 		DisableEviction: opts.DisableEviction,
 		DisableCAS:      opts.DisableCAS,
 		LockMemory:      opts.LockMemory,
+		LargePages:      opts.LargePages,
 		File:            opts.MemoryFile,
 		HeapArena:       invariants.Enabled, // the race detector sees only memory of the Go heap
 	}, clock)

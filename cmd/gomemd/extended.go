@@ -39,6 +39,7 @@ var suboptions = []suboption{
 	{"maxconns_fast", "", func(c *config, _ string) error { c.opts.MaxConnsWait = false; return nil }},
 	{"no_maxconns_fast", "", func(c *config, _ string) error { c.opts.MaxConnsWait = true; return nil }},
 	{"idle_timeout", "Missing numeric argument for idle_timeout", setIdleTimeout},
+	{"no_modern", "", func(c *config, _ string) error { c.opts.MaxConnsWait, c.lru.maintainer = true, false; return nil }},
 }
 
 // tuning is the rest of them. Nearly all tune slabs, LRU lists and a hash table that are not here: their values are checked
@@ -54,7 +55,7 @@ var tuning = []suboption{
 		between(1e-9, 1, "slab_automove_ratio must be > 0 and < 1")},
 	{"slab_automove_window", "Missing slab_automove_window argument",
 		between(3, 1800, "slab_automove_window must be > 2 and < 1800")},
-	{"slab_automove_freeratio", "Missing slab_automove_freeratio argument", nil},
+	{"slab_automove_freeratio", "Missing slab_automove_freeratio argument", setFreeRatio},
 	{"tail_repair_time", "Missing numeric argument for tail_repair_time",
 		between(10, maxValue, "Cannot set tail_repair_time to less than 10 seconds")},
 	{"hash_algorithm", "Missing hash_algorithm argument", setHashAlgorithm},
@@ -82,7 +83,6 @@ var tuning = []suboption{
 	{"inline_ascii_resp", "", nil},
 	{"no_inline_ascii_resp", "", nil},
 	{"modern", "", nil},
-	{"no_modern", "", func(c *config, _ string) error { c.lru.maintainer = false; return nil }},
 	{"drop_privileges", "", warned("warning: -o drop_privileges: there is no system call filter in this server")},
 	{"no_drop_privileges", "", nil},
 	{"resp_obj_mem_limit", "", warned("DEPRECATED: resp_obj_mem_limit no longer used. See read_buf_mem_limit,")},
@@ -147,6 +147,7 @@ const maxValue = 1e18
 // leading reads the number that a value begins with, as memcached's atoi and atof do; nothing is 0. What these values
 // tune is not here, so there is no point in being stricter with them.
 func leading(v string) float64 {
+	v = strings.TrimLeft(v, blanks)
 	for end := len(v); end > 0; end-- {
 		if f, err := strconv.ParseFloat(v[:end], 64); err == nil {
 			return f
@@ -173,7 +174,7 @@ func percent(complaint string, field func(*config) *int) func(*config, string) e
 
 func unsigned(complaint string) func(*config, string) error {
 	return func(_ *config, v string) error {
-		if _, err := strconv.ParseUint(v, 10, 32); err != nil {
+		if _, err := strconv.ParseUint(v, 10, 64); err != nil {
 			return quit(exFailure, "%s", complaint)
 		}
 		return nil
@@ -200,6 +201,13 @@ func setHashpower(_ *config, v string) error {
 
 func setAutomove(c *config, v string) error {
 	return between(0, 2, "slab_automove must be between 0 and 2")(c, v) // without a value it is 1; "" reads as 0
+}
+
+func setFreeRatio(_ *config, v string) error {
+	if _, err := strconv.ParseFloat(v, 64); err != nil {
+		return quit(exFailure, "could not parse argument to slab_automove_freeratio")
+	}
+	return nil
 }
 
 func setHashAlgorithm(_ *config, v string) error {

@@ -63,7 +63,7 @@ var options = []option{
 	{"p", "port", "num", "TCP port to listen on (default: 11211)", setPort},
 	{"U", "udp-port", "num", "UDP port; accepted, but UDP is not served (default: 0, off)", setUDPPort},
 	{"s", "unix-socket", "file", "UNIX socket to listen on; alone it turns TCP off,\nwith -p or -l both are served",
-		text(func(c *config) *string { return &c.opts.UnixSocket })},
+		setUnixSocket},
 	{"a", "unix-mask", "mask", "access mask for UNIX socket, in octal (default: 700)", setUnixMask},
 	{"A", "enable-shutdown", "", "enable the \"shutdown\" command", on(func(c *config) *bool { return &c.opts.EnableShutdown })},
 	{"l", "listen", "addr", "interface to listen on (default: all, IPv4 and IPv6);\n" +
@@ -86,7 +86,7 @@ var options = []option{
 	{"f", "slab-growth-factor", "num", "accepted; there are no slabs to grow", setGrowthFactor},
 	{"n", "slab-min-size", "bytes", "accepted; there are no slabs",
 		positive("Chunk size must be greater than 0", ignored("-n"))},
-	{"L", "enable-largepages", "", "accepted, changes nothing", noop("-L")},
+	{"L", "enable-largepages", "", "use large memory pages: quicker from some 512 MB on", setLargePages},
 	{"D", "D", "char", "delimiter between key prefixes and IDs, for statistics by\nprefix (default: \":\"); turns them on as well", setDelimiter},
 	{"t", "threads", "num", "number of event loops (default: 4)", setThreads},
 	{"R", "max-reqs-per-event", "num", "requests served on one connection before others have\ntheir turn (default: 20)",
@@ -103,7 +103,7 @@ var options = []option{
 	{"Y", "auth-file", "file", "ask for a password: <file> has a line user:password for\neach of at most 8 users, and is read again on SIGHUP", setAuthFile},
 	{"Z", "enable-ssl", "", "not built in yet", refused("TLS")},
 	{"e", "memory-file", "file", "keep the items in a file (best in tmpfs), for the next\nstart with it, however this one ends",
-		text(func(c *config) *string { return &c.opts.MemoryFile })},
+		setMemoryFile},
 	{"N", "napi-ids", "num", "accepted, changes nothing",
 		positive("Maximum number of NAPI IDs must be greater than 0", func(c *config) *int { return &c.napiIDs })},
 	{"o", "extended", "list", "comma separated list of memcached's extended options;\n" +
@@ -160,6 +160,9 @@ func (c *config) parse(name string, args []string) error {
 // noValue is what pflag hands to an option that has no value, and no user can type.
 const noValue = "\x00"
 
+// blanks are what C's isspace takes for some.
+const blanks = " \t\r\n\v\f"
+
 // value is a row of the table as pflag wants it.
 type value struct {
 	name   string // of the program
@@ -172,7 +175,7 @@ func (v *value) Set(s string) error {
 	if v.option.arg == "" && v.option.letter != "v" && s != noValue {
 		return getoptError{"option '--" + v.option.long + "' doesn't allow an argument"}
 	}
-	s = strings.TrimLeft(s, " \t\r\n\v\f")
+	s = strings.TrimLeft(s, blanks)
 	if v.option.long == configOption {
 		return v.config.read(v.name, s)
 	}
@@ -369,6 +372,15 @@ func setUDPPort(c *config, v string) (err error) {
 	return nil
 }
 
+// setUnixSocket refuses an empty name: it would mean TCP, and open to the network what was to be kept from it.
+func setUnixSocket(c *config, v string) error {
+	if v == "" {
+		return quit(exOSErr, "failed to listen on UNIX socket: : No such file or directory")
+	}
+	c.opts.UnixSocket = v
+	return nil
+}
+
 func setUnixMask(c *config, v string) error {
 	mask, err := strconv.ParseUint(strings.TrimSpace(v), 8, 32)
 	if err != nil {
@@ -456,6 +468,16 @@ func setBacklog(c *config, v string) (err error) {
 	return nil
 }
 
+// setLargePages refuses, as memcached does, where the system gives none: who asks for them should not find out by measuring.
+func setLargePages(c *config, _ string) error {
+	text, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/enabled")
+	if err != nil || strings.Contains(string(text), "[never]") {
+		return quit(exFailure, "Cannot enable large pages on this system")
+	}
+	c.opts.LargePages = true
+	return nil
+}
+
 func setGrowthFactor(c *config, v string) error {
 	factor, err := strconv.ParseFloat(strings.TrimSpace(v), 64)
 	if err != nil || !(factor > 1) { // not factor <= 1: NaN is refused too
@@ -469,6 +491,15 @@ func setDelimiter(c *config, v string) error {
 		return quit(exFailure, "No delimiter specified")
 	}
 	c.opts.PrefixDelimiter, c.opts.StatsDetail = v[0], true
+	return nil
+}
+
+// setMemoryFile refuses an empty name, which would mean that the items are not kept.
+func setMemoryFile(c *config, v string) error {
+	if v == "" {
+		return quit(exOSErr, "failed to open memory file: : No such file or directory")
+	}
+	c.opts.MemoryFile = v
 	return nil
 }
 

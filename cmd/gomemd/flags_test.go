@@ -39,7 +39,7 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 		{"a bundle whose last takes the next word", strings.Fields("-dvvm 128 -o modern -o no_modern junk -C"),
 			func(c *config) {
 				c.daemon, c.opts.Verbosity, c.opts.MemoryLimit, c.opts.DisableCAS = true, 2, 128<<20, true
-				c.lru.maintainer, c.noops = false, []string{"-o modern", "-o no_modern"}
+				c.lru.maintainer, c.opts.MaxConnsWait, c.noops = false, true, []string{"-o modern"}
 			}},
 		{"after -- nothing is an option", strings.Fields("-M -- -F"), func(c *config) { c.opts.DisableEviction = true }},
 		{"long names", strings.Fields("--memory-limit=100 --threads 2 --disable-flush-all --unix-mask 770 --listen-backlog=5 --max-reqs-per-event 7"),
@@ -61,6 +61,7 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 			}},
 		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
 		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},
+		{"a blank before a number", []string{"-o", "idle_timeout= 30"}, func(c *config) { c.opts.IdleTimeout = 30 * time.Second }},
 		{"-B auto", strings.Fields("-B ascii -B auto"), func(c *config) { c.opts.Settings.Protocol = "auto-negotiate" }},
 		{"-U alone moves TCP", []string{"-U", "11222"},
 			func(c *config) {

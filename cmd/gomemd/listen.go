@@ -138,6 +138,10 @@ func resolve(host string) ([]string, error) {
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
+		var dns *net.DNSError
+		if errors.As(err, &dns) {
+			err = errors.New(dns.Err) // the sentence names the host already, and whom we asked is nobody's business
+		}
 		return nil, complaint("getaddrinfo(): %s", err)
 	}
 	var hosts []string

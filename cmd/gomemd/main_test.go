@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -518,4 +519,48 @@ func TestLimitOnFilesThatCannotBeRaised(t *testing.T) {
 			t.Errorf("exit %d, %q", code, p.said())
 		}
 	})
+}
+
+// TestLargeAndLockedPages asks the system how it treats the largest of our mappings, which is the store.
+func TestLargeAndLockedPages(t *testing.T) {
+	needRoot(t) // others may lock little
+	t.Parallel()
+	for option, flag := range map[string]string{"-L": "hg", "-k": "lo"} {
+		t.Run(option, func(t *testing.T) {
+			t.Parallel()
+			code, _, stderr := tryFor(t, 5*time.Second, gomemd(t), asUser([]string{option, "-V"})...)
+			if code == exFailure && stderr == "Cannot enable large pages on this system\n" {
+				return // and that is how it has to be told
+			}
+			p := launch(t, with(option))
+			stat(t, "tcp", p.tcp(), "pid")
+			if said := p.said(); said != "" {
+				t.Errorf("said %q", said)
+			}
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps", p.Process.Pid))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if flags := flagsOfLargest(string(text)); !slices.Contains(flags, flag) {
+				t.Errorf("the store's memory has the flags %s", flags)
+			}
+		})
+	}
+}
+
+// flagsOfLargest finds the largest mapping in smaps that may be written to.
+func flagsOfLargest(smaps string) (flags []string) {
+	largest, size := 0, 0
+	for line := range strings.Lines(smaps) {
+		f := strings.Fields(line)
+		switch f[0] {
+		case "Size:":
+			size, _ = strconv.Atoi(f[1])
+		case "VmFlags:":
+			if size > largest && slices.Contains(f, "wr") {
+				largest, flags = size, f[1:]
+			}
+		}
+	}
+	return flags
 }

@@ -59,6 +59,7 @@ var refusals = []struct {
 	{"--drain-timeout soon", 64, "ERROR: Invalid drain timeout soon: a time, like 500ms, 30s or 2m.", "has no such option"},
 	{"--drain-timeout=-1", 64, "ERROR: Invalid drain timeout -1: a time, like 500ms, 30s or 2m.", "has no such option"},
 	{"--drain=1s", 1, "NAME: unrecognized option '--drain'\nIllegal argument \"?\"", "shows the value, too"},
+	{`-e ""`, 71, "failed to open memory file: : No such file or directory", "aborts"},
 	{"--config /nonexistent", 1, "Could not read the options in /nonexistent: No such file or directory", "has no such option"},
 
 	{"-m 1", 64, "Cannot set item size limit higher than 1/2 of memory max.", ""},
@@ -78,6 +79,7 @@ var refusals = []struct {
 	{"-l [::1", 71, "failed to listen on one of interface(s) [::1: Invalid IPV6 address: \"[::1\"", "says it in two lines"},
 	{"-l notls:127.0.0.1", 71, "failed to listen on one of interface(s) notls:127.0.0.1: 'notls' option is valid only when SSL is enabled", "says it in two lines"},
 	{"-l 127.0.0.1 -p -5", 71, "failed to listen on one of interface(s) 127.0.0.1: there is no such port", "says it in two lines"},
+	{`-s ""`, 71, "failed to listen on UNIX socket: : No such file or directory", "listens somewhere that has no name"},
 	{"-s /nonexistent/socket", 71, "failed to listen on UNIX socket: /nonexistent/socket: No such file or directory", "says it in two lines"},
 
 	{"-o foo", 1, "Illegal suboption \"foo\"", ""},
@@ -93,6 +95,7 @@ var refusals = []struct {
 	{"-o slab_automove=3", 1, "slab_automove must be between 0 and 2", ""},
 	{"-o slab_automove_ratio", 1, "Missing slab_automove_ratio argument", ""},
 	{"-o slab_automove_ratio=0", 1, "slab_automove_ratio must be > 0 and < 1", ""},
+	{"-o slab_automove_freeratio=x", 1, "could not parse argument to slab_automove_freeratio", ""},
 	{"-o slab_automove_window=2", 1, "slab_automove_window must be > 2 and < 1800", "1.6.18 names no upper bound"},
 	{"-o tail_repair_time=9", 1, "Cannot set tail_repair_time to less than 10 seconds", ""},
 	{"-o hash_algorithm", 1, "Missing hash_algorithm argument", ""},
