@@ -75,7 +75,8 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 		nf.unique = c.Explicit
 		nf.ctrl |= ctrlShown
 	}
-	loc, r := s.writeHeader(qi, &nf, key)
+	var r record
+	loc := s.writeHeader(&r, qi, &nf, key)
 	pad(r.value(), text)
 	r.publish()
 	if s.store.sizes != nil {

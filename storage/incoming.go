@@ -72,7 +72,8 @@ func (s *shard) begin(in *Incoming) Status {
 	if s.tail(in.queue) < first {
 		s.next(in.queue)
 	}
-	_, r := s.writeHead(in.queue, &nf, in.key)
+	var r record
+	s.writeHead(&r, in.queue, &nf, in.key)
 	r.publish()
 	in.chain, in.room = nf.chain, int(r.vlen)
 	s.chains[in.chain].incoming = in

@@ -56,13 +56,13 @@ type index struct {
 	n       uint64 // buckets
 	next    uint64 // buckets after the change of size that is under way, else 0
 	line    uint64 // where that has got to
+	order   uint8  // which of bucket.over is the present one
+	stashed int
 	max     uint64 // buckets that there is address space for
 	touched uint64 // buckets that may have pages
 	min     uint64 // buckets it never has less of
 	wanted  uint64 // buckets to grow to as soon as there is room
-	order   uint8  // which of bucket.over is the present one
 	ghosts  [3]int // by kind
-	stashed int
 	stash   [stashMax]stashed
 }
 

@@ -12,35 +12,38 @@ import (
 
 // shard is one lock and all it guards: an arena of segments, the index of what is in them, the queues, the counters.
 // Every method expects mu to be held, unless its comment says otherwise.
+//
+// What a lookup reads comes first, in three cache lines.
 type shard struct {
-	mu    sync.Mutex
-	store *Store
-	line  *shardLine     // what is kept in the memory file; nil without one
-	now   expiry.Instant // as read when the lock was taken
-
+	mu       sync.Mutex
+	now      expiry.Instant // as read when the lock was taken
+	pending  expiry.Instant // a flush that is due at that moment
+	store    *Store
+	floor    uint64 // segments with an older incarnation were flushed
+	arena    unsafe.Pointer
+	granule  uint8 // log2 of the unit that loc counts
+	segShift uint8 // log2 of segSize
+	segSize  uint32
+	granules uint32 // of the arena's address space, less warmReach; does not change
+	segments []segment
 	buckets  atomic.Uint64 // index.n, for Warm, which has no lock
-	granules uint32        // of the arena's address space; does not change
+	index    index
 
-	arena       unsafe.Pointer
-	granule     uint // log2 of the unit that loc counts
-	segSize     uint32
-	segShift    uint
-	limit       int64 // bytes, for everything
-	lowered     bool  // not long ago, and the index is still too large for it
-	segments    []segment
-	fresh       int  // from here on segments have never been used
-	backedFresh int  // with a file: segments from here on have no blocks
-	backed      int  // segments that can be used without asking the system: all, but with a file
-	most        int  // of these, for all but the survivors of a victim
-	free        list // with pages
-	gone        list // without
-	condemned   list // on their way from the one to the other
+	line        *shardLine // what is kept in the memory file; nil without one
+	limit       int64      // bytes, for everything
+	lowered     bool       // not long ago, and the index is still too large for it
+	fresh       int        // from here on segments have never been used
+	backedFresh int        // with a file: segments from here on have no blocks
+	backed      int        // segments that can be used without asking the system: all, but with a file
+	most        int        // of these, for all but the survivors of a victim
+	free        list       // with pages
+	gone        list       // without
+	condemned   list       // on their way from the one to the other
 	inUse       int
 	queues      [queues]queue
 	usedBytes   int64 // of all segments in use
 	liveBytes   int64
 
-	index     index
 	items     int
 	chains    []chain // of split items, by number
 	freeChain uint32
@@ -57,8 +60,6 @@ type shard struct {
 	target     float64        // what part of all segments small may have
 	evictedAge expiry.Instant // age of the last segment that was chosen for eviction
 
-	floor   uint64         // segments with an older incarnation were flushed
-	pending expiry.Instant // a flush that is due at that moment
 	visit   visit
 	rate    [ttlLogs]uint32 // bytes a second stored in each TTL class
 	stored  [ttlLogs]uint32 // in this second
@@ -411,12 +412,12 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 		case nextVersion:
 			nf.unique = s.newUnique(f, qi)
 		}
-		loc, r = s.writeHeader(qi, &nf, f.key())
+		loc = s.writeHeader(&r, qi, &nf, f.key())
 		copy(r.value(), f.value())
 		r.publish()
 		s.movedHead(&r, f.loc, loc)
 	} else {
-		loc, r = s.write(qi, &nf, f.key(), f, v == sameVersion, f.value(), nil)
+		loc = s.write(&r, qi, &nf, f.key(), f, v == sameVersion, f.value(), nil)
 	}
 	s.index.setLoc(f.slot, loc)
 	s.kill(&f.record, f.sg)
@@ -427,19 +428,22 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 
 // writeHeader appends a record without its value to a queue's open segment, which has room. The record is marked dead
 // until it is published, but counted as live: docs/decisions/0106 has the order.
-func (s *shard) writeHeader(qi int, nf *fields, key []byte) (uint32, record) {
+//
+// It fills in r rather than returning one: a record that is returned is copied as a whole from the parts it was just
+// stored in, and processors make such a load wait for all stores before it, the cold ones to the arena among them.
+func (s *shard) writeHeader(r *record, qi int, nf *fields, key []byte) (loc uint32) {
 	sg := &s.segments[s.queues[qi].open]
 	l := nf.layout(sg.created)
 	n := uint32(l.koff) + uint32(nf.klen) + uint32(nf.vlen)
-	loc := s.coming(qi)
+	loc = s.coming(qi)
 	p := s.at(loc)
 	nf.ctrl |= ctrlDead
 	nf.encode(p, l, accessCode(uint32(s.now-sg.created)), sg.created)
 	s.append(qi, s.padded(n))
 	sg.note(nf.deadline)
-	r := record{p: p, size: n, koff: l.koff, klen: uint8(nf.klen), ext: l.ext, vlen: uint32(nf.vlen)}
+	r.p, r.size, r.koff, r.klen, r.ext, r.vlen = p, n, l.koff, uint8(nf.klen), l.ext, uint32(nf.vlen)
 	copy(r.key(), key)
-	return loc, r
+	return loc
 }
 
 // The rules of the storage commands:
@@ -499,10 +503,22 @@ func joins(mode Mode) bool {
 	return mode == Append || mode == Prepend || mode == AppendOrSet || mode == PrependOrSet
 }
 
+// fetchTail has the lines brought into the cache where a new record will most likely lie, while its bucket is fetched.
+func (s *shard) fetchTail(n int) {
+	if g := s.queues[queueSmall].open; g != none {
+		used := int64(s.segments[g].used)
+		end := min(used+int64(min(n, 256)), int64(s.segSize))
+		for ; used < end; used += 64 {
+			*(*uint8)(unsafe.Add(s.arena, int64(g)<<s.segShift+used)) = 0
+		}
+	}
+}
+
 func (s *shard) put(h uint64, mode Mode, it *Item) Status {
 	s.lock()
 	defer s.unlock()
 	s.maintainIndex(indexStep)
+	s.fetchTail(headerMin + len(it.Key) + len(it.Value))
 	var f found
 	present := s.getForUpdate(h, it.Key, &f)
 	if status := s.decide(mode, present, &f, it.Unique); status != Stored {
@@ -568,7 +584,8 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 			a, b = b, a
 		}
 	}
-	loc, r := s.write(qi, &nf, it.Key, old, false, a, b)
+	var r record
+	loc := s.write(&r, qi, &nf, it.Key, old, false, a, b)
 	if s.store.sizes != nil {
 		s.sized(&r, +1)
 	}

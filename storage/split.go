@@ -100,7 +100,7 @@ func (s *shard) next(qi int) {
 
 // write appends an item to a queue, which holds it. The value comes in two parts, for append and prepend. old is the
 // version that this one replaces, or nil; with same it is this very version, which moves.
-func (s *shard) write(qi int, nf *fields, key []byte, old *found, same bool, a, b []byte) (uint32, record) {
+func (s *shard) write(r *record, qi int, nf *fields, key []byte, old *found, same bool, a, b []byte) (loc uint32) {
 	n := headerMax + len(key) + len(a) + len(b)
 	if room := s.tail(qi); n > room && (n < splitMin || room < headerMax+len(key)+tailMin) {
 		s.next(qi)
@@ -113,18 +113,18 @@ func (s *shard) write(qi int, nf *fields, key []byte, old *found, same bool, a, 
 		nf.unique = s.newUnique(old, qi)
 	}
 	if n <= s.tail(qi) && n <= recordMax {
-		loc, r := s.writeHeader(qi, nf, key)
+		loc = s.writeHeader(r, qi, nf, key)
 		copy(r.value()[copy(r.value(), a):], b)
 		r.publish()
-		return loc, r
+		return loc
 	}
-	loc, r := s.writeHead(qi, nf, key)
-	s.fill(&r, &a, &b)
+	loc = s.writeHead(r, qi, nf, key)
+	s.fill(r, &a, &b)
 	for len(a)+len(b) > 0 {
 		s.writePiece(qi, *r.chain(), &a, &b, nf.deadline)
 	}
 	r.publish()
-	return loc, r
+	return loc
 }
 
 // fill copies as much of a and then b as fits into a record's value.
@@ -137,14 +137,14 @@ func (s *shard) fill(r *record, a, b *[]byte) {
 }
 
 // writeHead appends the head of a split item of nf.vlen bytes: what is left of the open segment, or recordMax.
-func (s *shard) writeHead(qi int, nf *fields, key []byte) (uint32, record) {
+func (s *shard) writeHead(r *record, qi int, nf *fields, key []byte) (loc uint32) {
 	nf.split, nf.total = true, nf.vlen
 	nf.vlen = min(nf.vlen, min(s.tail(qi), recordMax)-headerMax-len(key))
 	nf.next, nf.chain = noPiece, s.newChain()
-	loc, r := s.writeHeader(qi, nf, key)
+	loc = s.writeHeader(r, qi, nf, key)
 	c := &s.chains[nf.chain]
 	c.head, c.last = loc, loc
-	return loc, r
+	return loc
 }
 
 // writePiece appends another piece to a chain, with as much of a and then b as fits.

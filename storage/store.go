@@ -237,8 +237,8 @@ func shape(opts *Options) (geometry, error) {
 
 // open prepares a shard. It has no lock to hold yet.
 func (s *shard) open(st *Store, g geometry) error {
-	s.store, s.limit, s.segSize, s.granule = st, g.limit, g.segSize, g.granule
-	s.segShift = uint(bits.TrailingZeros32(g.segSize))
+	s.store, s.limit, s.segSize, s.granule = st, g.limit, g.segSize, uint8(g.granule)
+	s.segShift = uint8(bits.TrailingZeros32(g.segSize))
 	n := int(g.reach / int64(g.segSize))
 	var err error
 	if s.arena, err = st.reserve(int64(n) * int64(g.segSize)); err != nil {
@@ -263,7 +263,7 @@ func (s *shard) open(st *Store, g geometry) error {
 	s.index.n = max(4, min(s.index.max, uint64(g.limit)/256/bucketSize))
 	s.index.min, s.index.touched = s.index.n, s.index.n
 	s.buckets.Store(s.index.n)
-	s.granules = uint32(min(int64(n)*int64(g.segSize)>>g.granule, 1<<locBits))
+	s.granules = uint32(min((int64(n)*int64(g.segSize)-warmReach)>>g.granule, 1<<locBits))
 	s.free.head, s.gone.head, s.condemned.head = none, none, none
 	s.freeChain = noChain
 	s.target = targetStart

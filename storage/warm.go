@@ -2,7 +2,11 @@ package storage
 
 import (
 	"math/bits"
+	"unsafe"
 )
+
+// warmReach is how far into a record Warm looks: headers and keys mostly end there, often in the next cache line.
+const warmReach = 40
 
 // Warm touches what a batch of up to 16 lookups will need, so that the memory's latency is paid once for all of them: in
 // a large store that is most of what a lookup costs. First the buckets of all hashes are touched, then the items that
@@ -17,27 +21,49 @@ func (st *Store) Warm(hashes []uint64) {
 		return
 	}
 	var buckets [16]*bucket
-	sink := uint32(0)
+	var second [16]uint8 // who may live in the second choice, by number
+	seconds, sink := 0, uint32(0)
 	hashes = hashes[:min(len(hashes), len(buckets))]
 	for i, h := range hashes {
 		s := st.shard(h)
-		n, _ := bits.Mul64(h, s.buckets.Load())
-		b := s.index.bucket(n)
-		buckets[i] = b
-		sink += uint32(b.tag[0])
+		buckets[i] = s.warmBucket(h)
+		sink += uint32(buckets[i].tag[0])
 	}
 	for i, h := range hashes {
 		s, b := st.shard(h), buckets[i]
-		tag, top := tags(h)
-		for m := b.match(tag) &^ uint32(b.ghost); m != 0; m &= m - 1 {
-			if loc := b.loc[trailing(m)]; (loc^top)>>locBits == 0 && loc&locMask < s.granules {
-				// The record's first line, and the next, where the key ends or the value begins.
-				p := s.at(loc & locMask)
-				sink += uint32(*(*uint8)(p))
-			}
+		found, n := s.warmRecord(b, h)
+		sink += n
+		if !found && b.over[0]|b.over[1] != 0 {
+			buckets[i] = s.warmBucket(rehash(h))
+			sink += uint32(buckets[i].tag[0])
+			second[seconds] = uint8(i)
+			seconds++
 		}
+	}
+	for _, i := range second[:seconds] {
+		_, n := st.shard(hashes[i]).warmRecord(buckets[i], hashes[i])
+		sink += n
 	}
 	if sink == 1<<32-1 { // never true, but the compiler does not know
 		st.warmed.Store(sink)
 	}
+}
+
+// warmBucket is where a hash's bucket was not long ago.
+func (s *shard) warmBucket(h uint64) *bucket {
+	n, _ := bits.Mul64(h, s.buckets.Load())
+	return s.index.bucket(n)
+}
+
+// warmRecord touches the records in a bucket that may be the one with this hash, and tells whether there are any.
+func (s *shard) warmRecord(b *bucket, h uint64) (found bool, sink uint32) {
+	tag, top := tags(h)
+	for m := b.match(tag) &^ uint32(b.ghost); m != 0; m &= m - 1 {
+		if loc := b.loc[trailing(m)]; (loc^top)>>locBits == 0 && loc&locMask < s.granules {
+			p := s.at(loc & locMask)
+			found = true
+			sink += uint32(*(*uint8)(p)) + uint32(*(*uint8)(unsafe.Add(p, warmReach))) + s.segmentOf(loc&locMask).live
+		}
+	}
+	return found, sink
 }
