@@ -48,6 +48,12 @@ func gomemdOptions(args []string) (opts server.Options, err error) {
 		case "-C":
 			opts.DisableCAS = true
 			continue
+		case "-A":
+			opts.EnableShutdown = true
+			continue
+		case "-X":
+			opts.DisableDump = true
+			continue
 		case "-F":
 			opts.DisableFlush = true
 			continue

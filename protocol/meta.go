@@ -59,7 +59,7 @@ func metaStorage(r *Request, line []byte) error {
 	if err := r.metaWords(line, 3); err != nil {
 		return err
 	}
-	n, ok := parseInt32(r.words.word[2])
+	n, ok := ParseInt32(r.words.word[2])
 	if !ok || n < 0 || int(n) > bytesMax {
 		return BadFormat
 	}
@@ -159,13 +159,13 @@ func (r *Request) metaFlags(first int) error {
 				m.Mode = token[0]
 			}
 		case 'T':
-			m.TTL, ok = parseInt32(token)
+			m.TTL, ok = ParseInt32(token)
 			ok = ok && len(token) > 0
 		case 'N':
-			m.Vivify, ok = parseInt32(token)
+			m.Vivify, ok = ParseInt32(token)
 			ok = ok && len(token) > 0
 		case 'R':
-			m.Recache, ok = parseInt32(token)
+			m.Recache, ok = ParseInt32(token)
 			ok = ok && len(token) > 0
 		case 'C':
 			m.Compare, ok = parseUint64(token)
@@ -180,7 +180,7 @@ func (r *Request) metaFlags(first int) error {
 			m.Initial, ok = parseUint64(token)
 			ok, whyNot = ok && len(token) > 0, BadInitialValue
 		case 'F':
-			r.Flags, ok = parseUint32(token)
+			r.Flags, ok = ParseUint32(token)
 			ok, whyNot = ok && len(token) > 0, why // memcached's refusal of it is whatever stood there before
 		}
 		if !ok {

@@ -24,13 +24,14 @@ func parseUint64(word []byte) (n uint64, ok bool) {
 	return n, true
 }
 
-func parseUint32(word []byte) (uint32, bool) {
+// ParseUint32 reads a strict number of 32 bits.
+func ParseUint32(word []byte) (uint32, bool) {
 	n, ok := parseUint64(word)
 	return uint32(n), ok && len(word) <= digits32Max && n <= math.MaxUint32
 }
 
-// parseInt32 takes a lone "-" for 0, as memcached does.
-func parseInt32(word []byte) (int32, bool) {
+// ParseInt32 reads one that may be negative. It takes a lone "-" for 0, as memcached does.
+func ParseInt32(word []byte) (int32, bool) {
 	if len(word) > digits32Max {
 		return 0, false
 	}

@@ -83,7 +83,7 @@ func retrievalAndTouch(r *Request, line []byte) error {
 		return BadFormat
 	}
 	var ok bool
-	if r.Exptime, ok = parseInt32(exptime); !ok {
+	if r.Exptime, ok = ParseInt32(exptime); !ok {
 		return BadExptime
 	}
 	return retrieval(r, line)
@@ -96,7 +96,7 @@ func storage(r *Request, line []byte) error {
 	if w.n < 5 {
 		return BadFormat
 	}
-	n, ok := parseInt32(w.word[4])
+	n, ok := ParseInt32(w.word[4])
 	if !ok || n < 0 || int(n) > bytesMax {
 		return BadFormat
 	}
@@ -164,7 +164,7 @@ func touch(r *Request, line []byte) error {
 		return err
 	}
 	var ok bool
-	if r.Exptime, ok = parseInt32(r.words.word[2]); !ok {
+	if r.Exptime, ok = ParseInt32(r.words.word[2]); !ok {
 		return BadExptime
 	}
 	return nil
@@ -197,7 +197,7 @@ func flushAll(r *Request, line []byte) error {
 	r.NoReply = w.saysNoReply()
 	r.Exptime, r.ExptimeOK = 0, true
 	if w.n > 2 || w.n == 2 && !r.NoReply {
-		r.Exptime, r.ExptimeOK = parseInt32(w.word[1])
+		r.Exptime, r.ExptimeOK = ParseInt32(w.word[1])
 	}
 	return nil
 }
@@ -211,7 +211,7 @@ func verbosity(r *Request, line []byte) error {
 		return BadFormat
 	}
 	var ok bool
-	if r.Level, ok = parseUint32(w.word[1]); !ok {
+	if r.Level, ok = ParseUint32(w.word[1]); !ok {
 		return BadFormat
 	}
 	return nil
@@ -223,6 +223,13 @@ func arguments(r *Request, line []byte) error {
 	return nil
 }
 
+// administration: slabs [word]* [noreply]
+func administration(r *Request, line []byte) error {
+	r.words.cut(line)
+	r.NoReply = r.words.saysNoReply()
+	return nil
+}
+
 // ParseLogin reads the line that begins a login, without its LF, and tells how long the value after it is. It is a set; but for
 // the length its arguments do not matter, and the reply always comes.
 func ParseLogin(line []byte) (valueLen int, ok bool) {
@@ -231,6 +238,6 @@ func ParseLogin(line []byte) (valueLen int, ok bool) {
 	if w.n < 5 || string(w.word[0]) != "set" {
 		return 0, false
 	}
-	n, ok := parseUint32(w.word[4])
+	n, ok := ParseUint32(w.word[4])
 	return int(n), ok
 }

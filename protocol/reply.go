@@ -73,6 +73,36 @@ const (
 	TooManyConns        Refusal = "ERROR Too many open connections\r\n"
 )
 
+// Answers to administration.
+const (
+	ShutdownNotEnabled Refusal = "SERVER_ERROR: shutdown not enabled\r\n"
+	BadShutdownMode    Refusal = "CLIENT_ERROR invalid shutdown mode\r\n"
+	LimitTooSmall      Refusal = "MEMLIMIT_TOO_SMALL cannot set maxbytes to less than 8m\r\n"
+	LimitNotMegabytes  Refusal = "MEMLIMIT_ADJUST_FAILED input value is megabytes not bytes\r\n"
+	LimitOutOfBounds   Refusal = "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n"
+	NoCertificates     Refusal = "Error TLS not enabled\r\n"
+
+	CrawlerRuns       Refusal = "ERROR failed to start lru crawler thread\r\n"
+	CrawlerDisabled   Refusal = "CLIENT_ERROR lru crawler disabled\r\n"
+	CrawlerBusy       Refusal = "BUSY currently processing crawler request\r\n"
+	CrawlerBadClass   Refusal = "BADCLASS invalid class id\r\n"
+	CrawlerNoClass    Refusal = "NOTSTARTED no items to crawl\r\n"
+	CrawlerError      Refusal = "ERROR an unknown error happened\r\n"
+	CrawlerSleepsLong Refusal = "CLIENT_ERROR sleep must be one second or less\r\n"
+	DumpNotAllowed    Refusal = "ERROR metadump not allowed\r\n"
+	KeysNotAllowed    Refusal = "ERROR key dump not allowed\r\n"
+	CachedumpUsage    Refusal = "CLIENT_ERROR bad command line\r\n"
+	IllegalClass      Refusal = "CLIENT_ERROR Illegal slab id\r\n"
+	MetaEnd                   = "EN\r\n" // of mgdump
+
+	LRUPercents      Refusal = "ERROR hot and warm pcts must not exceed 80\r\n"
+	LRUFactors       Refusal = "ERROR hot/warm age factors must be greater than 0\r\n"
+	ReassignBadClass Refusal = "BADCLASS invalid src or dst class id\r\n"
+	ReassignSame     Refusal = "SAME src and dst class are identical\r\n"
+	ReassignNoSpare  Refusal = "NOSPARE source class has no spare pages\r\n"
+	AutomoveWindow   Refusal = "CLIENT_ERROR automove window too low or too high\r\n"
+)
+
 // Refusals of who has not logged in (-Y).
 const (
 	Unauthenticated Refusal = "CLIENT_ERROR unauthenticated\r\n"

@@ -56,7 +56,8 @@ func (k Keys) After(n int) Keys {
 	return k
 }
 
-// Args are the words after the verb, of the verbs whose arguments are words: stats.
+// Args are the words after the verb, of the verbs whose arguments are words: stats and
+// administration. ParseUint32 and ParseInt32 read those that are numbers.
 func (r *Request) Args() [][]byte { return r.words.word[1:r.words.n] }
 
 // nextWord cuts the first word off the line. The word is empty when none is left.

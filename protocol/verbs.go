@@ -30,6 +30,13 @@ const (
 	OpQuit
 	OpStats
 	OpNoop
+	OpMemoryLimit
+	OpShutdown
+	OpCrawler
+	OpLRU
+	OpSlabs
+	OpRefreshCerts
+	OpDebugTime
 	NumOps
 )
 
@@ -67,10 +74,17 @@ var verbs = [...]verb{
 	{"ma", OpMetaArith, metaArithmetic},
 	{"me", OpMetaDebug, metaDebug},
 	{"mn", OpNoop, nil},
+	{"cache_memlimit", OpMemoryLimit, administration},
+	{"shutdown", OpShutdown, administration},
+	{"lru_crawler", OpCrawler, administration},
+	{"lru", OpLRU, administration},
+	{"slabs", OpSlabs, administration},
+	{"refresh_certs", OpRefreshCerts, administration},
+	{"debugtime", OpDebugTime, administration},
 }
 
 // byLength finds a verb by the length of its word: no length has more than a handful, and the busiest come first.
-var byLength = func() (t [len("flush_all") + 1][]verb) {
+var byLength = func() (t [len("cache_memlimit") + 1][]verb) {
 	for _, v := range verbs {
 		t[len(v.name)] = append(t[len(v.name)], v)
 	}

@@ -58,3 +58,62 @@ func (s *session) noop(*request) verdict {
 	s.w.out = append(s.w.out, protocol.Noop...)
 	return idle
 }
+
+// memoryMinMB is the least that cache_memlimit sets, and memoryMaxMB what it still takes for a number of megabytes. Source:
+// memcached's process_memlimit_command.
+const (
+	memoryMinMB = 8
+	memoryMaxMB = 1_000_000_000
+)
+
+// memoryLimit serves cache_memlimit: the limit changes at once, and what is too much under it goes in small steps.
+func (s *session) memoryLimit(req *request) verdict {
+	s.reply(req.NoReply, s.w.srv.limitMemory(req.Args()))
+	return idle
+}
+
+func (srv *Server) limitMemory(args [][]byte) (answer string) {
+	if len(args) == 0 {
+		return string(protocol.Unknown)
+	}
+	megabytes, ok := protocol.ParseUint32(args[0])
+	switch {
+	case !ok:
+		return string(protocol.Unknown)
+	case megabytes < memoryMinMB:
+		return string(protocol.LimitTooSmall)
+	case megabytes > memoryMaxMB:
+		return string(protocol.LimitNotMegabytes)
+	case srv.store.SetLimit(int64(megabytes)<<20) != nil:
+		return string(protocol.LimitOutOfBounds)
+	}
+	if srv.verbosity.Load() > 0 {
+		srv.logf("maxbytes adjusted to %dm\n", megabytes)
+	}
+	return protocol.OK
+}
+
+// shutdown serves shutdown, which the owner of the server has to allow and to carry out: see Done. A client that is obeyed
+// sees its connection close.
+func (s *session) shutdown(req *request) verdict {
+	srv, args := s.w.srv, req.Args()
+	switch {
+	case !srv.opts.EnableShutdown:
+		s.reply(req.NoReply, string(protocol.ShutdownNotEnabled))
+		return idle
+	case len(args) == 0:
+		srv.end(ErrShutdown)
+	case len(args) == 1 && string(args[0]) == "graceful":
+		srv.end(ErrShutdownGraceful)
+	default:
+		s.reply(req.NoReply, string(protocol.BadShutdownMode))
+		return idle
+	}
+	return hangUp
+}
+
+// refreshCerts serves refresh_certs. There is no TLS yet, and so no certificate.
+func (s *session) refreshCerts(*request) verdict {
+	s.reply(false, string(protocol.NoCertificates)) // memcached forgets the noreply here
+	return idle
+}

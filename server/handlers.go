@@ -23,4 +23,12 @@ var handlers = [protocol.NumOps]func(*session, *request) verdict{
 	protocol.OpQuit:       (*session).quit,
 	protocol.OpStats:      (*session).stats,
 	protocol.OpNoop:       (*session).noop,
+
+	protocol.OpMemoryLimit:  (*session).memoryLimit,
+	protocol.OpShutdown:     (*session).shutdown,
+	protocol.OpCrawler:      (*session).crawler,
+	protocol.OpLRU:          (*session).lru,
+	protocol.OpSlabs:        (*session).slabs,
+	protocol.OpRefreshCerts: (*session).refreshCerts,
+	protocol.OpDebugTime:    (*session).debugTime,
 }

@@ -24,6 +24,10 @@ func optionsOf(args []string) (opts Options, err error) {
 			opts.AuthFile = filepath.Join("../compat_test", args[i])
 		case "-C":
 			opts.DisableCAS = true
+		case "-A":
+			opts.EnableShutdown = true
+		case "-X":
+			opts.DisableDump = true
 		case "-F":
 			opts.DisableFlush = true
 		case "-M":

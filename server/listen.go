@@ -285,6 +285,7 @@ var stateTexts = [...]string{
 	stateValue:     "conn_nread",
 	stateSwallow:   "conn_swallow",
 	stateRetrieval: "conn_mwrite",
+	stateDump:      "conn_watch",
 	stateLogin:     "conn_read",
 	stateToken:     "conn_nread",
 }

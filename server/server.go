@@ -41,6 +41,11 @@ type Server struct {
 
 	passwords passwords
 
+	crawlerOff atomic.Bool // lru_crawler disable
+	dumping    atomic.Bool // there is one dump of all items at a time
+	tuning     tuning
+	ahead      timeAhead // debugtime
+
 	life context.Context         // done when the server wants to end
 	end  context.CancelCauseFunc // says why
 
@@ -190,7 +195,7 @@ func (srv *Server) tick() {
 		case <-srv.stop:
 			return
 		case <-ticker.C:
-			srv.clock.Set(srv.clock.Started() + expiry.Instant(time.Since(srv.started)/time.Second))
+			srv.setClock()
 			srv.Sweep()
 			if srv.opts.IdleTimeout > 0 {
 				srv.closeIdle()

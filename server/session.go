@@ -54,6 +54,7 @@ type request struct {
 //	   ▲                   └── refused ───────▶ swallow ── block gone ──▶ command
 //	   │ all keys served
 //	retrieval ◀── replies of a multiget pass outMax ── command
+//	   dump   ◀── something that lists all items ── command
 //
 // With passwords (-Y) a session begins in login; auth.go has the way from there to command.
 //
@@ -66,6 +67,7 @@ type session struct {
 	want  int        // value, swallow, token: bytes of the block still to come
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
+	dump  *dump      // dump: what is listed
 }
 
 type state uint8
@@ -75,6 +77,7 @@ const (
 	stateValue
 	stateSwallow
 	stateRetrieval
+	stateDump
 	stateLogin
 	stateToken
 )
@@ -98,7 +101,7 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 			return consumed, full
 		}
 		rest := in[consumed:]
-		if len(rest) == 0 && s.state != stateRetrieval {
+		if len(rest) == 0 && s.state != stateRetrieval && s.state != stateDump {
 			return consumed, idle
 		}
 		switch s.state {
@@ -123,6 +126,10 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 			}
 		case stateRetrieval:
 			s.resumeRetrieval()
+		case stateDump:
+			if s.resumeDump(); s.state == stateDump {
+				return consumed, full // or not, but it is the other connections' turn
+			}
 		case stateLogin:
 			if turns == 0 {
 				return consumed, yield
@@ -260,7 +267,10 @@ func (s *session) close() {
 	if s.block != nil {
 		s.block.abort()
 	}
-	s.block, s.rest, s.line = nil, nil, nil
+	if s.dump != nil {
+		s.dump.close()
+	}
+	s.block, s.rest, s.dump, s.line = nil, nil, nil, nil
 }
 
 // logf writes a line of -v.

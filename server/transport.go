@@ -248,7 +248,7 @@ func (ls *loops) OnClose(gc gnet.Conn, err error) gnet.Action {
 	c := gc.Context().(*conn)
 	if errors.Is(err, io.EOF) {
 		rest, _ := gc.Peek(-1)
-		if c.waiting || len(rest) > 0 || c.state == stateRetrieval {
+		if c.waiting || len(rest) > 0 || c.state == stateRetrieval || c.state == stateDump {
 			if c.finishAlone(rest) == nil {
 				return gnet.None
 			}

@@ -1,0 +1,69 @@
+//go:build debugtime
+
+package server
+
+import (
+	"sync"
+	"time"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// debugtime moves the clock, for test-suites that travel in time:
+//
+//	debugtime <n>    n seconds go by, or come back
+//	debugtime p      the clock is paused
+//	debugtime r      it runs on, from where it would be
+//
+// It is a danger to every item there is, so only a server built with the tag debugtime knows it.
+
+// timeAhead is how far the clock has been moved.
+type timeAhead struct {
+	mu      sync.Mutex
+	seconds int64
+	paused  bool
+}
+
+// setClock sets the clock to the second that it is, and as many more as were asked for.
+func (srv *Server) setClock() {
+	a := &srv.ahead
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.paused {
+		srv.moveClock()
+	}
+}
+
+func (srv *Server) moveClock() {
+	now := int64(srv.clock.Started()) + int64(time.Since(srv.started)/time.Second) + srv.ahead.seconds
+	srv.clock.Set(expiry.Instant(max(now, int64(expiry.Start))))
+}
+
+func (s *session) debugTime(req *request) verdict {
+	s.reply(req.NoReply, s.w.srv.travel(req.Args()))
+	return idle
+}
+
+func (srv *Server) travel(args [][]byte) (answer string) {
+	if len(args) == 0 {
+		return string(protocol.Unknown)
+	}
+	a := &srv.ahead
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch string(args[0]) {
+	case "p":
+		a.paused = true
+	case "r":
+		a.paused = false
+	default:
+		n, ok := protocol.ParseInt32(args[0])
+		if !ok {
+			return string(protocol.Unknown)
+		}
+		a.seconds += int64(n)
+		srv.moveClock()
+	}
+	return protocol.OK
+}

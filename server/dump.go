@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bytes"
+	"encoding/base64"
+	"math"
+	"strconv"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// What lists all items: lru_crawler metadump and mgdump, and stats cachedump. The list may be longer than the store itself,
+// so the session makes of it what its client takes, and has a state for that.
+
+const (
+	// dumpSteps is how many steps of a walk the other connections of the loop wait for, if not outMax ends it sooner: well
+	// below a millisecond.
+	dumpSteps = 16
+	// cachedumpMax is how many bytes stats cachedump answers at most, and classMax the end of the slab classes. Source:
+	// memcached's item_cachedump and MAX_NUMBER_OF_SLAB_CLASSES.
+	cachedumpMax = 2 << 20
+	classMax     = 64
+)
+
+// dump is a list of items that is under way.
+type dump struct {
+	srv   *Server
+	walk  *storage.Walk
+	line  func(*worker, *storage.Item) // appends an item's line, or nothing
+	end   string
+	lines int  // how many there may still be
+	bytes int  // and how many bytes of them
+	alone bool // there is no other at the same time
+}
+
+func (d *dump) close() {
+	d.walk.Close()
+	if d.alone {
+		d.srv.dumping.Store(false)
+	}
+}
+
+// dumpAll serves metadump and mgdump of these classes.
+func (s *session) dumpAll(req *request, classes []byte, forbidden protocol.Refusal, d dump) verdict {
+	srv := s.w.srv
+	d.srv, d.walk, d.lines, d.bytes, d.alone = srv, srv.store.Walk(), math.MaxInt, math.MaxInt, true
+	ours, refusal := anyOurs(classes, true)
+	switch {
+	case srv.crawlerOff.Load():
+		refusal = protocol.CrawlerDisabled
+	case srv.opts.DisableDump:
+		refusal = forbidden
+	case refusal != "":
+	case !srv.dumping.CompareAndSwap(false, true):
+		refusal = protocol.CrawlerBusy
+	}
+	if refusal != "" {
+		s.reply(req.NoReply, string(refusal))
+		return idle
+	}
+	if !ours {
+		d.lines = 0
+	}
+	s.w.out = append(s.w.out, protocol.OK...)
+	s.dump, s.state = &d, stateDump
+	return idle
+}
+
+// anyOurs reads a list of slab classes and tells whether class 1 is in it, where everything is. "hash" is for who may also
+// walk the index, which is the same here.
+func anyOurs(classes []byte, mayHash bool) (ours bool, refusal protocol.Refusal) {
+	switch string(classes) {
+	case "all":
+		return true, ""
+	case "hash":
+		if !mayHash {
+			refusal = protocol.CrawlerError
+		}
+		return true, refusal
+	}
+	refusal = protocol.CrawlerNoClass
+	for class := range bytes.SplitSeq(classes, []byte(",")) {
+		if len(class) == 0 {
+			continue
+		}
+		n, ok := protocol.ParseUint32(class)
+		if !ok || n < 1 || n >= classMax {
+			return false, protocol.CrawlerBadClass
+		}
+		ours, refusal = ours || n == 1, ""
+	}
+	return ours, refusal
+}
+
+// cachedump serves stats cachedump <class> <lines>, where 0 lines are all.
+func (s *session) cachedump(args [][]byte) {
+	srv := s.w.srv
+	switch {
+	case srv.opts.DisableDump:
+		s.reply(false, string(protocol.CachedumpNotAllowed))
+		return
+	case len(args) < 2:
+		s.reply(false, string(protocol.CachedumpUsage))
+		return
+	}
+	class, classOK := protocol.ParseUint32(args[0])
+	lines, linesOK := protocol.ParseUint32(args[1])
+	switch {
+	case !classOK || !linesOK:
+		s.reply(false, string(protocol.BadFormat))
+		return
+	case class >= classMax:
+		s.reply(false, string(protocol.IllegalClass))
+		return
+	}
+	d := &dump{srv: srv, walk: srv.store.Walk(), line: (*worker).appendCachedump, end: protocol.End,
+		lines: int(lines), bytes: cachedumpMax - len(protocol.End) - 1}
+	switch {
+	case class != 1:
+		d.lines = 0
+	case lines == 0:
+		d.lines = math.MaxInt
+	}
+	s.dump, s.state = d, stateDump
+}
+
+// resumeDump lists some more items.
+func (s *session) resumeDump() {
+	w, d := s.w, s.dump
+	meet := func(it *storage.Item) {
+		before := len(w.out)
+		d.line(w, it)
+		switch n := len(w.out) - before; {
+		case n == 0:
+		case d.lines == 0 || n > d.bytes:
+			w.out, d.lines = w.out[:before], 0
+		default:
+			d.lines--
+			d.bytes -= n
+		}
+	}
+	more := true
+	for step := 0; more && d.lines > 0 && step < dumpSteps && len(w.out) < outMax; step++ {
+		more = d.walk.Next(meet)
+	}
+	if more && d.lines > 0 {
+		return
+	}
+	w.out = append(w.out, d.end...)
+	d.close()
+	s.dump, s.state = nil, stateCommand
+}
+
+// appendMetadump tells all that is known of an item but its value.
+func (w *worker) appendMetadump(it *storage.Item) {
+	out := appendURI(append(w.out, "key="...), it.Key)
+	exp, fetched := int64(-1), "no"
+	if it.Deadline != expiry.Never {
+		exp = w.clock.Unix(it.Deadline)
+	}
+	if it.Fetched {
+		fetched = "yes"
+	}
+	out = strconv.AppendInt(append(out, " exp="...), exp, 10)
+	out = strconv.AppendInt(append(out, " la="...), w.clock.Unix(w.clock.Now())-int64(it.Idle), 10)
+	out = strconv.AppendUint(append(out, " cas="...), it.Unique, 10)
+	out = append(append(out, " fetch="...), fetched...)
+	size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.srv.opts.DisableCAS)
+	out = strconv.AppendUint(append(out, " cls=1 size="...), uint64(size), 10)
+	out = strconv.AppendUint(append(out, " flags="...), uint64(it.Flags), 10)
+	w.out = append(out, " \n"...)
+}
+
+// appendMgdump makes of an item the mg that asks for it.
+func (w *worker) appendMgdump(it *storage.Item) {
+	out := append(w.out, "mg "...)
+	if it.Binary {
+		out = append(base64.StdEncoding.AppendEncode(out, it.Key), " b"...)
+	} else {
+		out = append(out, it.Key...)
+	}
+	w.out = append(out, lineEnd...)
+}
+
+// appendCachedump leaves out what cannot be said: keys that came in base64.
+func (w *worker) appendCachedump(it *storage.Item) {
+	if it.Binary {
+		return
+	}
+	exp := int64(0)
+	if it.Deadline != expiry.Never {
+		exp = w.clock.Unix(it.Deadline)
+	}
+	out := append(append(w.out, "ITEM "...), it.Key...)
+	out = strconv.AppendInt(append(out, " ["...), int64(it.Len()), 10)
+	out = strconv.AppendInt(append(out, " b; "...), exp, 10)
+	w.out = append(out, " s]"+lineEnd...)
+}
+
+// appendURI appends text with everything escaped that has a meaning in an URI (RFC 3986, section 2.3).
+func appendURI(out, text []byte) []byte {
+	const hex = "0123456789ABCDEF"
+	for _, c := range text {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			out = append(out, c)
+		default:
+			out = append(out, '%', hex[c>>4], hex[c&15])
+		}
+	}
+	return out
+}

@@ -1,0 +1,228 @@
+package server
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// The commands that tune slabs and LRU lists. There are none here: what is said is checked as memcached checks it, repeated by
+// stats settings, and changes nothing else, except that lru_crawler disable forbids the dumps.
+
+// tuning is what has been said, by the name that stats settings has for it.
+type tuning struct {
+	mu   sync.Mutex
+	said map[string]string
+}
+
+func (t *tuning) set(name, value string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.said == nil {
+		t.said = map[string]string{}
+	}
+	t.said[name] = value
+}
+
+func (t *tuning) get(name, otherwise string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if value, ok := t.said[name]; ok {
+		return value
+	}
+	return otherwise
+}
+
+// crawler serves lru_crawler.
+func (s *session) crawler(req *request) verdict {
+	srv, args := s.w.srv, req.Args()
+	answer := string(protocol.Unknown)
+	switch len(args) {
+	case 1:
+		answer = srv.switchCrawler(string(args[0]))
+	case 2:
+		switch string(args[0]) {
+		case "metadump":
+			return s.dumpAll(req, args[1], protocol.DumpNotAllowed, dump{line: (*worker).appendMetadump, end: protocol.End})
+		case "mgdump":
+			return s.dumpAll(req, args[1], protocol.KeysNotAllowed, dump{line: (*worker).appendMgdump, end: protocol.MetaEnd})
+		case "crawl":
+			answer = srv.crawl(args[1])
+		case "tocrawl", "sleep":
+			answer = srv.tuneCrawler(string(args[0]), args[1])
+		}
+	}
+	s.reply(req.NoReply, answer)
+	return idle
+}
+
+func (srv *Server) switchCrawler(word string) (answer string) {
+	switch word {
+	case "enable":
+		if !srv.crawlerOff.CompareAndSwap(true, false) {
+			return string(protocol.CrawlerRuns)
+		}
+	case "disable":
+		srv.crawlerOff.Store(true)
+	default:
+		return string(protocol.Unknown)
+	}
+	return protocol.OK
+}
+
+// crawl is for memory of expired items, which comes back without.
+func (srv *Server) crawl(classes []byte) (answer string) {
+	_, refusal := anyOurs(classes, false)
+	switch {
+	case srv.crawlerOff.Load():
+		return string(protocol.CrawlerDisabled)
+	case refusal != "":
+		return string(refusal)
+	case srv.dumping.Load():
+		return string(protocol.CrawlerBusy)
+	}
+	return protocol.OK
+}
+
+// sleepMax is memcached's: a second, in microseconds.
+const sleepMax = 1_000_000
+
+func (srv *Server) tuneCrawler(name string, word []byte) (answer string) {
+	n, ok := protocol.ParseUint32(word)
+	switch {
+	case !ok:
+		return string(protocol.BadFormat)
+	case name == "sleep" && n > sleepMax:
+		return string(protocol.CrawlerSleepsLong)
+	}
+	srv.tuning.set("lru_crawler_"+name, strconv.FormatUint(uint64(n), 10))
+	return protocol.OK
+}
+
+// lru serves lru tune, mode and temp_ttl.
+func (s *session) lru(req *request) verdict {
+	s.reply(req.NoReply, s.w.srv.tuneLRU(req.Args()))
+	return idle
+}
+
+func (srv *Server) tuneLRU(args [][]byte) (answer string) {
+	t := &srv.tuning
+	switch {
+	case len(args) >= 5 && string(args[0]) == "tune":
+		return t.ages(args[1:])
+	case len(args) >= 2 && string(args[0]) == "mode":
+		switch string(args[1]) {
+		case "flat":
+			t.set("lru_segmented", "no")
+			return protocol.OK
+		case "segmented":
+			t.set("lru_segmented", "yes")
+			return protocol.OK
+		}
+	case len(args) >= 2 && string(args[0]) == "temp_ttl":
+		ttl, ok := protocol.ParseInt32(args[1])
+		switch {
+		case !ok:
+		case ttl < 0:
+			t.set("temp_lru", "no")
+			return protocol.OK
+		default:
+			t.set("temp_lru", "yes")
+			t.set("temporary_ttl", strconv.Itoa(int(ttl)))
+			return protocol.OK
+		}
+	}
+	return string(protocol.Unknown)
+}
+
+// ages is lru tune <hot %> <warm %> <hot factor> <warm factor>.
+func (t *tuning) ages(args [][]byte) (answer string) {
+	hot, ok1 := protocol.ParseUint32(args[0])
+	warm, ok2 := protocol.ParseUint32(args[1])
+	hotFactor, err1 := strconv.ParseFloat(string(args[2]), 64)
+	warmFactor, err2 := strconv.ParseFloat(string(args[3]), 64)
+	switch {
+	case !ok1 || !ok2 || err1 != nil || err2 != nil:
+		return string(protocol.Unknown)
+	case hot+warm > 80:
+		return string(protocol.LRUPercents)
+	case hotFactor <= 0 || warmFactor <= 0:
+		return string(protocol.LRUFactors)
+	}
+	t.set("hot_lru_pct", strconv.Itoa(int(hot)))
+	t.set("warm_lru_pct", strconv.Itoa(int(warm)))
+	t.set("hot_max_factor", fmt.Sprintf("%.2f", hotFactor))
+	t.set("warm_max_factor", fmt.Sprintf("%.2f", warmFactor))
+	return protocol.OK
+}
+
+// slabs serves slabs reassign and automove.
+func (s *session) slabs(req *request) verdict {
+	args := req.Args()
+	answer := string(protocol.Unknown)
+	switch {
+	case len(args) == 3 && string(args[0]) == "reassign":
+		answer = reassign(args[1], args[2])
+	case len(args) >= 2 && string(args[0]) == "automove":
+		answer = s.w.srv.tuning.automove(args[1:])
+	}
+	s.reply(req.NoReply, answer)
+	return idle
+}
+
+// slabClasses is how many slab classes memcached makes with its default options.
+const slabClasses = 39
+
+// reassign would move a page from a slab class to another. No class has one to spare, least of all one that does not exist.
+func reassign(from, to []byte) (answer string) {
+	src, ok1 := protocol.ParseInt32(from)
+	dst, ok2 := protocol.ParseInt32(to)
+	switch {
+	case !ok1 || !ok2:
+		return string(protocol.BadFormat)
+	case src == dst:
+		return string(protocol.ReassignSame)
+	case src < 0 || dst < 0 || src > slabClasses || dst > slabClasses:
+		return string(protocol.ReassignBadClass)
+	}
+	return string(protocol.ReassignNoSpare)
+}
+
+// automove is slabs automove <level>, ratio <part>, freeratio <part> and window <seconds>.
+func (t *tuning) automove(args [][]byte) (answer string) {
+	switch word := string(args[0]); word {
+	case "ratio", "freeratio":
+		if len(args) < 2 {
+			return string(protocol.Unknown)
+		}
+		part, err := strconv.ParseFloat(string(args[1]), 64)
+		if err != nil {
+			return string(protocol.Unknown)
+		}
+		t.set("slab_automove_"+word, fmt.Sprintf("%.2f", part))
+	case "window":
+		if len(args) < 2 {
+			return string(protocol.BadFormat)
+		}
+		seconds, ok := protocol.ParseUint32(args[1])
+		switch {
+		case !ok:
+			return string(protocol.BadFormat)
+		case seconds < 3 || seconds > 1800:
+			return string(protocol.AutomoveWindow)
+		}
+		t.set("slab_automove_window", strconv.Itoa(int(seconds)))
+	default:
+		level, ok := protocol.ParseUint32(args[0])
+		switch {
+		case !ok:
+			return string(protocol.BadFormat)
+		case level > 2:
+			return string(protocol.Unknown)
+		}
+		t.set("slab_automove", strconv.Itoa(int(level)))
+	}
+	return protocol.OK
+}
