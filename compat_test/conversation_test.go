@@ -98,7 +98,7 @@ func rewriteConversation(t *testing.T, c *conversation.Conversation, shared *tcp
 // Every verb has a conversation of its name, where its plain use and its errors can be looked up.
 func TestEveryVerbHasAConversation(t *testing.T) {
 	for _, verb := range strings.Fields(`get gets gat gats set add replace append prepend cas delete incr decr touch
-		flush_all version verbosity quit stats mn mg ms md ma me
+		flush_all version verbosity quit stats watch mn mg ms md ma me
 		cache_memlimit shutdown lru_crawler lru slabs refresh_certs debugtime`) {
 		if _, err := os.Stat(filepath.Join(conversations, verb+".txt")); err != nil {
 			t.Error(err)

@@ -217,7 +217,7 @@ func verbosity(r *Request, line []byte) error {
 	return nil
 }
 
-// arguments: stats [word]*
+// arguments: stats [word]*, watch [word]*
 func arguments(r *Request, line []byte) error {
 	r.words.cut(line)
 	return nil

@@ -70,7 +70,11 @@ const (
 	// What a memcached that runs with -X says of walking through its keys.
 	DetailNotAllowed    Refusal = "CLIENT_ERROR stats detail not allowed\r\n"
 	CachedumpNotAllowed Refusal = "CLIENT_ERROR stats cachedump not allowed\r\n"
+	DetailUsage         Refusal = "CLIENT_ERROR usage: stats detail on|off|dump\r\n"
 	TooManyConns        Refusal = "ERROR Too many open connections\r\n"
+	WatchNotAllowed     Refusal = "CLIENT_ERROR watch commands not allowed\r\n"
+	WatchPipelined      Refusal = "ERROR cannot pipeline other commands before watch\r\n"
+	TooManyWatchers     Refusal = "WATCHER_TOO_MANY log watcher limit reached\r\n"
 )
 
 // Answers to administration.

@@ -56,7 +56,7 @@ func (k Keys) After(n int) Keys {
 	return k
 }
 
-// Args are the words after the verb, of the verbs whose arguments are words: stats and
+// Args are the words after the verb, of the verbs whose arguments are words: stats, watch and
 // administration. ParseUint32 and ParseInt32 read those that are numbers.
 func (r *Request) Args() [][]byte { return r.words.word[1:r.words.n] }
 

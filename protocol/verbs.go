@@ -29,6 +29,7 @@ const (
 	OpVerbosity
 	OpQuit
 	OpStats
+	OpWatch
 	OpNoop
 	OpMemoryLimit
 	OpShutdown
@@ -68,6 +69,7 @@ var verbs = [...]verb{
 	{"verbosity", OpVerbosity, verbosity},
 	{"quit", OpQuit, nil},
 	{"stats", OpStats, arguments},
+	{"watch", OpWatch, arguments},
 	{"mg", OpMetaGet, meta},
 	{"ms", OpMetaSet, metaStorage},
 	{"md", OpMetaDelete, meta},
@@ -117,6 +119,12 @@ func (op Op) HasKey() bool { return OpGet <= op && op <= OpMetaDebug }
 
 // Touches tells whether a retrieval also sets the deadline.
 func (op Op) Touches() bool { return op == OpGat || op == OpGats }
+
+// Retrieves tells whether op may be about more than one key, and is answered with values.
+func (op Op) Retrieves() bool { return OpGet <= op && op <= OpGats }
+
+// Stores tells whether a block follows op's line.
+func (op Op) Stores() bool { return OpSet <= op && op <= OpCas || op == OpMetaSet }
 
 // String is the first word that means op.
 func (op Op) String() string {

@@ -52,7 +52,10 @@ func (s *session) verbosity(req *request) verdict {
 	return idle
 }
 
-func (s *session) quit(*request) verdict { return hangUp }
+func (s *session) quit(*request) verdict {
+	s.quits = true
+	return hangUp
+}
 
 func (s *session) noop(*request) verdict {
 	s.w.out = append(s.w.out, protocol.Noop...)

@@ -45,6 +45,9 @@ func (s *session) touch(req *request) verdict {
 func (s *session) delete(req *request) verdict {
 	hit := s.w.store.Delete(req.hash, req.Key)
 	s.w.tally.hitOrMiss(hit, deleteHits, deleteMisses)
+	if hit && s.w.watched&deletions != 0 {
+		s.w.tellDeleted("delete", req.Key, s.w.seen.Len)
+	}
 	return s.foundOrNot(req, hit, protocol.Deleted)
 }
 

@@ -141,6 +141,10 @@ func (d *drain) finish() {
 		}
 	}
 	c.session.close()
+	if w.watched != 0 {
+		w.tellWatchers()
+	}
+	c.tellConn("conn_close", c.reason(true))
 	w.tally.publish()
 	for i := range w.tally.total {
 		srv.late.total[i].Add(w.tally.total[i].Load())

@@ -155,7 +155,7 @@ func (s *session) resumeDump() {
 
 // appendMetadump tells all that is known of an item but its value.
 func (w *worker) appendMetadump(it *storage.Item) {
-	out := appendURI(append(w.out, "key="...), it.Key)
+	out := protocol.AppendURI(append(w.out, "key="...), it.Key)
 	exp, fetched := int64(-1), "no"
 	if it.Deadline != expiry.Never {
 		exp = w.clock.Unix(it.Deadline)
@@ -197,18 +197,4 @@ func (w *worker) appendCachedump(it *storage.Item) {
 	out = strconv.AppendInt(append(out, " ["...), int64(it.Len()), 10)
 	out = strconv.AppendInt(append(out, " b; "...), exp, 10)
 	w.out = append(out, " s]"+lineEnd...)
-}
-
-// appendURI appends text with everything escaped that has a meaning in an URI (RFC 3986, section 2.3).
-func appendURI(out, text []byte) []byte {
-	const hex = "0123456789ABCDEF"
-	for _, c := range text {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
-			out = append(out, c)
-		default:
-			out = append(out, '%', hex[c>>4], hex[c&15])
-		}
-	}
-	return out
 }

@@ -22,6 +22,7 @@ var handlers = [protocol.NumOps]func(*session, *request) verdict{
 	protocol.OpVerbosity:  (*session).verbosity,
 	protocol.OpQuit:       (*session).quit,
 	protocol.OpStats:      (*session).stats,
+	protocol.OpWatch:      (*session).watch,
 	protocol.OpNoop:       (*session).noop,
 
 	protocol.OpMemoryLimit:  (*session).memoryLimit,

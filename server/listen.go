@@ -254,6 +254,7 @@ func (srv *Server) closeIdle() {
 		waits := st == stateCommand || st == stateLogin
 		if byTCP && waits && now-c.moved() > allowed {
 			srv.late.total[idleKicks].Add(1)
+			c.kicked.Store(true)
 			_ = c.gc.Close() // by its loop
 		}
 	}
@@ -288,6 +289,7 @@ var stateTexts = [...]string{
 	stateDump:      "conn_watch",
 	stateLogin:     "conn_read",
 	stateToken:     "conn_nread",
+	stateWatch:     "conn_watch",
 }
 
 // list is the clients in the order of their descriptors.

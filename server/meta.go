@@ -223,6 +223,13 @@ func (s *session) metaDelete(req *request) verdict {
 	case storage.Stored:
 		if !m.Has('I') {
 			w.tally.add(deleteHits, 1)
+			if w.watched&deletions != 0 {
+				n := w.seen.Len
+				if m.Has('x') {
+					n = 0
+				}
+				w.tellDeleted("md", req.Key, n)
+			}
 		}
 		if m.Has('q') {
 			return idle
@@ -261,6 +268,9 @@ func (s *session) metaArith(req *request) verdict {
 	case storage.Stored:
 		if !created {
 			w.tally.add(hits, 1)
+		} else if w.watched&mutations != 0 {
+			number := storage.Item{Key: req.Key, Deadline: c.Deadline, Value: strconv.AppendUint(nil, m.Initial, 10)}
+			w.tellStored(req.hash, storage.Add, &number, status)
 		}
 	case storage.NotFound:
 		w.tally.add(misses, 1)

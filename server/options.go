@@ -47,6 +47,8 @@ type Options struct {
 
 	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'
 	StatsDetail     bool // -D: stats detail is on from the start
+	TrackSizes      bool // -o track_sizes: stats sizes tells how many items there are of each size
+	WatcherBuffer   int  // -o watcher_logbuf_size, bytes: lines that wait for a slow watcher; 256 KiB
 
 	// AuthFile, -Y, has the passwords without which nobody is served, a line "user:password" each, of at most 255 bytes, 8
 	// at most. "": everybody is served.
@@ -73,6 +75,9 @@ type Settings struct {
 	Inter    string // -l as given, "" when it was not
 	Threads  int    // -t as given; Loops when it was not
 	Protocol string // -B: "auto-negotiate", "ascii"
+
+	NoCrawler    bool // -o no_lru_crawler …
+	NoMaintainer bool // … and no_lru_maintainer: stats leaves their names out
 }
 
 // limits of Options; what lies outside is a mistake, not a wish
@@ -119,6 +124,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MemoryLimit, 64<<20)
 	orElse(&o.ItemMax, 1<<20)
 	orElse(&o.ConnMemory, 16<<20)
+	orElse(&o.WatcherBuffer, 256<<10)
 	orElse(&o.PrefixDelimiter, ':')
 	orElse(&o.Settings.Threads, o.Loops)
 	orElse(&o.Settings.Protocol, "auto-negotiate")

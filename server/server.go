@@ -40,6 +40,8 @@ type Server struct {
 	late    tally // what was counted off the loops, by drains
 
 	passwords passwords
+	lookout   lookout
+	prefixes  prefixes
 
 	crawlerOff atomic.Bool // lru_crawler disable
 	dumping    atomic.Bool // there is one dump of all items at a time
@@ -107,12 +109,17 @@ func open(opts Options) (*Server, error) {
 		DisableCAS:      opts.DisableCAS,
 		LockMemory:      opts.LockMemory,
 		LargePages:      opts.LargePages,
+		TrackSizes:      opts.TrackSizes,
 		File:            opts.MemoryFile,
 		HeapArena:       invariants.Enabled, // the race detector sees only memory of the Go heap
 	}, clock)
 	if err != nil {
 		return nil, err
 	}
+	srv.crawlerOff.Store(opts.Settings.NoCrawler)
+	srv.lookout.store, srv.lookout.bufMax = srv.store, opts.WatcherBuffer
+	srv.lookout.setDetail(opts.StatsDetail)
+	srv.prefixes.delimiter = opts.PrefixDelimiter
 	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
 	for _, w := range srv.store.Warnings() {
 		srv.logf("warning: %s\n", w)
@@ -213,6 +220,10 @@ func (srv *Server) Sweep() {
 		default:
 			runtime.Gosched() // the loops may have this processor alone
 		}
+	}
+	if srv.watched()&evictions != 0 { // a limit that was lowered is reached by sweeping
+		w := &worker{srv: srv, store: srv.store, clock: srv.clock, watched: evictions}
+		w.tellWatchers()
 	}
 }
 

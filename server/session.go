@@ -33,6 +33,11 @@ type worker struct {
 	clock *expiry.Clock
 	out   []byte // replies of the read event being served
 
+	watched events          // what somebody wants to be told, as looked up at the begin of the read event
+	lines   eventLines      // what there is to tell
+	seen    storage.Glimpse // what the command being served finds, while somebody watches
+	fd      int             // of the session being served
+
 	batch  [batchMax]request // the commands being served
 	keys   [batchMax][]byte  // the keys of a multiget being served …
 	hashes [batchMax]uint64  // … and the hashes of either
@@ -56,7 +61,8 @@ type request struct {
 //	retrieval ◀── replies of a multiget pass outMax ── command
 //	   dump   ◀── something that lists all items ── command
 //
-// With passwords (-Y) a session begins in login; auth.go has the way from there to command.
+// After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a session begins in login;
+// auth.go has the way from there to command.
 //
 // Whoever feeds it writes out what gathers in worker.out, and feeds it no further while that does not fit the socket.
 type session struct {
@@ -68,6 +74,9 @@ type session struct {
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
 	dump  *dump      // dump: what is listed
+
+	watcher *watcher // watch
+	quits   bool     // has said so
 }
 
 type state uint8
@@ -80,6 +89,7 @@ const (
 	stateDump
 	stateLogin
 	stateToken
+	stateWatch
 )
 
 // verdict says why feed came back.
@@ -96,6 +106,7 @@ const (
 // worker.out. The input may be cut anywhere; bytes that were consumed are never needed again.
 func (s *session) feed(in []byte) (consumed int, _ verdict) {
 	turns := s.w.srv.opts.ReqsPerEvent
+	s.w.fd, s.w.watched = s.fd, s.w.srv.watched()
 	for {
 		if len(s.w.out) >= outMax {
 			return consumed, full
@@ -142,6 +153,8 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 			}
 		case stateToken:
 			consumed += s.token(rest)
+		case stateWatch:
+			return len(in), idle
 		}
 	}
 }
@@ -169,6 +182,9 @@ func (s *session) commands(in []byte, limit int) (consumed, served int, _ verdic
 		}
 		consumed = req.next
 		served++
+		if w.watched != 0 {
+			w.spy(req)
+		}
 		switch {
 		case req.err != nil:
 			if s.refused(req) == hangUp {
@@ -271,6 +287,10 @@ func (s *session) close() {
 		s.dump.close()
 	}
 	s.block, s.rest, s.dump, s.line = nil, nil, nil, nil
+	if s.watcher != nil {
+		s.w.srv.lookout.remove(s.watcher)
+		s.watcher = nil
+	}
 }
 
 // logf writes a line of -v.

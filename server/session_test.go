@@ -76,6 +76,9 @@ func (v *visitor) Write(said []byte) (int, error) {
 		v.gone = verdict == hangUp
 	}
 	v.w.tally.publish()
+	if v.w.watched != 0 {
+		v.w.tellWatchers()
+	}
 	return len(said), nil
 }
 

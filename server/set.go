@@ -70,7 +70,7 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 			return req.Block
 		}
 		item.Value = in[:req.Bytes]
-		s.stored(&a, hash, mode, &item, w.store.Put(hash, mode, &item))
+		s.keep(&a, hash, mode, &item, nil)
 		return req.Block
 	}
 	b := &block{answer: a, mode: mode, hash: hash, item: item, bytes: req.Bytes}
@@ -91,6 +91,13 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 // cannotStore refuses a value before it is read. A set, and an ms of any mode, takes the old value along: the client
 // believes that it is being replaced, so serving it again would be serving what is stale.
 func (s *session) cannotStore(req *request, why protocol.Refusal) {
+	if w := s.w; w.watched&mutations != 0 {
+		status := storage.TooLarge
+		if why == protocol.OutOfMemory {
+			status = storage.OutOfMemory
+		}
+		w.tellStored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
+	}
 	s.reply(req.NoReply, string(why))
 	if dropsOld(req.Op) {
 		s.w.store.Delete(req.hash, req.Key)
@@ -136,14 +143,27 @@ func (s *session) finish(end []byte) {
 	case !endsLine(end):
 		b.abort()
 		s.reply(b.noReply, string(protocol.BadChunk))
-	case b.large != nil:
-		status := b.large.Commit(b.mode)
-		b.large.Tell(&b.item)
-		s.stored(&b.answer, b.hash, b.mode, &b.item, status)
 	default:
-		b.item.Value = b.buf[:b.bytes]
-		s.stored(&b.answer, b.hash, b.mode, &b.item, s.w.store.Put(b.hash, b.mode, &b.item))
+		if b.large == nil {
+			b.item.Value = b.buf[:b.bytes]
+		}
+		s.keep(&b.answer, b.hash, b.mode, &b.item, b.large)
 	}
+}
+
+// keep stores a value that is complete: the item's, or one that was received piece by piece.
+func (s *session) keep(a *answer, hash uint64, mode storage.Mode, item *storage.Item, large *storage.Incoming) {
+	w := s.w
+	if w.watched&aboutKeys != 0 {
+		w.lookUp(hash, item.Key)
+	}
+	if large == nil {
+		s.stored(a, hash, mode, item, w.store.Put(hash, mode, item))
+		return
+	}
+	status := large.Commit(mode)
+	large.Tell(item)
+	s.stored(a, hash, mode, item, status)
 }
 
 // outOfMemory gives up a large value half-way and reads past the rest of it.
@@ -163,6 +183,9 @@ func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]
 // stored answers and counts the outcome of a storage command.
 func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storage.Item, status storage.Status) {
 	w := s.w
+	if w.watched&mutations != 0 {
+		w.tellStored(hash, mode, item, status)
+	}
 	line := protocol.Stored
 	switch status {
 	case storage.NotStored:

@@ -30,12 +30,14 @@ func (s *session) stats(req *request) verdict {
 		s.report(s.w.srv.items)
 	case "slabs":
 		s.report(s.w.srv.slabs)
+	case "gomemd":
+		s.report(s.w.srv.ours)
 	case "conns":
 		s.report(s.w.srv.connections)
 	case "sizes":
-		s.report(func(r *report) { r.text("sizes_status", "disabled") })
+		s.report(s.w.srv.sizes)
 	case "detail":
-		s.reply(false, string(protocol.DetailNotAllowed))
+		s.detail(args[1:])
 	case "cachedump":
 		s.cachedump(args[1:])
 	default:
@@ -59,6 +61,13 @@ func (r *report) text(name, value string) { r.out = protocol.AppendStat(r.out, n
 func (r *report) number(name string, n uint64) { r.text(name, strconv.FormatUint(n, 10)) }
 
 func (r *report) count(name string, n int) { r.text(name, strconv.Itoa(n)) }
+
+// zeros are for names of parts of memcached that are not here: exporters want to see them.
+func (r *report) zeros(names ...string) {
+	for _, name := range names {
+		r.text(name, "0")
+	}
+}
 
 func (r *report) yesNo(name string, yes bool) {
 	if yes {
@@ -95,10 +104,8 @@ func (srv *Server) general(r *report) {
 	r.number("total_connections", srv.conns.total.Load())
 	r.number("rejected_connections", srv.conns.rejected.Load())
 	r.number("connection_structures", uint64(srv.conns.current.Load()))
-	for _, name := range []string{"response_obj_oom", "response_obj_count", "response_obj_bytes",
-		"read_buf_count", "read_buf_bytes", "read_buf_bytes_free", "read_buf_oom"} {
-		r.number(name, 0) // memcached's pools of network buffers
-	}
+	r.zeros("response_obj_oom", "response_obj_count", "response_obj_bytes",
+		"read_buf_count", "read_buf_bytes", "read_buf_bytes_free", "read_buf_oom") // memcached's pools of network buffers
 	r.count("reserved_fds", reservedFiles)
 	for _, c := range []struct {
 		name string
@@ -146,32 +153,39 @@ func (srv *Server) general(r *report) {
 		}
 		r.number(c.name, c.n)
 	}
-	for _, name := range []string{"slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
-		"slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem"} {
-		r.number(name, 0) // there are no slabs
-	}
+	r.zeros("slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
+		"slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem") // there are no slabs
 	r.text("slab_reassign_last_busy_status", "none")
-	for _, name := range []string{"slab_reassign_running", "slabs_moved", "lru_crawler_running", "lru_crawler_starts",
-		"lru_maintainer_juggles", "malloc_fails", "log_worker_dropped", "log_worker_written", "log_watcher_skipped",
-		"log_watcher_sent", "log_watchers", "unexpected_napi_ids", "round_robin_fallback"} {
-		r.number(name, 0)
+	crawler, maintainer := !srv.crawlerOff.Load(), !srv.opts.Settings.NoMaintainer // their names come and go with them
+	r.zeros("slab_reassign_running", "slabs_moved")
+	if crawler {
+		r.zeros("lru_crawler_running", "lru_crawler_starts")
 	}
-	r.number("conn_input_dropped", counted[inputDropped])
-	r.number("conn_budget_dropped", counted[budgetDropped])
-	r.number("conn_panics", counted[connPanics])
-	srv.memory(r, stored.HeldBytes)
+	if maintainer {
+		r.zeros("lru_maintainer_juggles")
+	}
+	r.zeros("malloc_fails")
+	watchers, sent, skipped := srv.lookout.watching()
+	r.number("log_worker_dropped", srv.lookout.lost.Load())
+	r.number("log_worker_written", srv.lookout.lines.Load())
+	r.number("log_watcher_skipped", skipped)
+	r.number("log_watcher_sent", sent)
+	r.count("log_watchers", watchers)
+	r.zeros("unexpected_napi_ids", "round_robin_fallback")
 	r.number("bytes", stored.Bytes)
 	r.number("curr_items", stored.CurrItems)
 	r.number("total_items", stored.TotalItems)
 	r.number("slab_global_page_pool", 0)
 	r.number("expired_unfetched", stored.ExpiredUnfetched)
 	r.number("evicted_unfetched", stored.EvictedUnfetched)
-	r.number("evicted_active", 0)
+	if maintainer {
+		r.number("evicted_active", stored.EvictedActive)
+	}
 	r.number("evictions", stored.Evictions)
 	r.number("reclaimed", stored.Reclaimed)
-	for _, name := range []string{"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked", "moves_to_cold",
-		"moves_to_warm", "moves_within_lru", "direct_reclaims", "lru_bumps_dropped"} {
-		r.number(name, 0)
+	r.zeros("crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked")
+	if maintainer {
+		r.zeros("moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "lru_bumps_dropped")
 	}
 }
 
@@ -203,7 +217,7 @@ func (srv *Server) settings(r *report) {
 	r.count("num_threads", o.Settings.Threads)
 	r.count("num_threads_per_udp", o.Settings.Threads)
 	r.text("stat_key_prefix", string(o.PrefixDelimiter))
-	r.yesNo("detail_enabled", o.StatsDetail)
+	r.yesNo("detail_enabled", srv.watched()&countPrefix != 0)
 	r.count("reqs_per_event", o.ReqsPerEvent)
 	r.yesNo("cas_enabled", !o.DisableCAS)
 	r.count("tcp_backlog", o.Backlog)
@@ -225,7 +239,7 @@ func (srv *Server) settings(r *report) {
 	r.yesNo("flush_enabled", !o.DisableFlush)
 	r.yesNo("dump_enabled", !o.DisableDump)
 	r.text("hash_algorithm", "xxhash")
-	r.yesNo("lru_maintainer_thread", true)
+	r.yesNo("lru_maintainer_thread", !o.Settings.NoMaintainer)
 	r.text("lru_segmented", srv.tuning.get("lru_segmented", "yes"))
 	r.text("hot_lru_pct", srv.tuning.get("hot_lru_pct", "20"))
 	r.text("warm_lru_pct", srv.tuning.get("warm_lru_pct", "40"))
@@ -234,10 +248,10 @@ func (srv *Server) settings(r *report) {
 	r.text("temp_lru", srv.tuning.get("temp_lru", "no"))
 	r.text("temporary_ttl", srv.tuning.get("temporary_ttl", "61"))
 	r.count("idle_timeout", int(o.IdleTimeout/time.Second))
-	r.text("watcher_logbuf_size", "262144")
-	r.text("worker_logbuf_size", "65536")
+	r.count("watcher_logbuf_size", o.WatcherBuffer)
+	r.count("worker_logbuf_size", linesMax)
 	r.text("read_buf_mem_limit", "0")
-	r.yesNo("track_sizes", false)
+	r.yesNo("track_sizes", o.TrackSizes)
 	r.yesNo("inline_ascii_response", false)
 	r.text("num_napi_ids", "0")
 	r.text("memory_file", cmp.Or(srv.opts.MemoryFile, "(null)"))
@@ -272,17 +286,18 @@ func (srv *Server) items(r *report) {
 	item("number_cold", stored.CurrItems)
 	item("age_hot", 0)
 	item("age_warm", 0)
-	item("age", 0)
+	item("age", stored.OldestAge)
 	item("mem_requested", stored.Bytes)
 	item("evicted", stored.Evictions)
-	item("evicted_nonzero", 0)
-	item("evicted_time", 0)
+	item("evicted_nonzero", stored.EvictedNonzero)
+	item("evicted_time", stored.EvictedAge)
 	item("outofmemory", srv.counters()[storeNoMemory])
 	item("tailrepairs", 0)
 	item("reclaimed", stored.Reclaimed)
 	item("expired_unfetched", stored.ExpiredUnfetched)
 	item("evicted_unfetched", stored.EvictedUnfetched)
-	for _, name := range []string{"evicted_active", "crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked",
+	item("evicted_active", stored.EvictedActive)
+	for _, name := range []string{"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked",
 		"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "hits_to_hot", "hits_to_warm"} {
 		item(name, 0)
 	}
@@ -323,6 +338,14 @@ func malloced(stored storage.Stats) uint64 {
 	return stored.SegmentBytes + stored.IndexBytes + stored.TableBytes
 }
 
+// sizes is `stats sizes`.
+func (srv *Server) sizes(r *report) {
+	if !srv.opts.TrackSizes {
+		r.text("sizes_status", "disabled")
+	}
+	srv.store.Sizes(func(size int, items uint64) { r.number(strconv.Itoa(size), items) })
+}
+
 // counters sums what the loops have counted.
 func (srv *Server) counters() (sum [numCounters]uint64) {
 	for _, w := range srv.allWorkers() {
@@ -338,6 +361,8 @@ func (srv *Server) resetStats() {
 		w.tally.reset()
 	}
 	srv.late.reset()
+	srv.lookout.resetStats()
+	srv.prefixes.clear()
 	srv.conns.total.Store(0)
 	srv.conns.rejected.Store(0)
 	srv.store.ResetStats()

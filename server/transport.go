@@ -93,6 +93,7 @@ type conn struct {
 	lastServed atomic.Uint32 // for stats conns: when, and in which state the session was left
 	lastState  atomic.Uint32
 	lastTaken  atomic.Uint32 // when the socket took some of the replies that waited
+	kicked     atomic.Bool   // closed because of IdleTimeout
 
 	leave atomic.Bool // Drain wants it closed between two commands
 }
@@ -105,6 +106,7 @@ func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c.lastServed.Store(uint32(ls.srv.clock.Now()))
 	ls.srv.conns.add(c)
 	c.opened.Store(true)
+	c.tellConn("conn_new", "")
 	return nil, gnet.None
 }
 
@@ -149,6 +151,9 @@ func (c *conn) serve() gnet.Action {
 		w.tally.add(connYields, 1)
 	}
 	w.tally.publish()
+	if w.watched != 0 {
+		w.tellWatchers()
+	}
 	c.note()
 	c.hold(len(in) - n)
 	if err == nil && sent < len(w.out) {
@@ -156,6 +161,9 @@ func (c *conn) serve() gnet.Action {
 		err = c.wait(w.out[sent:])
 	}
 	w.recycle()
+	if c.state == stateWatch && !c.waiting && c.watcher.file == nil {
+		err = c.startWatching()
+	}
 	switch {
 	case err != nil:
 		return gnet.Close // the client is gone
@@ -258,6 +266,7 @@ func (ls *loops) OnClose(gc gnet.Conn, err error) gnet.Action {
 		c.drain.abandon()
 	}
 	c.session.close()
+	c.tellConn("conn_close", c.reason(errors.Is(err, io.EOF)))
 	ls.srv.conns.remove(c)
 	return gnet.None
 }

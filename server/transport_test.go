@@ -82,18 +82,20 @@ func (c *client) hearEnd() {
 	}
 }
 
-// stat asks for one statistic.
+// stat asks for one statistic, memcached's or one of ours.
 func (c *client) stat(name string) string {
 	c.t.Helper()
-	c.say("stats\r\n")
+	c.say("stats\r\nstats gomemd\r\n")
 	value := ""
-	for {
+	for ends := 0; ; {
 		line, err := c.r.ReadString('\n')
 		if err != nil {
 			c.t.Fatal(err)
 		}
 		if line == "END\r\n" {
-			return value
+			if ends++; ends == 2 {
+				return value
+			}
 		}
 		if words := strings.Fields(line); len(words) == 3 && words[1] == name {
 			value = words[2]

@@ -184,7 +184,7 @@ func soak(kind pair.Kind, length, phase time.Duration, seed uint64) (*tally, err
 	}
 	close(stop)
 	all.Wait()
-	if stats, err := srv.Stats(); err != nil {
+	if stats, err := srv.StatsOf("gomemd"); err != nil {
 		world.wrong("no stats at the end: %v", err)
 	} else {
 		for _, name := range []string{"conn_panics", "conn_input_dropped", "conn_budget_dropped"} {

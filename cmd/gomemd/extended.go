@@ -39,7 +39,12 @@ var suboptions = []suboption{
 	{"maxconns_fast", "", func(c *config, _ string) error { c.opts.MaxConnsWait = false; return nil }},
 	{"no_maxconns_fast", "", func(c *config, _ string) error { c.opts.MaxConnsWait = true; return nil }},
 	{"idle_timeout", "Missing numeric argument for idle_timeout", setIdleTimeout},
-	{"no_modern", "", func(c *config, _ string) error { c.opts.MaxConnsWait, c.lru.maintainer = true, false; return nil }},
+	{"track_sizes", "", func(c *config, _ string) error { c.opts.TrackSizes = true; return nil }},
+	{"watcher_logbuf_size", "Missing watcher_logbuf_size argument", setWatcherBuffer},
+	{"no_modern", "", func(c *config, v string) error {
+		c.opts.MaxConnsWait, c.opts.Settings.NoCrawler = true, true
+		return maintainer(false)(c, v)
+	}},
 }
 
 // tuning is the rest of them. Nearly all tune slabs, LRU lists and a hash table that are not here: their values are checked
@@ -59,14 +64,14 @@ var tuning = []suboption{
 	{"tail_repair_time", "Missing numeric argument for tail_repair_time",
 		between(10, maxValue, "Cannot set tail_repair_time to less than 10 seconds")},
 	{"hash_algorithm", "Missing hash_algorithm argument", setHashAlgorithm},
-	{"lru_crawler", "", nil},
-	{"no_lru_crawler", "", nil},
+	{"lru_crawler", "", func(c *config, _ string) error { c.opts.Settings.NoCrawler = false; return nil }},
+	{"no_lru_crawler", "", func(c *config, _ string) error { c.opts.Settings.NoCrawler = true; return nil }},
 	{"lru_crawler_sleep", "Missing lru_crawler_sleep value",
 		between(0, 1e6, "LRU crawler sleep must be between 0 and 1 second")},
 	{"lru_crawler_tocrawl", "Missing lru_crawler_tocrawl value",
 		unsigned("lru_crawler_tocrawl takes a numeric 32bit value")},
-	{"lru_maintainer", "", func(c *config, _ string) error { c.lru.maintainer = true; return nil }},
-	{"no_lru_maintainer", "", func(c *config, _ string) error { c.lru.maintainer = false; return nil }},
+	{"lru_maintainer", "", maintainer(true)},
+	{"no_lru_maintainer", "", maintainer(false)},
 	{"hot_lru_pct", "Missing hot_lru_pct argument",
 		percent("hot_lru_pct must be > 1 and < 80", func(c *config) *int { return &c.lru.hotPct })},
 	{"warm_lru_pct", "Missing warm_lru_pct argument",
@@ -74,12 +79,10 @@ var tuning = []suboption{
 	{"hot_max_factor", "Missing hot_max_factor argument", between(1e-9, maxValue, "hot_max_factor must be > 0")},
 	{"warm_max_factor", "Missing warm_max_factor argument", between(1e-9, maxValue, "warm_max_factor must be > 0")},
 	{"temporary_ttl", "Missing temporary_ttl argument", func(c *config, _ string) error { c.lru.temp = true; return nil }},
-	{"watcher_logbuf_size", "Missing watcher_logbuf_size argument", unsigned("could not parse argument to watcher_logbuf_size")},
 	{"worker_logbuf_size", "Missing worker_logbuf_size argument", unsigned("could not parse argument to worker_logbuf_size")},
 	{"slab_sizes", "Missing slab_sizes argument", nil},
 	{"slab_chunk_max", "Missing slab_chunk_max argument", setChunkMax},
 	{"no_chunked_items", "", nil},
-	{"track_sizes", "", nil},
 	{"inline_ascii_resp", "", nil},
 	{"no_inline_ascii_resp", "", nil},
 	{"modern", "", nil},
@@ -222,6 +225,23 @@ func setHashAlgorithm(_ *config, v string) error {
 // every connection at once, is none either.
 func setIdleTimeout(c *config, v string) error {
 	c.opts.IdleTimeout = time.Duration(max(0, min(leading(v), math.MaxInt32))) * time.Second
+	return nil
+}
+
+// maintainer is kept because temporary_ttl wants it, and because stats leaves out its names without it.
+func maintainer(on bool) func(*config, string) error {
+	return func(c *config, _ string) error {
+		c.lru.maintainer, c.opts.Settings.NoMaintainer = on, !on
+		return nil
+	}
+}
+
+func setWatcherBuffer(c *config, v string) error {
+	kilobytes, err := strconv.ParseUint(v, 10, 32)
+	if err != nil {
+		return quit(exFailure, "could not parse argument to watcher_logbuf_size")
+	}
+	c.opts.WatcherBuffer = int(kilobytes) << 10
 	return nil
 }
 

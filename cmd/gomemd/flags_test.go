@@ -20,7 +20,8 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 			func(c *config) {
 				c.opts.MemoryLimit, c.opts.ItemMax, c.opts.MaxConns = 8192<<20, 5<<20, 16384
 				c.opts.Verbosity, c.user = 1, "11211"
-				c.noops = []string{"-o modern", "-o track_sizes"}
+				c.noops = []string{"-o modern"}
+				c.opts.TrackSizes = true
 			}},
 		{"Debian's memcached.conf", strings.Fields("-m 64 -p 11211 -u memcache -l 127.0.0.1 -P /var/run/memcached/memcached.pid"),
 			func(c *config) {
@@ -40,6 +41,7 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 			func(c *config) {
 				c.daemon, c.opts.Verbosity, c.opts.MemoryLimit, c.opts.DisableCAS = true, 2, 128<<20, true
 				c.lru.maintainer, c.opts.MaxConnsWait, c.noops = false, true, []string{"-o modern"}
+				c.opts.Settings.NoCrawler, c.opts.Settings.NoMaintainer = true, true
 			}},
 		{"after -- nothing is an option", strings.Fields("-M -- -F"), func(c *config) { c.opts.DisableEviction = true }},
 		{"long names", strings.Fields("--memory-limit=100 --threads 2 --disable-flush-all --unix-mask 770 --listen-backlog=5 --max-reqs-per-event 7"),

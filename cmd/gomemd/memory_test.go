@@ -58,7 +58,7 @@ func TestMemoryIsWhatStatsSay(t *testing.T) {
 		}
 		defer c.Close()
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-		fmt.Fprint(c, "stats\r\nquit\r\n")
+		fmt.Fprint(c, "stats gomemd\r\nquit\r\n")
 		for lines := bufio.NewScanner(c); lines.Scan(); {
 			if words := strings.Fields(lines.Text()); len(words) == 3 && strings.HasPrefix(words[1], "memory_") {
 				told[words[1]], _ = strconv.ParseInt(words[2], 10, 64)

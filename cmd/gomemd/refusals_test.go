@@ -168,8 +168,8 @@ func TestAccepted(t *testing.T) {
 		"--config /dev/null":           "",
 		"-m 1g -I 5m":                  "",
 		"-I 1k":                        "",
-		"-o modern -o no_modern,slab_chunk_max=16,relaxed_privileges,": "",
-		"--ext track_sizes,idle_timeout=30 --memory-l 128 --verbose=3": "accepted, and without meaning here: -o track_sizes\n",
+		"-o modern -o no_modern,slab_chunk_max=16,relaxed_privileges,":         "",
+		"--ext tail_repair_time=10,idle_timeout=30 --memory-l 128 --verbose=3": "accepted, and without meaning here: -o tail_repair_time=10\n",
 		"-o drop_privileges": "warning: -o drop_privileges: there is no system call filter in this server\n",
 		"-t 65": "WARNING: Setting a high number of worker threads is not recommended.\n" +
 			" Set this value to the number of cores in your machine or less.\n",

@@ -85,14 +85,17 @@ func (s *Server) Stop() {
 }
 
 // Stats is what the server says of itself.
-func (s *Server) Stats() (map[string]string, error) {
+func (s *Server) Stats() (map[string]string, error) { return s.StatsOf("") }
+
+// StatsOf is what it says to stats with an argument.
+func (s *Server) StatsOf(what string) (map[string]string, error) {
 	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
-	fmt.Fprint(conn, "stats\r\n")
+	fmt.Fprintf(conn, "stats %s\r\n", what)
 	stats := map[string]string{}
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		if lines.Text() == "END" {
