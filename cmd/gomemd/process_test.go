@@ -26,6 +26,9 @@ import (
 var binDir string
 
 func TestMain(m *testing.M) {
+	if program := os.Getenv(sandboxed); program != "" {
+		enterSandbox(program, os.Args[1:])
+	}
 	var err error
 	if binDir, err = os.MkdirTemp("", "gomemd"); err != nil {
 		panic(err)
