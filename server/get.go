@@ -97,12 +97,12 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 	w.tally.hitOrMiss(hit, getHits, getMisses)
 }
 
-func (w *worker) appendValue(it *storage.Item) {
+func (w *worker) appendValue(it storage.Item) {
 	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), nil)
 	w.out = protocol.AppendValueEnd(it.AppendTo(w.out))
 }
 
-func (w *worker) appendUnique(it *storage.Item) {
+func (w *worker) appendUnique(it storage.Item) {
 	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), &it.Unique)
 	w.out = protocol.AppendValueEnd(it.AppendTo(w.out))
 }

@@ -60,7 +60,7 @@ func BenchmarkGetCold(b *testing.B) {
 }
 
 func getCold(b *testing.B, st *Store, key []byte, n uint64, name string) {
-	visit := func(*Item) {}
+	visit := func(Item) {}
 	for _, batch := range []int{1, 16} {
 		b.Run(fmt.Sprint(name, "batch", batch), func(b *testing.B) {
 			b.ReportAllocs()
@@ -134,7 +134,7 @@ func BenchmarkTail(b *testing.B) {
 					case i%64 == 0:
 						st.Sweep()
 					case i%3 == 0:
-						st.View(h, key, func(*Item) {})
+						st.View(h, key, func(Item) {})
 					default:
 						st.Put(h, Set, &Item{Key: key, Value: value[:size], Deadline: deadline})
 					}

@@ -27,7 +27,7 @@ func TestManyAtOnce(t *testing.T) {
 				n := draw.IntN(2000)
 				key := fmt.Appendf(nil, "key%d", n)
 				h := Hash(key)
-				check := func(it *Item) {
+				check := func(it Item) {
 					v := it.AppendTo(nil)
 					if string(it.Key) != string(key) || len(v) > 8 && binary.LittleEndian.Uint64(v) != uint64(n) {
 						t.Errorf("%s: a value of %d bytes that is not its own", key, len(v))

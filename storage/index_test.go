@@ -42,7 +42,7 @@ func TestKeysOfOneHash(t *testing.T) {
 		if got := st.Put(hash, Set, &Item{Key: key, Value: key}); got != Stored {
 			t.Fatalf("set %d: %d", i, got)
 		}
-		if !st.View(hash, key, func(it *Item) {
+		if !st.View(hash, key, func(it Item) {
 			if string(it.Value) != string(key) {
 				t.Fatalf("%s holds %q", key, it.Value)
 			}
@@ -58,7 +58,7 @@ func TestKeysOfOneHash(t *testing.T) {
 	}
 	left := 0
 	for i := range 500 {
-		if st.View(hash, twin(i), func(*Item) {}) {
+		if st.View(hash, twin(i), func(Item) {}) {
 			left++
 		}
 	}

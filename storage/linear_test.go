@@ -17,7 +17,7 @@ type storeClient struct{ st *Store }
 func (c storeClient) Do(call linear.Call) (r linear.Reply) {
 	st, key := c.st, []byte(call.Key)
 	h, deadline := Hash(key), expiry.Instant(call.Deadline)
-	visit := func(it *Item) { r.Value, r.Unique = string(it.AppendTo(nil)), it.Unique }
+	visit := func(it Item) { r.Value, r.Unique = string(it.AppendTo(nil)), it.Unique }
 	found := true
 	switch call.Verb {
 	case linear.Flush:

@@ -53,7 +53,8 @@ func (s *shard) edit(h uint64, key []byte, v *Visit, visit func(*Item)) bool {
 
 // visitAndAmend shows an item and takes over what the visitor has set.
 func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, use bool, visit func(*Item)) {
-	it := s.show(f, unique)
+	it := &s.item
+	s.show(it, f, unique)
 	c := *f.ctrl()
 	it.Fetched, it.Stale, it.Won, it.Created = c&ctrlFetched != 0, c&ctrlStale != 0, c&ctrlWon != 0, created
 	it.Idle = s.idle(f)

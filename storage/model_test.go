@@ -109,7 +109,7 @@ func flagsGen() *rapid.Generator[uint32] {
 func (m *model) view(key string, unique bool) {
 	t, h := m.t, Hash([]byte(key))
 	want := m.live(key)
-	visit := func(it *Item) {
+	visit := func(it Item) {
 		if want == nil {
 			t.Fatalf("get %q: a hit, but there is none in the model", key)
 		}
@@ -287,7 +287,7 @@ func (m *model) delete(key string) {
 
 func (m *model) touch(key string, deadline expiry.Instant, unique bool) {
 	want := m.live(key)
-	hit := m.st.TouchView(Hash([]byte(key)), []byte(key), deadline, unique, func(it *Item) {
+	hit := m.st.TouchView(Hash([]byte(key)), []byte(key), deadline, unique, func(it Item) {
 		if want == nil || !bytes.Equal(it.AppendTo(nil), want.value) || it.Deadline != deadline {
 			m.t.Fatalf("touch: %d bytes, deadline %d, want %+v, deadline %d (key %q)", it.Len(), it.Deadline, want, deadline, key)
 		}

@@ -13,7 +13,7 @@ import (
 func unique(t *testing.T, st *Store, key string) uint64 {
 	t.Helper()
 	u := uint64(0)
-	if !st.ViewUnique(Hash([]byte(key)), []byte(key), func(it *Item) { u = it.Unique }) {
+	if !st.ViewUnique(Hash([]byte(key)), []byte(key), func(it Item) { u = it.Unique }) {
 		t.Fatalf("%s is not there", key)
 	}
 	return u

@@ -29,7 +29,7 @@ func BenchmarkTwoGoroutines(b *testing.B) {
 		hashes[i] = Hash(names[i])
 		st.Put(hashes[i], Set, &Item{Key: names[i], Value: value})
 	}
-	visit := func(*Item) {}
+	visit := func(Item) {}
 	locks := make([]struct { // as many as the store has, and nothing behind them
 		sync.Mutex
 		n int

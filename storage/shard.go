@@ -69,7 +69,7 @@ type shard struct {
 	block    uint64 // the next unique that belongs to no place, see freshUnique
 	blockEnd uint64
 
-	item  Item // what View hands out: here, so that it does not escape to the heap at every call
+	item  Item // what Edit hands out: here, so that it does not escape to the heap at every call
 	stats Stats
 	_     [64]byte // the next shard's lock has a cache line of its own
 }
@@ -258,14 +258,18 @@ func (s *shard) getForUpdate(h uint64, key []byte, f *found) bool {
 	return false
 }
 
-// use marks an item as read.
+// use marks an item as read. What is so already is not written again: another processor may be reading the line.
 func (s *shard) use(f *found) {
-	c := f.ctrl()
-	if *c&ctrlFreq != ctrlFreq {
-		*c++
+	c := *f.ctrl()
+	if c&ctrlFreq != ctrlFreq {
+		c++
 	}
-	*c |= ctrlFetched
-	*f.access() = accessCode(uint32(s.now - f.sg.created))
+	if c |= ctrlFetched; c != *f.ctrl() {
+		*f.ctrl() = c
+	}
+	if code := accessCode(uint32(s.now - f.sg.created)); code != *f.access() {
+		*f.access() = code
+	}
 }
 
 // bump marks an item as used, but not as read.
@@ -288,8 +292,7 @@ func (s *shard) idle(f *found) uint32 {
 }
 
 // show fills in the item that is handed to a visitor.
-func (s *shard) show(f *found, unique bool) *Item {
-	it := &s.item
+func (s *shard) show(it *Item, f *found, unique bool) {
 	it.Key, it.Value, it.Binary = f.key(), f.value(), f.ext&extBinary != 0
 	if f.split() {
 		it.Value, it.shard, it.record = nil, s, f.record
@@ -302,7 +305,6 @@ func (s *shard) show(f *found, unique bool) *Item {
 			s.tell(&f.record, it.Unique)
 		}
 	}
-	return it
 }
 
 // tell takes note that somebody learns an item's unique.
@@ -314,20 +316,21 @@ func (s *shard) tell(r *record, unique uint64) {
 	}
 }
 
-func (s *shard) view(h uint64, key []byte, unique bool, visit func(*Item)) bool {
+func (s *shard) view(h uint64, key []byte, unique bool, visit func(Item)) bool {
 	s.lock()
 	var f found
 	hit := s.get(h, key, &f)
 	if hit {
 		s.use(&f)
-		visit(s.show(&f, unique))
-		s.item = Item{}
+		var it Item
+		s.show(&it, &f, unique)
+		visit(it)
 	}
 	s.unlock()
 	return hit
 }
 
-func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool, visit func(*Item)) bool {
+func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) bool {
 	s.lock()
 	defer s.unlock()
 	var f found
@@ -340,8 +343,9 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 		return false
 	}
 	if visit != nil {
-		visit(s.show(&f, unique))
-		s.item = Item{}
+		var it Item
+		s.show(&it, &f, unique)
+		visit(it)
 	}
 	s.pace(written) // not sooner: it may move the item
 	return true

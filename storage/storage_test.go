@@ -33,7 +33,7 @@ func put(st *Store, mode Mode, key, value string, deadline expiry.Instant) Statu
 }
 
 func get(st *Store, key string) (value string, hit bool) {
-	hit = st.View(Hash([]byte(key)), []byte(key), func(it *Item) { value = string(it.AppendTo(nil)) })
+	hit = st.View(Hash([]byte(key)), []byte(key), func(it Item) { value = string(it.AppendTo(nil)) })
 	return value, hit
 }
 

@@ -326,19 +326,19 @@ func (st *Store) Close() error {
 func (st *Store) Warnings() []string { return st.warned }
 
 // View hands the item to visit and marks it used. False is a miss.
-func (st *Store) View(hash uint64, key []byte, visit func(*Item)) bool {
+func (st *Store) View(hash uint64, key []byte, visit func(Item)) bool {
 	return st.shard(hash).view(hash, key, false, visit)
 }
 
 // ViewUnique is View for somebody who is going to tell the unique. Only here is Item.Unique one that CompareAndSwap
 // will take.
-func (st *Store) ViewUnique(hash uint64, key []byte, visit func(*Item)) bool {
+func (st *Store) ViewUnique(hash uint64, key []byte, visit func(Item)) bool {
 	return st.shard(hash).view(hash, key, true, visit)
 }
 
 // TouchView gives the item a new deadline, marks it used, and hands it to visit, which may be nil. The unique stays; it
 // is only right when asked for.
-func (st *Store) TouchView(hash uint64, key []byte, deadline expiry.Instant, unique bool, visit func(*Item)) bool {
+func (st *Store) TouchView(hash uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) bool {
 	return st.shard(hash).touch(hash, key, deadline, unique, visit)
 }
 

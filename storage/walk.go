@@ -163,7 +163,8 @@ func (s *shard) meet(e slot, visit func(*Item)) {
 	if s.fate(&f.record, f.sg) != alive {
 		return
 	}
-	it := s.show(&f, false)
+	it := &s.item
+	s.show(it, &f, false)
 	it.Fetched, it.Idle = *f.ctrl()&ctrlFetched != 0, s.idle(&f)
 	visit(it)
 	s.item = Item{}

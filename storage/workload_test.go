@@ -65,7 +65,7 @@ func (l *load) sweep() {
 
 func (l *load) has(n, nkey int) bool {
 	key := l.name(n, nkey)
-	return l.st.View(Hash(key), key, func(*Item) {})
+	return l.st.View(Hash(key), key, func(Item) {})
 }
 
 func (l *load) count(from, to, nkey int) int {

@@ -163,7 +163,7 @@ func inEqualMemory(trace *load.Trace, items, value int) (result, error) {
 	for _, id := range trace.Requests {
 		item.Key = append(append(item.Key[:0], prefix...), trace.Keys[id]...)
 		h := storage.Hash(item.Key)
-		if store.View(h, item.Key, func(*storage.Item) {}) {
+		if store.View(h, item.Key, func(storage.Item) {}) {
 			hits++
 		} else if r := store.Put(h, storage.Set, &item); r != storage.Stored {
 			return result{}, fmt.Errorf("%s was not stored: %v", item.Key, r)
