@@ -88,17 +88,14 @@ func (s *shard) snapshot() Stats {
 	return st
 }
 
-// held is what has been written to and not given back. While a shard fills for the first time, the rest of its open segments
-// has not.
+// held is what has been written to and not given back. While a shard fills for the first time, the ends of its segments have
+// not.
 func (s *shard) held() int64 {
-	n := int64(s.inUse + s.free.n + s.condemned.n)
-	bytes := n<<s.segShift + int64(s.index.bytes()) + int64(s.fresh)*int64(unsafe.Sizeof(segment{}))
-	for _, q := range s.queues {
-		if q.open != none && s.fresh == s.inUse {
-			bytes -= int64(s.segSize - s.segments[q.open].used)
-		}
+	bytes := int64(s.inUse+s.free.n+s.condemned.n) << s.segShift
+	if s.fresh == s.inUse {
+		bytes = s.usedBytes
 	}
-	return bytes
+	return bytes + int64(s.index.bytes()) + int64(s.fresh)*int64(unsafe.Sizeof(segment{}))
 }
 
 // oldestAge is the age of the oldest segment in use. A queue has its oldest at the head.
