@@ -77,7 +77,7 @@ func (b *budget) relieve(now expiry.Instant) {
 	if b.looked != now {
 		b.looked = now
 		for c := range b.holders {
-			if now-c.moved() >= stallMax {
+			if c.still(now) >= stallMax {
 				b.drop(c)
 			}
 		}

@@ -252,7 +252,7 @@ func (srv *Server) closeIdle() {
 		_, byTCP := c.remote.(*net.TCPAddr)
 		st := state(c.lastState.Load())
 		waits := st == stateCommand || st == stateLogin
-		if byTCP && waits && now-c.moved() > allowed {
+		if byTCP && waits && c.still(now) > allowed {
 			srv.late.total[idleKicks].Add(1)
 			c.kicked.Store(true)
 			_ = c.gc.Close() // by its loop

@@ -237,7 +237,7 @@ func (srv *Server) firstState() state {
 
 // newWorker makes the state that the sessions of one loop share.
 func (srv *Server) newWorker() *worker {
-	w := &worker{srv: srv, store: srv.store, clock: srv.clock}
+	w := &worker{srv: srv, store: srv.store, clock: srv.clock, turns: newTurns()}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.workers = append(srv.workers, w)

@@ -32,6 +32,7 @@ type worker struct {
 	store *storage.Store
 	clock *expiry.Clock
 	out   []byte // replies of the read event being served
+	turns *turns // of connections with large replies
 
 	watched events          // what somebody wants to be told, as looked up at the begin of the read event
 	lines   eventLines      // what there is to tell
@@ -108,12 +109,12 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 	turns := s.w.srv.opts.ReqsPerEvent
 	s.w.fd, s.w.watched = s.fd, s.w.srv.watched()
 	for {
-		if len(s.w.out) >= outMax {
-			return consumed, full
-		}
 		rest := in[consumed:]
 		if len(rest) == 0 && s.state != stateRetrieval && s.state != stateDump {
 			return consumed, idle
+		}
+		if len(s.w.out) >= outMax {
+			return consumed, full
 		}
 		switch s.state {
 		case stateCommand:

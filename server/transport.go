@@ -69,6 +69,7 @@ func (ls *loops) worker(loop gnet.EventLoop) *worker {
 	w := ls.workers[loop]
 	if w == nil {
 		w = ls.srv.newWorker()
+		ls.srv.running.Go(func() { w.turns.run(ls.srv.stop) })
 		ls.workers[loop] = w
 	}
 	return w
@@ -176,10 +177,18 @@ func (c *conn) serve() gnet.Action {
 		return gnet.None
 	case v == hangUp:
 		return gnet.Close
+	case v == full:
+		w.turns.wait(c)
+		return gnet.None
 	default: // more to do, when the others have had their turn
 		_ = c.gc.Wake(nil)
 		return gnet.None
 	}
+}
+
+// wake calls OnTraffic from outside the loop, and then done, which is also told of a connection that is closed by then.
+func (c *conn) wake(done func()) {
+	_ = c.gc.Wake(func(gnet.Conn, error) error { done(); return nil })
 }
 
 // hold tells the budget what is kept of the client's input, of which so much has not been looked at.
@@ -194,6 +203,9 @@ func (c *conn) hold(left int) {
 func (c *conn) moved() expiry.Instant {
 	return expiry.Instant(max(c.lastServed.Load(), c.lastTaken.Load()))
 }
+
+// still is for how many seconds the client has neither sent nor taken anything; none if the clock has been set back since.
+func (c *conn) still(now expiry.Instant) expiry.Instant { return now - min(now, c.moved()) }
 
 // cut closes a connection from outside its loop.
 func (c *conn) cut() {

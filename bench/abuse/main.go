@@ -1,0 +1,275 @@
+// Command abuse lets clients loose on a server that do everything wrong, for a minute, and looks at two things: how much memory
+// the server needs for them, and what a well-behaved client beside them sees.
+//
+//	go run ./bench/abuse
+//
+// The server has -m 64 -c 1024. The well-behaved client sends 1,000 requests a second over ten connections, one set to nine gets, whose
+// values are compared; its time counts from when a request was due. It is watched alone for ten seconds, and then beside all of
+// crowds at once, who are more than -c. Who of these is closed, or refused, comes again, after ten seconds or at once.
+//
+// What is wanted: less than -m and 48 MB resident, at any time; no error for the well-behaved client, and a p99 within three times of
+// what it was alone.
+package main
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/bench/internal/load"
+	"github.com/gomemd/gomemd/bench/internal/pair"
+)
+
+const (
+	memory   = 64 << 20
+	conns    = 1024
+	overhead = 48 << 20
+	slower   = 3 // times its p99
+	quiet    = 10 * time.Second
+	wellBred = "-mix get:9,set:1 -conns 10 -rate 1000 -keys 1000 -size 1000 -prefix good: -verify 1"
+)
+
+// A crowd is so many clients of one kind. What one does on its connection ends when the connection is closed, or the run is over.
+type crowd struct {
+	name  string
+	n     int
+	again time.Duration // after which one who is closed or refused comes again
+	does  func(c *client)
+}
+
+var crowds = []crowd{
+	// Whether they are closed they do not learn, for what was sent to them before is in the way. So they lose patience.
+	{"ask for 100 × 100 kB and never read", 300, 10 * time.Second, func(c *client) {
+		if c.say(multiget) {
+			c.stand(*patience)
+		}
+	}},
+	{"send half of 1 MB and stop", 300, 10 * time.Second, func(c *client) {
+		if c.say(halfSet) {
+			c.stand(time.Hour)
+		}
+	}},
+	{"send a get whose line never ends", 40, 10 * time.Second, func(c *client) {
+		for c.say([]byte("get ")); c.say(keys) && c.rest(10*time.Millisecond); {
+		}
+	}},
+	{"send a byte every half a second", 60, 10 * time.Second, func(c *client) {
+		for i := 0; c.say([]byte("set slow 0 0 1000\r\n")[i%19:][:1]) && c.rest(500*time.Millisecond); i++ {
+		}
+	}},
+	// 10,000 in a minute, if there is room for as many.
+	{"send one byte and leave with a reset", 290, time.Second, func(c *client) {
+		if c.say([]byte("g")) && c.rest(700*time.Millisecond) {
+			_ = c.conn.(*net.TCPConn).SetLinger(0)
+		}
+	}},
+	// More than there are places left.
+	{"connect and say nothing", 700, 10 * time.Second, func(c *client) { c.stand(time.Hour) }},
+}
+
+var patience = flag.Duration("patience", 20*time.Second, "of those who never read, before they try anew; the shorter, the more the server sends in vain")
+
+var (
+	multiget = []byte("get" + strings.Repeat(" large", 100) + "\r\n")
+	halfSet  = append([]byte("set half 0 0 1000000\r\n"), bytes.Repeat([]byte("v"), 500_000)...)
+	keys     = bytes.Repeat([]byte("key "), 4<<10)
+)
+
+// client is one connection of an abuser.
+type client struct {
+	conn net.Conn
+	stop chan struct{}
+}
+
+// say is false when the connection is closed, or the server takes nothing any more and the run is over.
+func (c *client) say(text []byte) bool {
+	for len(text) > 0 {
+		_ = c.conn.SetWriteDeadline(time.Now().Add(100 * time.Millisecond))
+		n, err := c.conn.Write(text)
+		text = text[n:]
+		if timeout, ok := err.(net.Error); err != nil && (!ok || !timeout.Timeout() || !c.rest(0)) {
+			return false
+		}
+	}
+	return true
+}
+
+// rest is false when the run is over.
+func (c *client) rest(d time.Duration) bool {
+	select {
+	case <-c.stop:
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// stand waits until the connection is closed from the other side, or for so long. It reads nothing: the system knows.
+func (c *client) stand(patience time.Duration) {
+	raw, err := c.conn.(*net.TCPConn).SyscallConn()
+	end := time.Now().Add(patience)
+	for open := err == nil; open && c.rest(200*time.Millisecond) && time.Now().Before(end); {
+		err = raw.Control(func(fd uintptr) {
+			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+			open = err == nil && info.State == unix.BPF_TCP_ESTABLISHED
+		})
+		open = open && err == nil
+	}
+}
+
+// humble gives all threads of this process a low priority: abusers elsewhere would not take the well-behaved client's processor
+// away, and it is the server that is measured.
+func humble() {
+	tasks, _ := os.ReadDir("/proc/self/task")
+	for _, task := range tasks {
+		if id, err := strconv.Atoi(task.Name()); err == nil {
+			_ = unix.Setpriority(unix.PRIO_PROCESS, id, 10)
+		}
+	}
+}
+
+// crowdsAt lets all of them loose until stop is closed. came counts their connections.
+func crowdsAt(addr string, stop chan struct{}, came []atomic.Int64) *sync.WaitGroup {
+	var all sync.WaitGroup
+	for i, crowd := range crowds {
+		for n := range crowd.n {
+			all.Go(func() {
+				c := &client{stop: stop}
+				// Not all at the same instant: half a second for each crowd.
+				for c.rest(time.Duration(n) * 500 * time.Millisecond / time.Duration(crowd.n)) {
+					for again := true; again; again = c.rest(crowd.again) {
+						var err error
+						if c.conn, err = net.DialTimeout("tcp", addr, 5*time.Second); err != nil {
+							continue
+						}
+						came[i].Add(1)
+						crowd.does(c)
+						_ = c.conn.Close()
+					}
+				}
+			})
+		}
+	}
+	return &all
+}
+
+func main() {
+	load.Child()
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "abuse:", err)
+		os.Exit(1)
+	}
+}
+
+func run() error {
+	path := flag.String("gomemd", "", "the program (default: built from ./cmd/gomemd)")
+	length := flag.Duration("time", time.Minute, "how long")
+	flag.Parse()
+	runtime.LockOSThread() // the server dies with the thread that started it
+	if err := load.AllowFiles(2 * conns); err != nil {
+		return err
+	}
+	if *path == "" {
+		dir, err := os.MkdirTemp("", "abuse")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(dir) }()
+		*path = filepath.Join(dir, "gomemd")
+		if text, err := exec.Command("go", "build", "-o", *path, "./cmd/gomemd").CombinedOutput(); err != nil {
+			return fmt.Errorf("%w\n%s", err, text)
+		}
+	}
+	kind := pair.Kind{Name: "gomemd", Path: *path}
+	srv, err := kind.Start("-m", fmt.Sprint(memory>>20), "-c", fmt.Sprint(conns))
+	if err != nil {
+		return err
+	}
+	defer srv.Stop()
+	if err := storeLarge(srv.Addr()); err != nil {
+		return err
+	}
+	alone, err := load.RunSelf(srv.Addr(), wellBred, "-warmup", "2s", "-time", quiet.String())
+	if err != nil {
+		return err
+	}
+	beside, came, err := abuse(srv, *length)
+	if err != nil {
+		return err
+	}
+	return report(srv, alone, beside, came)
+}
+
+// storeLarge stores what the crowd asks for.
+func storeLarge(addr string) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	fmt.Fprintf(conn, "set large 0 0 100000\r\n%s\r\n", bytes.Repeat([]byte("v"), 100_000))
+	answer := make([]byte, len("STORED\r\n"))
+	if _, err := conn.Read(answer); err != nil || string(answer) != "STORED\r\n" {
+		return fmt.Errorf("set: %q, %v", answer, err)
+	}
+	return nil
+}
+
+// abuse watches the well-behaved client while the crowds are there, after it has connected.
+func abuse(srv *pair.Server, length time.Duration) (beside load.Result, came []atomic.Int64, err error) {
+	stop := make(chan struct{})
+	came = make([]atomic.Int64, len(crowds))
+	var all *sync.WaitGroup
+	time.AfterFunc(time.Second, func() { // when the client has been started
+		humble()
+		all = crowdsAt(srv.Addr(), stop, came)
+	})
+	beside, err = load.RunSelf(srv.Addr(), wellBred, "-warmup", "2s", "-time", length.String())
+	close(stop)
+	all.Wait()
+	return beside, came, err
+}
+
+func report(srv *pair.Server, alone, beside load.Result, came []atomic.Int64) error {
+	use, err := srv.Usage()
+	if err != nil {
+		return err
+	}
+	stats, err := srv.Stats()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("| they | at a time | connections in all |\n| --- | --: | --: |\n")
+	for i, c := range crowds {
+		fmt.Printf("| %s | %d | %d |\n", c.name, c.n, came[i].Load())
+	}
+	fmt.Printf("\n| the well-behaved client, µs | p50 | p99 | p99.9 | most | requests | errors |\n| --- | --: | --: | --: | --: | --: | --: |\n")
+	for i, r := range []load.Result{alone, beside} {
+		fmt.Printf("| %s | %.0f | %.0f | %.0f | %.0f | %d | %d |\n", []string{"alone", "beside them"}[i], r.P50, r.P99, r.P999, r.Max, r.Ops, r.Errors+r.Lost)
+	}
+	fmt.Printf("\nresident at most %.1f MiB, -m and %.1f\n", float64(use.Peak)/(1<<20), float64(use.Peak-memory)/(1<<20))
+	for _, name := range []string{"rejected_connections", "conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
+		fmt.Printf("%s %s\n", name, stats[name])
+	}
+	switch {
+	case use.Peak > memory+overhead:
+		return fmt.Errorf("too much memory")
+	case beside.Errors+beside.Lost > 0:
+		return fmt.Errorf("the well-behaved client saw errors: %s", beside.FirstError)
+	case beside.P99 > slower*alone.P99:
+		return fmt.Errorf("p99 is %.1f times what it was alone", beside.P99/alone.P99)
+	}
+	return nil
+}
