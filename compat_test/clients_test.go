@@ -321,6 +321,7 @@ func TestClientOpenSIPS(t *testing.T) {
 		{"get k1 c4\r\n", "VALUE k1 0 5\r\nhello\r\nVALUE c4 0 3\r\n100\r\nEND\r\n"},
 		{"delete a b\r\n", "CLIENT_ERROR bad command line format.  Usage: delete <key> [noreply]\r\n"},
 		{"incr a b 1\r\n", "CLIENT_ERROR invalid numeric delta argument\r\n"},
+		{"set a b 0 0 5\r\nhello\r\n", "CLIENT_ERROR bad command line format\r\nERROR\r\n"}, // and it is out of step by one
 		{"get x\r\nversion\r\n", "END\r\nVERSION 1.6.45-gomemd" + server.Version + "\r\n"},
 		// Kamailio: flags are its types
 		{"set ks 1 10 11\r\nhello world\r\n", "STORED\r\n"},
@@ -329,6 +330,14 @@ func TestClientOpenSIPS(t *testing.T) {
 		{"get ki\r\n", "VALUE ki 0 1\r\n5\r\nEND\r\n"},
 		{"incr ki 3\r\n", "8\r\n"},
 		{"add ks 1 10 1\r\nx\r\n", "NOT_STORED\r\n"},
+		{"set ke 1 1200 11\r\nwith expiry\r\n", "STORED\r\n"},
+		{"get ks\r\n", "VALUE ks 1 11\r\nhello world\r\nEND\r\n"}, // $mctex is a get and a set
+		{"set ks 1 30 11\r\nhello world\r\n", "STORED\r\n"},
+		{"set kd 0 10 3\r\n100\r\n", "STORED\r\n"},
+		{"decr kd 1\r\n", "99\r\n"},
+		{"get kd\r\n", "VALUE kd 0 3\r\n99 \r\nEND\r\n"}, // which it trims
+		{"delete ks\r\n", "DELETED\r\n"},
+		{"delete ks\r\n", "NOT_FOUND\r\n"},
 		// Once more out of step: five bytes come where nine were promised. The server waits for the other four.
 		{"set a 5 0 9 5\r\nhello\r\n" + "..\r\n", "STORED\r\n"},
 		{"get a\r\n", "VALUE a 5 9\r\nhello\r\n..\r\nEND\r\n"},
