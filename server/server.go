@@ -125,7 +125,8 @@ func open(opts Options) (*Server, error) {
 		srv.logf("warning: %s\n", w)
 	}
 	if r := srv.store.Restored(); r.Took > 0 && opts.Verbosity > 0 {
-		srv.logf("%d items restored from %s in %v\n", r.Items, opts.MemoryFile, r.Took.Round(time.Millisecond))
+		srv.logf("%d items restored from %s in %v; %d had ended, %d were not whole\n",
+			r.Items, opts.MemoryFile, r.Took.Round(time.Millisecond), r.Ended, r.Dropped)
 	}
 	return srv, nil
 }

@@ -7,6 +7,7 @@ package server
 //	items_…       where the part of it is that -m bounds
 //	evicted_…     live items that were lost, by reason; their sum is evictions
 //	conn_…        clients that were closed, by reason
+//	restored_…    what the start found in the memory file
 func (srv *Server) ours(r *report) {
 	counted := srv.counters()
 	stored := srv.store.Stats()
@@ -30,4 +31,11 @@ func (srv *Server) ours(r *report) {
 	r.number("conn_input_dropped", counted[inputDropped])
 	r.number("conn_budget_dropped", counted[budgetDropped])
 	r.number("conn_panics", counted[connPanics])
+
+	found := srv.store.Restored()
+	r.number("restored_items", found.Items)
+	r.number("restored_bytes", found.Bytes)
+	r.number("restored_ended", found.Ended)     // had expired, or been flushed
+	r.number("restored_dropped", found.Dropped) // not restored: they were being written when the last server ended
+	r.number("restored_us", uint64(found.Took.Microseconds()))
 }

@@ -29,9 +29,11 @@ import (
 
 // Restored is what Open found in Options.File.
 type Restored struct {
-	Items uint64
-	Bytes uint64 // of their records
-	Took  time.Duration
+	Items   uint64
+	Bytes   uint64 // of their records
+	Ended   uint64 // expired or flushed
+	Dropped uint64 // torn, on their way in, or twice there; a segment that ends in nonsense counts as one
+	Took    time.Duration
 }
 
 // incarnationMax leaves an incarnation room for an offset beside it in a unique.
@@ -92,6 +94,8 @@ func (st *Store) restore() error {
 		s.shown = st.incarnations.Load() << uniqueBits // perhaps
 		st.restored.Items += uint64(s.items)
 		st.restored.Bytes += uint64(s.liveBytes)
+		st.restored.Ended += readers[i].ended
+		st.restored.Dropped += readers[i].dropped
 	}
 	st.restored.Took = time.Since(start)
 	return nil
@@ -114,6 +118,8 @@ type reader struct {
 	heads       []uint32
 	pieces      map[uint32]bool // live pieces; true: a head owns it
 	losers      []uint32        // records to be dropped when the index is complete
+	ended       uint64
+	dropped     uint64
 }
 
 // ahead is how many seconds a segment may have been opened after the clock was last written down.
@@ -166,6 +172,7 @@ func (r *reader) read() {
 	}
 	for _, loc := range r.heads {
 		if !r.chain(loc) {
+			r.dropped++
 			r.drop(loc)
 		}
 	}
@@ -186,6 +193,7 @@ func (r *reader) read() {
 		rec.read(s.at(loc))
 		s.killItem(&rec, s.segmentOf(loc))
 	}
+	r.dropped += uint64(len(r.losers))
 	s.line.intent.Store(0)
 }
 
@@ -202,6 +210,7 @@ func (r *reader) count(g int32) {
 		n := s.padded(rec.size)
 		if !rec.sane() || n > sg.used-off {
 			sg.used = off
+			r.dropped++
 			return
 		}
 		off += n
@@ -209,13 +218,19 @@ func (r *reader) count(g int32) {
 		case *rec.ctrl()&ctrlDead != 0:
 			continue
 		case loc == r.intent:
+			r.dropped++
 			r.drop(loc)
 			continue
 		case rec.piece():
 			r.pieces[loc] = false
 			s.liveBytes += int64(n)
 			continue
-		case s.fate(&rec, sg) != alive, rec.split() && rec.coming():
+		case s.fate(&rec, sg) != alive:
+			r.ended++
+			r.drop(loc)
+			continue
+		case rec.split() && rec.coming():
+			r.dropped++
 			r.drop(loc)
 			continue
 		case rec.split():
@@ -242,20 +257,20 @@ func (r *reader) chain(loc uint32) bool {
 	if uint64(number) >= uint64(s.fresh)<<s.segShift/tailMin || int(number) < len(s.chains) && !s.chains[number].free {
 		return false
 	}
-	n, own := int(head.vlen), []uint32(nil)
-	for at := *head.next(); at != noPiece; at = *p.next() {
+	n, own, at := int(head.vlen), []uint32(nil), *head.next()
+	for at != noPiece {
 		if owned, ok := r.pieces[at]; !ok || owned {
 			break
 		}
 		p.read(s.at(at))
-		n += int(p.vlen)
-		if *p.chain() != number || n > head.total() {
+		if n += int(p.vlen); *p.chain() != number || n > head.total() {
 			break
 		}
 		r.pieces[at] = true
 		own = append(own, at)
+		at = *p.next()
 	}
-	if p.p == nil || n != head.total() || *p.next() != noPiece {
+	if at != noPiece || n != head.total() {
 		for _, at := range own {
 			r.pieces[at] = false
 		}

@@ -1,0 +1,581 @@
+package storage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// What a killed process leaves in its file is what a stopped one has in it. So one child works on a store in a file and is
+// stopped again and again, wherever it happens to be; each time the file is copied, and a store that is opened on the copy
+// must have what the child had: all that it had done, and of the deed it was about, all, nothing or no item.
+//
+//	child    draws deed i, says "begun i", does it, says "ended i"         (shared page: progress)
+//	parent   stops it, copies the file, opens the copy, compares with its own ledger, lets it go on
+//
+// Child and parent draw the same deeds from the same seed.
+var stops = flag.Int("stops", 250, "how often the test of restarts stops its child, for each kind of store")
+
+const stoppedKeys = 24 // the first few are counters
+
+// progress is the page that child and parent share.
+type progress struct {
+	begun, ended atomic.Uint64 // numbers of deeds
+	evictions    atomic.Uint64
+	told         [64]atomic.Uint64 // the last uniques that were told, in a ring
+	shown        [stoppedKeys]struct{ deed, unique atomic.Uint64 }
+}
+
+func mapProgress(t testing.TB, path string) *progress {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Truncate(1 << 16); err != nil {
+		t.Fatal(err)
+	}
+	b, err := unix.Mmap(int(f.Fd()), 0, 1<<16, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return (*progress)(unsafe.Pointer(&b[0]))
+}
+
+type verb int
+
+const (
+	doSet verb = iota
+	doAlike
+	doReceive
+	doAppend
+	doPrepend
+	doReplace
+	doAdd
+	doCas
+	doIncr
+	doTouch
+	doGets
+	doDelete
+	doStale
+	doFlush
+	doFlushLater
+	doPass
+	doSweep
+	doFlood
+	doLimit
+)
+
+// shares are how often each is done; of doAdd and doLimit only one fits a kind of store.
+var shares = [...]int{doSet: 170, doAlike: 250, doReceive: 25, doAppend: 40, doPrepend: 30, doReplace: 30, doAdd: 30, doCas: 50,
+	doIncr: 120, doTouch: 60, doGets: 60, doDelete: 70, doStale: 20, doFlush: 1, doFlushLater: 1, doPass: 12, doSweep: 20, doFlood: 30, doLimit: 3}
+
+type deed struct {
+	number   uint64
+	verb     verb
+	key      int
+	value    []byte
+	flags    uint32
+	deadline expiry.Instant
+	n        uint64
+}
+
+// ledger is what there should be.
+type ledger struct {
+	lossy        bool // items may be evicted
+	now, pending expiry.Instant
+	items        [stoppedKeys]entry
+}
+
+type entry struct {
+	there    bool
+	value    []byte // nobody writes into it
+	flags    uint32
+	deadline expiry.Instant
+	changed  uint64 // number of the deed that made this version
+}
+
+func (l *ledger) alive(key int, now expiry.Instant) bool {
+	e := &l.items[key]
+	return e.there && !e.deadline.Passed(now) && (l.pending == expiry.Never || l.pending > now)
+}
+
+const counterKeys = 6
+
+// draw says what the deed of that number is.
+func (l *ledger) draw(seed, number uint64) deed {
+	r := rand.New(rand.NewPCG(seed, number))
+	d := deed{number: number, key: r.IntN(stoppedKeys), n: r.Uint64N(1000)}
+	for all := r.IntN(1022); all >= shares[d.verb] && d.verb < doLimit; d.verb++ {
+		all -= shares[d.verb]
+	}
+	if d.verb == doAdd && l.lossy || d.verb == doLimit && !l.lossy {
+		d.verb = doSet
+	}
+	e := &l.items[d.key]
+	counter := d.key < counterKeys
+	if counter && d.verb <= doCas && d.verb != doAlike || d.verb == doIncr && !counter {
+		d.key = counterKeys + d.key%(stoppedKeys-counterKeys)
+		if e, counter = &l.items[d.key], false; d.verb == doIncr {
+			d.key = d.key % counterKeys
+			e, counter = &l.items[d.key], true
+		}
+	}
+	n := 0
+	switch r.IntN(20) {
+	default:
+		n = r.IntN(40)
+	case 0, 1, 2, 3, 4:
+		n = 100 + r.IntN(200)
+	case 5, 6:
+		n = r.IntN(3000)
+	case 7:
+		n = r.IntN(15_000)
+	}
+	switch r.IntN(6) {
+	case 0:
+		d.deadline = l.now + expiry.Instant(r.IntN(12))
+	case 1:
+		d.deadline = l.now + 100_000
+	}
+	d.flags = [...]uint32{0, 0, 0, 200, 1 << 20}[r.IntN(5)]
+	switch d.verb {
+	case doAlike:
+		if n = len(e.value); n > 3000 {
+			n = 3000
+		}
+		d.flags, d.deadline = e.flags, e.deadline
+	case doAppend, doPrepend:
+		if n %= 100; len(e.value) > 4000 {
+			d.verb = doSet
+		}
+	case doReceive:
+		n += r.IntN(4000)
+	}
+	if counter && d.verb == doAlike {
+		d.value = strconv.AppendUint(nil, r.Uint64()>>r.IntN(64), 10)
+		return d
+	}
+	d.value = make([]byte, (n+7)&^7)
+	for i := 0; i < n; i += 8 {
+		binary.LittleEndian.PutUint64(d.value[i:], number*0x9e3779b97f4a7c15+uint64(i))
+	}
+	d.value = d.value[:n]
+	return d
+}
+
+// note writes a deed down.
+func (l *ledger) note(d *deed) {
+	if d.verb == doPass {
+		l.now += expiry.Instant(1 + d.n%3)
+	}
+	if d.verb == doFlush || l.pending != expiry.Never && l.pending <= l.now {
+		l.pending = expiry.Never
+		for i := range l.items {
+			l.items[i].there = false
+		}
+		if d.verb == doFlush {
+			return
+		}
+	}
+	if d.verb == doFlushLater {
+		l.pending = l.now + expiry.Instant(1+d.n%20)
+	}
+	e := &l.items[d.key]
+	there := l.alive(d.key, l.now)
+	fresh := entry{true, d.value, d.flags, d.deadline, d.number}
+	switch d.verb {
+	case doSet, doAlike, doReceive:
+		*e = fresh
+	case doReplace, doCas:
+		if there {
+			*e = fresh
+		}
+	case doAdd:
+		if !there {
+			*e = fresh
+		}
+	case doAppend, doPrepend:
+		if there {
+			a, b := e.value, d.value
+			if d.verb == doPrepend {
+				a, b = b, a
+			}
+			e.value, e.changed = append(a[:len(a):len(a)], b...), d.number
+		}
+	case doIncr:
+		if there {
+			n, _ := strconv.ParseUint(string(bytes.TrimRight(e.value, " ")), 10, 64)
+			text := strconv.AppendUint(nil, n+d.n, 10)
+			for len(text) < len(e.value) {
+				text = append(text, ' ')
+			}
+			e.value, e.changed = text, d.number
+		}
+	case doTouch:
+		if there {
+			e.deadline = d.deadline
+		}
+	case doStale:
+		e.changed = d.number
+	case doDelete:
+		e.there = false
+	}
+}
+
+var stoppedNames = func() (names [stoppedKeys][]byte) {
+	for i := range names {
+		names[i] = []byte("key" + strconv.Itoa(i))
+	}
+	return names
+}()
+
+// do does it on a store.
+func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
+	key := stoppedNames[d.key]
+	h := Hash(key)
+	it := Item{Key: key, Value: d.value, Flags: d.flags, Deadline: d.deadline}
+	status := Stored
+	switch d.verb {
+	case doSet, doAlike:
+		status = st.Put(h, Set, &it)
+	case doReplace:
+		status = st.Put(h, Replace, &it)
+	case doAdd:
+		status = st.Put(h, Add, &it)
+	case doAppend:
+		status = st.Put(h, Append, &it)
+	case doPrepend:
+		status = st.Put(h, Prepend, &it)
+	case doCas:
+		if it.Unique = d.gets(st, p, d.number-1); it.Unique != 0 {
+			status = st.Put(h, CompareAndSwap, &it)
+		}
+	case doReceive:
+		in, s := st.Receive(h, &it, len(d.value))
+		for rest := d.value; s == Stored && len(rest) > 0; {
+			n := min(len(rest), 1+int(d.n)*5)
+			s = in.Write(rest[:n])
+			rest = rest[n:]
+		}
+		if s == Stored {
+			s = in.Commit(Set)
+		}
+		status = s
+	case doIncr:
+		_, status = st.Incr(h, key, d.n)
+	case doTouch:
+		st.TouchView(h, key, d.deadline, false, nil)
+	case doGets:
+		d.gets(st, p, d.number)
+	case doDelete:
+		st.Delete(h, key)
+	case doStale:
+		st.Remove(h, key, Removal{Stale: true})
+	case doFlush:
+		st.FlushAll(expiry.Never)
+	case doFlushLater:
+		st.FlushAll(clock.Now() + expiry.Instant(1+d.n%20))
+	case doPass:
+		clock.Set(clock.Now() + expiry.Instant(1+d.n%3))
+		st.Sweep()
+	case doSweep:
+		for range 3 {
+			st.Sweep()
+		}
+	case doFlood:
+		for i := range d.n % 40 {
+			put(st, Set, "flood"+strconv.Itoa(int(i+d.number)%5000), "passing by, and wanting room of its own", 0)
+		}
+	case doLimit:
+		_ = st.SetLimit(int64(128+d.n%200) << 10)
+	}
+	if status == OutOfMemory {
+		st.Delete(h, key) // as the server does: who was told of an error may hope for no value
+	}
+}
+
+// gets asks for a unique, and tells the parent that it is the one after a deed.
+func (d *deed) gets(st *Store, p *progress, after uint64) (u uint64) {
+	key := stoppedNames[d.key]
+	if !st.ViewUnique(Hash(key), key, func(it Item) { u = it.Unique }) {
+		return 0
+	}
+	told := &p.shown[d.key]
+	told.deed.Store(0)
+	told.unique.Store(u)
+	told.deed.Store(after)
+	p.told[d.number%uint64(len(p.told))].Store(u)
+	return u
+}
+
+func stoppedOptions(dir string, lossy bool) Options {
+	o := Options{MemoryLimit: 2 << 20, ItemMax: 30_000, Shards: 2, SegmentSize: 4096, File: filepath.Join(dir, "items")}
+	if lossy {
+		o.MemoryLimit, o.Shards = 192<<10, 1
+	}
+	return o
+}
+
+const stoppedEnv = "GOMEMD_TEST_STOPPED" // seed, kind and directory of a child
+
+func TestMain(m *testing.M) {
+	var seed uint64
+	var lossy bool
+	var dir string
+	if n, _ := fmt.Sscan(os.Getenv(stoppedEnv), &seed, &lossy, &dir); n == 3 {
+		go func() { // the parent's end is ours
+			_, _ = io.Copy(io.Discard, os.Stdin)
+			os.Exit(0)
+		}()
+		workUntilStopped(seed, lossy, dir)
+	}
+	os.Exit(m.Run())
+}
+
+func workUntilStopped(seed uint64, lossy bool, dir string) {
+	p := mapProgress(nil, filepath.Join(dir, "progress"))
+	clock := expiry.NewClock(someDay)
+	st, err := Open(stoppedOptions(dir, lossy), clock)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	l := ledger{lossy: lossy, now: clock.Now()}
+	for i := uint64(1); ; i++ {
+		d := l.draw(seed, i)
+		p.begun.Store(i)
+		d.do(st, clock, p)
+		p.ended.Store(i)
+		l.note(&d)
+		if i%256 == 0 {
+			p.evictions.Store(st.Stats().Evictions)
+		}
+	}
+}
+
+// memoryDir is a directory in memory if there is one: a file that is copied hundreds of times does not belong on a disk.
+func memoryDir(t testing.TB) string {
+	dir, err := os.MkdirTemp("/dev/shm", "gomemd-test")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func TestARestartAfterAnyInstruction(t *testing.T) {
+	for _, lossy := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lossy=%v", lossy), func(t *testing.T) {
+			seed := uint64(time.Now().UnixNano())
+			t.Logf("seed %d", seed)
+			dir := memoryDir(t)
+			p := mapProgress(t, filepath.Join(dir, "progress"))
+			pid := startStopped(t, seed, lossy, dir)
+			for end := time.Now().Add(10 * time.Second); p.ended.Load() < 100; time.Sleep(time.Millisecond) {
+				if time.Now().After(end) {
+					t.Fatal("the child does nothing")
+				}
+			}
+			// before is what there was when the last ended deed had ended; after, what the one that had begun makes of it.
+			before := &ledger{lossy: lossy, now: expiry.Start}
+			last, within := uint64(0), 0
+			random := rand.New(rand.NewPCG(seed, 0))
+			for range *stops {
+				time.Sleep(time.Duration(random.IntN(300)) * time.Microsecond)
+				seen := stopAndCopy(t, pid, p, dir)
+				for ; last < seen.ended.Load(); last++ {
+					d := before.draw(seed, last+1)
+					before.note(&d)
+				}
+				after := *before
+				d := after.draw(seed, last+1)
+				if seen.begun.Load() > last {
+					after.note(&d)
+					within++
+				}
+				judgeRestart(t, filepath.Join(dir, "copy"), before, &after, &d, seen)
+				if t.Failed() {
+					t.Fatalf("stopped in or before deed %d: %d of %q, %d bytes", d.number, d.verb, stoppedNames[d.key], len(d.value))
+				}
+				if err := unix.Kill(pid, unix.SIGCONT); err != nil {
+					t.Fatal(err)
+				}
+			}
+			t.Logf("%d deeds, stopped %d times, %d within a deed; %d evictions", last, *stops, within, p.evictions.Load())
+			if evictions := p.evictions.Load(); (evictions > 0) != lossy {
+				t.Errorf("%d evictions", evictions)
+			}
+		})
+	}
+}
+
+func startStopped(t *testing.T, seed uint64, lossy bool, dir string) (pid int) {
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d %v %s", stoppedEnv, seed, lossy, dir))
+	child.Stderr = os.Stderr
+	if _, err := child.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = child.Process.Kill()
+		_ = child.Wait()
+	})
+	return child.Process.Pid
+}
+
+// stopAndCopy stops the child where it is and copies what it shares with others.
+func stopAndCopy(t *testing.T, pid int, p *progress, dir string) *progress {
+	t.Helper()
+	var ws unix.WaitStatus
+	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.Wait4(pid, &ws, unix.WUNTRACED, nil); err != nil || !ws.Stopped() {
+		t.Fatalf("the child has ended: %v", err)
+	}
+	if err := copySparse(filepath.Join(dir, "copy"), filepath.Join(dir, "items")); err != nil {
+		t.Fatal(err)
+	}
+	seen := new(progress)
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(seen)), unsafe.Sizeof(*seen)), unsafe.Slice((*byte)(unsafe.Pointer(p)), unsafe.Sizeof(*p)))
+	return seen
+}
+
+// copySparse copies what of a file is not a hole.
+func copySparse(to, from string) error {
+	src, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := os.Create(to)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	info, err := src.Stat()
+	if err != nil {
+		return err
+	}
+	if err := dst.Truncate(info.Size()); err != nil {
+		return err
+	}
+	for off := int64(0); ; {
+		start, err := unix.Seek(int(src.Fd()), off, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		if off, err = unix.Seek(int(src.Fd()), start, unix.SEEK_HOLE); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.NewOffsetWriter(dst, start), io.NewSectionReader(src, start, off-start)); err != nil {
+			return err
+		}
+	}
+}
+
+// inPlace tells whether a deed may have been done where the item was: then the item may be torn, and so be lost.
+func inPlace(d *deed, before, after *ledger) bool {
+	switch d.verb {
+	case doSet, doAlike, doReplace, doIncr:
+		return len(before.items[d.key].value) == len(after.items[d.key].value)
+	}
+	return false
+}
+
+// judgeRestart opens a copy and looks for everything.
+func judgeRestart(t *testing.T, file string, before, after *ledger, d *deed, seen *progress) {
+	t.Helper()
+	opts := stoppedOptions("", before.lossy)
+	opts.File = file
+	wall := someDay + int64(before.now-expiry.Start)
+	if d.number%2 == 0 {
+		wall -= 3600 // somebody has set it back
+	}
+	clock := expiry.NewClock(wall)
+	st, err := Open(opts, clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if err := st.Check(); err != nil {
+		t.Fatalf("Check: %v", err)
+	}
+	if w := st.Warnings(); len(w) > 0 {
+		t.Fatal(w)
+	}
+	now := clock.Now()
+	if now != before.now && now != after.now {
+		t.Errorf("the clock stands at %d, not at %d or %d", now, before.now, after.now)
+	}
+	within := seen.begun.Load() > seen.ended.Load()
+	for key, name := range stoppedNames {
+		var got Item
+		hit := st.ViewUnique(Hash(name), name, func(it Item) {
+			got = it
+			got.Value = it.AppendTo(nil)
+		})
+		is := func(l *ledger) bool {
+			e := &l.items[key]
+			return l.alive(key, now) && bytes.Equal(got.Value, e.value) && got.Flags == e.flags && got.Deadline == e.deadline
+		}
+		old, hers := &before.items[key], within && key == d.key
+		switch {
+		case !hit && before.alive(key, now) && after.alive(key, now) && !(hers && inPlace(d, before, after)) && !before.lossy:
+			t.Errorf("%q is gone: %d bytes, flags %d, deadline %d at %d, of deed %d", name, len(old.value), old.flags, old.deadline, now, old.changed)
+		case !hit:
+		case !is(before) && !is(after):
+			t.Errorf("%q: %d bytes %.20x, flags %d, deadline %d; there should be %v, %d bytes %.20x, flags %d, deadline %d, or after deed %d: %v, %d bytes %.20x, flags %d, deadline %d, at %d",
+				name, len(got.Value), got.Value, got.Flags, got.Deadline, before.alive(key, now), len(old.value), old.value, old.flags, old.deadline,
+				d.number, after.alive(key, now), len(after.items[key].value), after.items[key].value, after.items[key].flags, after.items[key].deadline, now)
+		}
+		// Whoever was told a unique knows this version by it, and no other.
+		told := seen.shown[key].deed.Load()
+		unique := seen.shown[key].unique.Load()
+		same := told >= old.changed && (is(before) || hers && d.verb == doTouch) && !(hers && d.verb == doStale)
+		switch {
+		case !hit || told == 0 || told > seen.ended.Load() || hers && is(after) && is(before):
+		case same && got.Unique != unique:
+			t.Errorf("%q: unique %d, and %d was told", name, got.Unique, unique)
+		case !same && got.Unique == unique:
+			t.Errorf("%q: unique %d of another version", name, unique)
+		}
+	}
+	for i := range 8 {
+		name := "new" + strconv.Itoa(i)
+		if got := put(st, Set, name, "value", 0); got != Stored {
+			t.Errorf("set: %d", got)
+		}
+		u := unique(t, st, name)
+		for i := range seen.told {
+			if seen.told[i].Load() == u {
+				t.Errorf("unique %d comes again", u)
+			}
+		}
+	}
+	if err := st.Check(); err != nil {
+		t.Fatalf("Check: %v", err)
+	}
+}
