@@ -8,6 +8,9 @@ import (
 
 // same says whether two replies to one command mean the same.
 func (t *talker) same(c *command, a, b []byte) bool {
+	if c.meta {
+		return t.sameMeta(c, a, b)
+	}
 	if bytes.Equal(a, b) && !bytes.Contains(a, []byte("VALUE ")) {
 		return true
 	}

@@ -22,6 +22,7 @@ type command struct {
 	reads  bool // leaves references to its items in the server until the reply is out
 	writes bool // incr, decr: looks at those references
 
+	meta      bool                    // the reply is compared as one to a meta command
 	shape     func(reply []byte) bool // the reply is compared by its form, not by its bytes
 	fresh     bool                    // everything before is answered first
 	whole     bool                    // in one write, and alone
@@ -48,6 +49,9 @@ type grammar struct {
 	prefix  string // of every key that is stored, so that connections do not see each other
 	itemMax int
 
+	rules  []rule
+	weight int // of all of them
+
 	said                           int
 	hot, counters, odd, big, large []string
 }
@@ -62,14 +66,24 @@ func newGrammar(seed uint64, conn int, opt options) *grammar {
 		prefix:  string(rune('A' + conn)),
 		itemMax: opt.itemMax,
 	}
+	g.rules = rules
+	if g.full {
+		g.rules = slices.Concat(rules, fullRules)
+	}
+	for _, r := range g.rules {
+		g.weight += r.weight
+	}
 	return g
 }
 
-// rules are what can be said, and how often.
-var rules = []struct {
+// A rule is something that can be said, and how often.
+type rule struct {
 	weight int
 	say    func(*grammar) command
-}{
+}
+
+// rules are for both grammars.
+var rules = []rule{
 	{260, func(g *grammar) command { return g.retrieve("get") }},
 	{140, func(g *grammar) command { return g.retrieve("gets") }},
 	{40, func(g *grammar) command { return g.retrieveAndTouch("gat") }},
@@ -100,12 +114,11 @@ var rules = []struct {
 	{1, (*grammar).flushAll},
 }
 
-var rulesWeight = func() (sum int) {
-	for _, r := range rules {
-		sum += r.weight
-	}
-	return sum
-}()
+// fullRules are for the full grammar alone: 1.6.18 knows fewer flags and answers otherwise.
+var fullRules = []rule{
+	{700, (*grammar).meta},
+	{20, (*grammar).admin},
+}
 
 // next says one command.
 func (g *grammar) next() command {
@@ -113,8 +126,8 @@ func (g *grammar) next() command {
 		g.chooseKeys()
 	}
 	g.said++
-	n := g.IntN(rulesWeight)
-	for _, r := range rules {
+	n := g.IntN(g.weight)
+	for _, r := range g.rules {
 		if n -= r.weight; n < 0 {
 			return r.say(g)
 		}

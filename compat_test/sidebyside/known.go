@@ -85,6 +85,15 @@ var knownDifferences = []known{
 		reason: "memcached takes nothing beyond 512 kB for a number (DIFFERENCES.md: large numbers)",
 		newer:  justGomemd, older: []generation{memcached1645, memcached1618}, name: match(`^incr: any size`), replies: [2]string{"", "CLIENT_ERROR cannot increment"},
 	}, {
+		reason: "memcached forgets that a key came in base64 where an item comes to be by mg, md, ma or append (DIFFERENCES.md: mg with b and k)",
+		newer:  justGomemd, older: just1645, name: match(`^m[gsad]: base64 and k|^me: base64`),
+	}, {
+		reason: "memcached does what flags before a long opaque ask for, and ma counts, before it refuses (DIFFERENCES.md: an opaque that is too long)",
+		newer:  justGomemd, older: just1645, name: match(`^m[gsda].*: opaque too long`),
+	}, {
+		reason: "1.6.45 gives T and E of a number that gets longer to the item that is given up (DIFFERENCES.md: ma with T or E)",
+		newer:  justGomemd, older: just1645, name: match(`^ma.*: T or E`),
+	}, {
 		reason: "1.6.18 ends a line at a NUL",
 		newer:  since1645, older: just1618, says: func(c string) bool { return strings.Contains(lineOf(c), "\x00") },
 	}, {

@@ -1,4 +1,4 @@
-// Sidebyside sends the same random classic commands to two servers and tells where their replies differ.
+// Sidebyside sends the same random commands, classic, meta and of administration, to two servers and tells where their replies differ.
 //
 //	go run ./compat_test/sidebyside -a "./gomemd -l 127.0.0.1 -p {port}" -b "memcached -l 127.0.0.1 -p {port}" -n 1000000
 //
@@ -13,7 +13,8 @@
 // whose reply holds a number. Whatever stands between two markers is one command's reply. After a difference
 // the keys it touched are deleted on both sides; after a lost marker both connections are opened anew.
 //
-// At the end of a run with the narrow grammar, where all replies must agree, what stats has counted must agree too.
+// At the end of a run with the narrow grammar, where all replies must agree, what stats has counted must agree too. At the
+// end of one with the full grammar both servers dump their items, and these must be the same.
 //
 // Uniques are not compared as numbers, which every server may choose for itself, but as names: where A repeats a
 // unique of a key, so must B. A cas command carries to each server the unique that this server gave.

@@ -35,6 +35,7 @@ type report struct {
 	commands   int
 	kinds      map[string]*kind
 	miscounted int // counters of stats that differ
+	misdumped  int // items that differ at the end
 }
 
 func newReport(servers [2]*peer, opt options, out io.Writer) *report {
@@ -98,7 +99,7 @@ func (r *report) lookUp(d difference) *known {
 
 // unlisted counts the differences that nobody has given a reason for.
 func (r *report) unlisted() int {
-	n := r.miscounted
+	n := r.miscounted + r.misdumped
 	for _, k := range r.kinds {
 		if k.known == nil {
 			n += k.seen

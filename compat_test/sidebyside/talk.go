@@ -72,7 +72,8 @@ func compare(servers [2]*peer, opt options, out io.Writer) (*report, error) {
 		return nil, err
 	}
 	if opt.grammar == "full" {
-		return rep, nil // after known differences, and after stats reset, nothing can be said of counters
+		// After known differences, and after stats reset, nothing can be said of counters.
+		return rep, rep.compareDumps(servers)
 	}
 	return rep, rep.compareCounters(servers, before)
 }
