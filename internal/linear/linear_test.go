@@ -1,6 +1,7 @@
 package linear
 
 import (
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,7 +61,9 @@ func (t *toy) Do(c Call) Reply {
 		n, _ := strconv.ParseUint(strings.TrimRight(it.value, " "), 10, 64)
 		if t.bug == "gap" {
 			t.mu.Unlock()
-			strings.Repeat("x", 10_000)
+			for range 10 {
+				runtime.Gosched() // the others come in between, on a busy machine too
+			}
 			t.mu.Lock()
 		}
 		if c.Verb == Incr {
