@@ -260,8 +260,8 @@ func (srv *Server) closeIdle() {
 	}
 }
 
-// connections is `stats conns`: the listeners, then the clients, by descriptor.
-func (srv *Server) connections(r *report) {
+// connections is `stats conns`: the listeners, then the clients, by descriptor. asks is the descriptor of who wants to know.
+func (srv *Server) connections(r *report, asks int) {
 	for _, l := range srv.listeners {
 		fd := 0
 		if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
@@ -274,8 +274,16 @@ func (srv *Server) connections(r *report) {
 	for _, c := range srv.conns.list() {
 		fd := strconv.Itoa(c.fd)
 		r.text(fd+":addr", addressText(c.remote))
-		r.text(fd+":listen_addr", addressText(c.local))
-		r.text(fd+":state", stateTexts[state(c.lastState.Load())])
+		local := c.local
+		if _, ok := local.(*net.UnixAddr); ok {
+			local = &net.UnixAddr{Name: srv.opts.UnixSocket} // an accepted one has no name
+		}
+		r.text(fd+":listen_addr", addressText(local))
+		st := stateTexts[state(c.lastState.Load())]
+		if c.fd == asks {
+			st = "conn_parse_cmd"
+		}
+		r.text(fd+":state", st)
 		r.number(fd+":secs_since_last_cmd", uint64(srv.clock.Now())-uint64(c.lastServed.Load()))
 	}
 }

@@ -33,7 +33,7 @@ func (s *session) stats(req *request) verdict {
 	case "gomemd":
 		s.report(s.w.srv.ours)
 	case "conns":
-		s.report(s.w.srv.connections)
+		s.report(func(r *report) { s.w.srv.connections(r, s.fd) })
 	case "sizes":
 		s.report(s.w.srv.sizes)
 	case "detail":
