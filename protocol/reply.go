@@ -94,7 +94,9 @@ const (
 	CrawlerError      Refusal = "ERROR an unknown error happened\r\n"
 	CrawlerSleepsLong Refusal = "CLIENT_ERROR sleep must be one second or less\r\n"
 	DumpNotAllowed    Refusal = "ERROR metadump not allowed\r\n"
+	DumpNotFirst      Refusal = "ERROR cannot pipeline other commands before metadump\r\n"
 	KeysNotAllowed    Refusal = "ERROR key dump not allowed\r\n"
+	KeysNotFirst      Refusal = "ERROR cannot pipeline other commands before mgdump\r\n"
 	CachedumpUsage    Refusal = "CLIENT_ERROR bad command line\r\n"
 	IllegalClass      Refusal = "CLIENT_ERROR Illegal slab id\r\n"
 	MetaEnd                   = "EN\r\n" // of mgdump

@@ -43,7 +43,7 @@ func (d *dump) close() {
 }
 
 // dumpAll serves metadump and mgdump of these classes.
-func (s *session) dumpAll(req *request, classes []byte, forbidden protocol.Refusal, d dump) verdict {
+func (s *session) dumpAll(req *request, classes []byte, forbidden, notFirst protocol.Refusal, d dump) verdict {
 	srv := s.w.srv
 	d.srv, d.walk, d.lines, d.bytes, d.alone = srv, srv.store.Walk(), math.MaxInt, math.MaxInt, true
 	ours, refusal := anyOurs(classes, true)
@@ -52,6 +52,8 @@ func (s *session) dumpAll(req *request, classes []byte, forbidden protocol.Refus
 		refusal = protocol.CrawlerDisabled
 	case srv.opts.DisableDump:
 		refusal = forbidden
+	case len(s.w.out) > 0: // memcached's rule, and its tests count on it: dumps come alone
+		refusal = notFirst
 	case refusal != "":
 	case !srv.dumping.CompareAndSwap(false, true):
 		refusal = protocol.CrawlerBusy
@@ -63,6 +65,7 @@ func (s *session) dumpAll(req *request, classes []byte, forbidden protocol.Refus
 	if !ours {
 		d.lines = 0
 	}
+	srv.dumps.Add(1)
 	s.w.out = append(s.w.out, protocol.OK...)
 	s.dump, s.state = &d, stateDump
 	return idle

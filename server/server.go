@@ -45,6 +45,7 @@ type Server struct {
 
 	crawlerOff atomic.Bool // lru_crawler disable
 	dumping    atomic.Bool // there is one dump of all items at a time
+	dumps      atomic.Uint64
 	tuning     tuning
 	ahead      timeAhead // debugtime
 

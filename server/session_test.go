@@ -148,8 +148,8 @@ func FuzzCuts(f *testing.F) {
 				t.Skip()
 			}
 		}
-		if bytes.Contains(said, []byte("stats")) {
-			t.Skip() // counts what has been consumed so far
+		if bytes.Contains(said, []byte("stats")) || bytes.Contains(said, []byte("dump")) {
+			t.Skip() // counts what has been consumed so far, or looks what comes before it
 		}
 		whole := newParlour(t, Options{MemoryLimit: 4 << 20, ItemMax: 64 << 10}).visitor().say(string(said))
 		cutter := newParlour(t, Options{MemoryLimit: 4 << 20, ItemMax: 64 << 10}).visitor()

@@ -159,7 +159,12 @@ func (srv *Server) general(r *report) {
 	crawler, maintainer := !srv.crawlerOff.Load(), !srv.opts.Settings.NoMaintainer // their names come and go with them
 	r.zeros("slab_reassign_running", "slabs_moved")
 	if crawler {
-		r.zeros("lru_crawler_running", "lru_crawler_starts")
+		running := 0
+		if srv.dumping.Load() {
+			running = 1
+		}
+		r.count("lru_crawler_running", running)
+		r.number("lru_crawler_starts", srv.dumps.Load())
 	}
 	if maintainer {
 		r.zeros("lru_maintainer_juggles")
@@ -183,7 +188,8 @@ func (srv *Server) general(r *report) {
 	}
 	r.number("evictions", stored.Evictions)
 	r.number("reclaimed", stored.Reclaimed)
-	r.zeros("crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked")
+	r.number("crawler_reclaimed", stored.Swept)
+	r.zeros("crawler_items_checked", "lrutail_reflocked")
 	if maintainer {
 		r.zeros("moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "lru_bumps_dropped")
 	}
@@ -297,7 +303,8 @@ func (srv *Server) items(r *report) {
 	item("expired_unfetched", stored.ExpiredUnfetched)
 	item("evicted_unfetched", stored.EvictedUnfetched)
 	item("evicted_active", stored.EvictedActive)
-	for _, name := range []string{"crawler_reclaimed", "crawler_items_checked", "lrutail_reflocked",
+	item("crawler_reclaimed", stored.Swept)
+	for _, name := range []string{"crawler_items_checked", "lrutail_reflocked",
 		"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "hits_to_hot", "hits_to_warm"} {
 		item(name, 0)
 	}

@@ -45,9 +45,11 @@ func (s *session) crawler(req *request) verdict {
 	case 2:
 		switch string(args[0]) {
 		case "metadump":
-			return s.dumpAll(req, args[1], protocol.DumpNotAllowed, dump{line: (*worker).appendMetadump, end: protocol.End})
+			return s.dumpAll(req, args[1], protocol.DumpNotAllowed, protocol.DumpNotFirst,
+				dump{line: (*worker).appendMetadump, end: protocol.End})
 		case "mgdump":
-			return s.dumpAll(req, args[1], protocol.KeysNotAllowed, dump{line: (*worker).appendMgdump, end: protocol.MetaEnd})
+			return s.dumpAll(req, args[1], protocol.KeysNotAllowed, protocol.KeysNotFirst,
+				dump{line: (*worker).appendMgdump, end: protocol.MetaEnd})
 		case "crawl":
 			answer = srv.crawl(args[1])
 		case "tocrawl", "sleep":

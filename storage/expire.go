@@ -158,6 +158,7 @@ func (s *shard) visitSome(records int) {
 		if why := s.fate(&r, sg); why != alive {
 			f := found{record: r, loc: loc, sg: sg}
 			s.reclaim(&r, why)
+			s.stats.Swept++
 			s.unlinkAt(Hash(r.key()), &f)
 			continue
 		}

@@ -22,6 +22,7 @@ type Stats struct {
 	Expired          uint64 // items whose deadline had passed when they went
 	ExpiredUnfetched uint64 // expired, reclaimed, never read
 	Reclaimed        uint64 // expired or flushed items whose room was taken back or that were overwritten
+	Swept            uint64 // of these, found by Sweep
 	GetExpired       uint64 // misses that found an expired item
 	GetFlushed       uint64 // misses that found a flushed item
 
@@ -53,6 +54,7 @@ func (s *Stats) add(o *Stats) {
 	s.Expired += o.Expired
 	s.ExpiredUnfetched += o.ExpiredUnfetched
 	s.Reclaimed += o.Reclaimed
+	s.Swept += o.Swept
 	s.GetExpired += o.GetExpired
 	s.GetFlushed += o.GetFlushed
 	s.EvictedAge = max(s.EvictedAge, o.EvictedAge)
