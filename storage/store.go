@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"os"
+	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -116,6 +117,7 @@ type Store struct {
 	incarnations *atomic.Uint64
 	incoming     atomic.Int64 // bytes announced by Receive and not yet stored
 	limit        atomic.Int64
+	limiting     sync.Mutex // one SetLimit at a time
 	warned       []string
 	warmed       atomic.Uint32
 	memory       [][]byte // what Close gives back
@@ -286,6 +288,8 @@ func (st *Store) SetLimit(bytes int64) error {
 	if bytes > st.Reach() || limit < segmentsMin*int64(st.shards[0].segSize) {
 		return fmt.Errorf("storage: a limit of %d bytes is out of bounds", bytes)
 	}
+	st.limiting.Lock()
+	defer st.limiting.Unlock()
 	before := st.shards[0].limit
 	for i := range st.shards {
 		if err := st.limitShard(&st.shards[i], limit); err != nil {
