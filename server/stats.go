@@ -316,11 +316,11 @@ func (srv *Server) items(r *report) {
 func (srv *Server) slabs(r *report) {
 	stored, counted := srv.store.Stats(), srv.counters()
 	active := 0
-	if stored.CurrItems > 0 {
+	if stored.TotalItems > 0 { // a class that has been used stays
 		active = 1
 		class := func(name string, n uint64) { r.number("1:"+name, n) }
-		chunks := max(stored.CurrItems*stored.LimitBytes/max(stored.Bytes, 1), stored.CurrItems)
-		class("chunk_size", max(stored.Bytes/stored.CurrItems, 1))
+		chunks := max(stored.CurrItems*stored.LimitBytes/max(stored.Bytes, 1), stored.CurrItems, 1)
+		class("chunk_size", max(stored.Bytes/max(stored.CurrItems, 1), 1))
 		class("chunks_per_page", chunks)
 		class("total_pages", 1)
 		class("total_chunks", chunks)
