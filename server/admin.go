@@ -79,6 +79,7 @@ func (srv *Server) limitMemory(args [][]byte) (answer string) {
 	if len(args) == 0 {
 		return string(protocol.Unknown)
 	}
+	most := srv.opts.MemoryLimitMax
 	megabytes, ok := protocol.ParseUint32(args[0])
 	switch {
 	case !ok:
@@ -87,7 +88,7 @@ func (srv *Server) limitMemory(args [][]byte) (answer string) {
 		return string(protocol.LimitTooSmall)
 	case megabytes > memoryMaxMB:
 		return string(protocol.LimitNotMegabytes)
-	case srv.store.SetLimit(int64(megabytes)<<20) != nil:
+	case most > 0 && int64(megabytes)<<20 > most, srv.store.SetLimit(int64(megabytes)<<20) != nil:
 		return string(protocol.LimitOutOfBounds)
 	}
 	if srv.verbosity.Load() > 0 {

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// memory is the part of `stats` that tells where the process's memory is, by area, with the sum and what the system says:
+// memory is the part of `stats gomemd` that tells where the process's memory is, by area, with the sum and what the system says:
 //
 //	memory_items          segments, index and segment table: what -m bounds
 //	memory_connections    replies that wait, input behind them, beginnings of lines and values: what ConnMemory bounds

@@ -260,8 +260,13 @@ func report(srv *pair.Server, alone, beside load.Result, came []atomic.Int64) er
 		fmt.Printf("| %s | %.0f | %.0f | %.0f | %.0f | %d | %d |\n", []string{"alone", "beside them"}[i], r.P50, r.P99, r.P999, r.Max, r.Ops, r.Errors+r.Lost)
 	}
 	fmt.Printf("\nresident at most %.1f MiB, -m and %.1f\n", float64(use.Peak)/(1<<20), float64(use.Peak-memory)/(1<<20))
-	for _, name := range []string{"rejected_connections", "conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
-		fmt.Printf("%s %s\n", name, stats[name])
+	ours, err := srv.StatsOf("gomemd")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("rejected_connections %s\n", stats["rejected_connections"])
+	for _, name := range []string{"conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
+		fmt.Printf("%s %s\n", name, ours[name])
 	}
 	switch {
 	case use.Peak > memory+overhead:

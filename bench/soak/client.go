@@ -59,8 +59,10 @@ func (w *world) work(addr string, me int, seed uint64, stop chan struct{}) {
 		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
 		var err error
 		switch n := c.draw.IntN(100); {
-		case n < 55:
+		case n < 45:
 			err = c.read("get", 1)
+		case n < 55:
+			err = c.readMeta()
 		case n < 63:
 			err = c.read("gets", 2+c.draw.IntN(9))
 		case n < 67:
@@ -210,7 +212,7 @@ func (c *client) read(verb string, n int) error {
 	text := verb
 	for i := range keys {
 		keys[i] = c.draw.IntN(blobs)
-		floors[keys[i]] = c.w.keys[keys[i]].acked.Load()
+		floors[keys[i]] = c.w.keys[keys[i]].floor()
 		text += " blob" + strconv.Itoa(keys[i])
 	}
 	sent := time.Now()
@@ -252,6 +254,31 @@ func (c *client) read(verb string, n int) error {
 	}
 	c.t.Misses += n
 	return nil
+}
+
+// readMeta is read for one key, by mg.
+func (c *client) readMeta() error {
+	key := c.draw.IntN(blobs)
+	floor, sent := c.w.keys[key].floor(), time.Now()
+	line, err := c.tell("mg", nil, "mg blob%d f v", key)
+	switch {
+	case err != nil:
+		return err
+	case line == "EN":
+		c.t.Misses++
+		return nil
+	}
+	var size int
+	var version uint32
+	if n, err := fmt.Sscanf(line, "VA %d f%d", &size, &version); n != 2 {
+		return fmt.Errorf("mg: %q: %w", line, err)
+	}
+	got := make([]byte, size+2)
+	if _, err := io.ReadFull(c.r, got); err != nil {
+		return err
+	}
+	c.t.Hits++
+	return c.judge(key, version, floor, sent, got[:size])
 }
 
 func (c *client) judge(key int, version, floor uint32, sent time.Time, got []byte) error {
@@ -361,6 +388,44 @@ func (c *client) join(texts map[int][]byte) error {
 	return nil
 }
 
+// flush ends everything now and then.
+func (w *world) flush(addr string, stop chan struct{}) {
+	for w.sound() {
+		select {
+		case <-stop:
+			return
+		case <-time.After(flushEvery):
+		}
+		if err := w.flushOnce(addr); err != nil {
+			w.wrong("flush_all: %v", err)
+		}
+	}
+}
+
+func (w *world) flushOnce(addr string) error {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	before := make([]uint32, blobs)
+	for i := range before {
+		before[i] = w.keys[i].acked.Load()
+	}
+	fmt.Fprint(conn, "flush_all\r\n")
+	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "OK\r\n" {
+		return fmt.Errorf("%q, %w", line, err)
+	}
+	for i := range before {
+		w.keys[i].flushed.Store(before[i])
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sum.Flushes++
+	return nil
+}
+
 // dump asks for a metadump now and then.
 func (w *world) dump(addr string, stop chan struct{}) {
 	for w.sound() {
@@ -391,8 +456,7 @@ func dumpOnce(addr string) (n int, err error) {
 		switch line := lines.Text(); {
 		case line == "END":
 			return n, nil
-		case line == "ERROR" && n == 0: // a server that does not have it
-			return 0, nil
+		case line == "OK" && n == 0:
 		case !strings.HasPrefix(line, "key=blob") && !strings.HasPrefix(line, "key=n") && !strings.HasPrefix(line, "key=log"):
 			return n, fmt.Errorf("%q", line)
 		}

@@ -5,7 +5,7 @@
 //	go run ./bench/soak -for 4m -state soak.json -total 30m      in pieces: each adds to the state until the total is reached
 //
 // What it does: mixed commands, three of ten of them writes, at full speed over eight connections; values from 1 byte to
-// 1 MB; deadlines from 1 to 60 seconds; the memory limit up and down every minute; and a metadump every ten seconds.
+// 1 MB; deadlines from 1 to 60 seconds; the memory limit up and down every minute; a metadump every ten seconds; and a flush_all now and then.
 //
 // What it wants: a read never returns a value older than the last one that was acknowledged before it was sent, nor one after
 // its deadline, a delete or a flush. Eviction may lose a value. No error comes but those listed in client.go. And the
@@ -47,6 +47,7 @@ type tally struct {
 	Errors   map[string]int // documented ones
 	Dumped   int            // lines of metadumps
 	Resizes  int
+	Flushes  int
 	RSS      []string // by minute, of the last piece
 	Wrong    []string
 }
@@ -63,6 +64,7 @@ func (t *tally) add(o *tally) {
 	t.Expired += o.Expired
 	t.Dumped += o.Dumped
 	t.Resizes += o.Resizes
+	t.Flushes += o.Flushes
 	t.Wrong = append(t.Wrong, o.Wrong...)
 }
 
@@ -139,6 +141,7 @@ const (
 	rssSlack   = 4 << 20
 	settle     = 2 * time.Minute
 	dumpEvery  = 10 * time.Second
+	flushEvery = 37 * time.Second
 	shortTempo = 100 * time.Millisecond
 )
 
@@ -156,6 +159,7 @@ func soak(kind pair.Kind, length, phase time.Duration, seed uint64) (*tally, err
 		all.Go(func() { world.work(srv.Addr(), i, seed, stop) })
 	}
 	all.Go(func() { world.dump(srv.Addr(), stop) })
+	all.Go(func() { world.flush(srv.Addr(), stop) })
 
 	start := time.Now()
 	limit := highLimit

@@ -36,6 +36,7 @@ type world struct {
 // acknowledged, and answered before version b was sent, returns one of a to b−1, or nothing.
 type fact struct {
 	sent, acked atomic.Uint32
+	flushed     atomic.Uint32 // the last version that a flush has ended
 	mu          sync.Mutex
 	fates       [8]fate // of the last versions, by version
 }
@@ -84,6 +85,15 @@ func (w *world) value(buf []byte, key int, version uint32) []byte {
 func sizeOf(h uint64) int {
 	u := float64(h>>11) / (1 << 53)
 	return max(1, int(math.Pow(sizeMax, u)))
+}
+
+// floor is the oldest version that a read may return which is sent from now on.
+func (f *fact) floor() uint32 {
+	flushed := f.flushed.Load()
+	if flushed > 0 {
+		flushed++
+	}
+	return max(f.acked.Load(), flushed)
 }
 
 // write notes that a version is about to be sent. Only the key's worker does that.
