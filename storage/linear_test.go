@@ -73,7 +73,9 @@ func TestLinearizable(t *testing.T) {
 			st, clock := newStore(t, o)
 			stop := make(chan struct{})
 			var crowd sync.WaitGroup
-			crowd.Go(func() { jostle(st, o.MemoryLimit, stop) })
+			for seed := range uint64(3) { // so many that an item is moved while a run lasts
+				crowd.Go(func() { jostle(st, o.MemoryLimit, seed, stop) })
+			}
 			defer crowd.Wait()
 			defer close(stop)
 			for round := range rounds {
@@ -95,8 +97,8 @@ func TestLinearizable(t *testing.T) {
 }
 
 // jostle keeps a store moving.
-func jostle(st *Store, limit int64, stop chan struct{}) {
-	draw := rand.New(rand.NewPCG(1, 1))
+func jostle(st *Store, limit int64, seed uint64, stop chan struct{}) {
+	draw := rand.New(rand.NewPCG(seed, 1))
 	value := make([]byte, 5000)
 	for n := 0; ; n++ {
 		select {
