@@ -27,7 +27,7 @@ const (
 type Server struct {
 	opts      Options
 	clock     *expiry.Clock
-	started   time.Time // when the clock stood at its start
+	started   time.Time // when the clock stood at its start: a whole second of the wall clock
 	store     *storage.Store
 	verbosity atomic.Uint32
 
@@ -93,6 +93,9 @@ func Start(opts Options) (*Server, error) {
 func open(opts Options) (*Server, error) {
 	opts = opts.withDefaults()
 	clock, started := opts.Clock, time.Now()
+	// All servers' seconds begin with the wall clock's: after a restart the clock must not be up to a second ahead of the last
+	// server's, or items would end a second sooner than anybody was promised.
+	started = started.Add(-time.Duration(started.Nanosecond()))
 	if clock == nil {
 		clock = expiry.NewClock(started.Unix())
 	}

@@ -84,6 +84,12 @@ func (s *Server) Stop() {
 	_ = s.child.Wait()
 }
 
+// Kill ends it at once, wherever it is.
+func (s *Server) Kill() {
+	_ = s.child.Process.Kill()
+	_ = s.child.Wait()
+}
+
 // Stats is what the server says of itself.
 func (s *Server) Stats() (map[string]string, error) { return s.StatsOf("") }
 
