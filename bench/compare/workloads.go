@@ -59,6 +59,7 @@ var workloads = []workload{
 	{name: "beside-10k-idle", args: "-mix get:10,set:1 -size 32 -idle 10000", memory: 1024},
 	{name: "beside-a-hog", args: "-mix get:10,set:1 -size 32 -rate 2000", beside: "-mix get -pipeline 2000 -conns 1"},
 	{name: "beside-metadump", args: "-mix get:10,set:1 -size 32 -keys 500000", beside: "-mix metadump -conns 1 -populate 0"},
+	{name: "beside-stats", args: "-mix get:10,set:1 -size 32", beside: "-mix stats -rate 50 -conns 1 -populate 0"}, // five kinds, 10 Hz each
 
 	// Memory: every set evicts (64 MiB hold fewer than are set beforehand), and items end all the time.
 	{name: "evicting-set", args: "-mix set -pipeline 20 -conns 20 -size 100 -dist seq -keys 1000000000 -populate 700000", memory: 64,

@@ -84,8 +84,11 @@ func (f *fake) talk(c net.Conn) {
 }
 
 func (f *fake) reply(words []string, block string) string {
-	if words[0] == "lru_crawler" {
-		return "key=a exp=-1\r\nkey=b exp=-1\r\nEND\r\n"
+	switch words[0] {
+	case "lru_crawler":
+		return "OK\r\nkey=a exp=-1\r\nkey=b exp=-1\r\nEND\r\n"
+	case "stats":
+		return "STAT pid 1\r\nSTAT version 1.6.45\r\nEND\r\n"
 	}
 	key := words[1]
 	value, known := f.items[key]
@@ -167,6 +170,7 @@ func TestLoads(t *testing.T) {
 				return r.Hits+r.Misses+r.Stored == 600 && r.Misses > 20 && r.Stored > 100 && r.Checked == r.Hits
 			}},
 		{"metadumps", func(s *Spec) { s.Mix = "metadump,get" }, func(r Result) bool { return r.Ops == 600 && r.Hits == 600 }},
+		{"stats", func(s *Spec) { s.Mix = "stats,get" }, func(r Result) bool { return r.Ops == 600 && r.Hits == 600 }},
 		{"touch and delete", func(s *Spec) { s.Mix = "touch,delete" }, func(r Result) bool { return r.Hits > 50 && r.Hits+r.Misses == 600 }},
 		{"a cache that fills", func(s *Spec) { s.Mix, s.Populate = "aside", 0 }, func(r Result) bool { return r.Misses >= 50 && r.Misses < 60 && r.Stored == r.Misses }},
 		{"new keys", func(s *Spec) { s.Mix = "aside"; s.Fresh = 0.5 }, func(r Result) bool { return r.Misses > 200 && r.Misses < 400 && r.Stored >= r.Misses-3 }},

@@ -54,7 +54,7 @@ func (s *Spec) Flags(f *flag.FlagSet) {
 	f.Int64Var(&s.Ops, "ops", 0, "end after so many requests (0: only the time counts)")
 
 	f.StringVar(&s.Mix, "mix", "get:10,set:1", "what is sent, with weights: get, mget, set, aside (a get, and a set when it missed),\n"+
-		"cas (a gets, and a cas when it hit), incr, touch, delete, mg (with v), ms, metadump (of all)")
+		"cas (a gets, and a cas when it hit), incr, touch, delete, mg (with v), ms, metadump (of all), stats (of all kinds)")
 	f.IntVar(&s.Multi, "multi", 50, "keys of an mget")
 	f.Int64Var(&s.Keys, "keys", 10_000, "how many different keys")
 	f.Int64Var(&s.Populate, "populate", -1, "keys set beforehand, from the first on (-1: all)")
@@ -123,11 +123,12 @@ const (
 	metaGet // mg with v
 	metaSet // ms
 	metadump
+	stats
 	seed // a set of a number, for incr
 )
 
 var opNames = map[string]op{"get": get, "mget": mget, "set": set, "aside": aside, "cas": gets, "incr": incr, "touch": touch, "delete": del,
-	"mg": metaGet, "ms": metaSet, "metadump": metadump}
+	"mg": metaGet, "ms": metaSet, "metadump": metadump, "stats": stats}
 
 // spread is how many different places in the block values begin at. Prime, so that keys in a row do not share places.
 const spread = 65521

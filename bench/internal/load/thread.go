@@ -293,7 +293,12 @@ func (t *thread) line(c *conn, text []byte, now int64) error {
 	case metaSet:
 		yes, no = "HD", "NS"
 	case metadump:
-		if bytes.HasPrefix(text, []byte("key=")) {
+		if bytes.HasPrefix(text, []byte("key=")) || string(text) == "OK" { // which 1.6.18 does not say
+			return nil
+		}
+		yes = "END"
+	case stats:
+		if bytes.HasPrefix(text, []byte("STAT ")) {
 			return nil
 		}
 		yes = "END"
@@ -508,6 +513,9 @@ func (t *thread) key() int64 {
 	return t.choose.next(t.dice)
 }
 
+// statsKinds are what collectors ask for.
+var statsKinds = []string{"stats", "stats items", "stats slabs", "stats settings", "stats conns"}
+
 // write puts a request into the batch.
 func (t *thread) write(c *conn, r request, when int64) {
 	p := pending{op: r.op, keys: 1, id: r.id, sent: when}
@@ -530,6 +538,8 @@ func (t *thread) write(c *conn, r request, when int64) {
 		c.store(t, r)
 	case metadump:
 		c.out = append(c.out, "lru_crawler metadump all"...)
+	case stats:
+		c.out = append(c.out, statsKinds[r.id%int64(len(statsKinds))]...)
 	case metaGet:
 		c.out = append(t.keys.append(append(c.out, "mg "...), r.id), " v"...)
 	case seed:
