@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -78,6 +79,8 @@ var crowds = []crowd{
 	// More than there are places left.
 	{"connect and say nothing", 700, 10 * time.Second, func(c *client) { c.stand(time.Hour) }},
 }
+
+var only = flag.String("only", "", "a regular expression: only crowds whose names it matches")
 
 var patience = flag.Duration("patience", 20*time.Second, "of those who never read, before they try anew; the shorter, the more the server sends in vain")
 
@@ -144,6 +147,9 @@ func humble() {
 func crowdsAt(addr string, stop chan struct{}, came []atomic.Int64) *sync.WaitGroup {
 	var all sync.WaitGroup
 	for i, crowd := range crowds {
+		if !regexp.MustCompile(*only).MatchString(crowd.name) {
+			continue
+		}
 		for n := range crowd.n {
 			all.Go(func() {
 				c := &client{stop: stop}
