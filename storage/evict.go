@@ -23,8 +23,7 @@ type scan struct {
 	seg    int32 // none: there is no victim
 	off    uint32
 	reason reason
-	moved  uint32 // bytes that were kept
-	within int    // segments in use that survivors may not go beyond
+	within int // segments in use that survivors may not go beyond
 }
 
 type reason uint8
@@ -44,6 +43,8 @@ const (
 	scanStep = 32
 	// paceStep is how many a Put scans at most, ahead of need: some 10 µs.
 	paceStep = 3 * scanStep
+	// hurryAfter is how many a Put that has no room scans before what comes next goes, used or not.
+	hurryAfter = 8 * scanStep
 	// scanBatch is how many records are looked up together, so that the index's cache misses overlap.
 	scanBatch = 16
 
@@ -69,49 +70,60 @@ func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
 		return false
 	}
 	s.guard = guard
-	// Survivors may fill what was won. Five rounds over everything wear out every frequency; should that not do,
-	// whatever comes next goes, used or not. What is guarded or on its way in stays even then.
+	// Survivors may fill what was won, for as long as five rounds over everything, which wear out every frequency. Before
+	// that takes long, whatever comes next goes, used or not. What is guarded or on its way in stays even then.
 	ok := true
-	rounds, all := int64(0), s.usedBytes+4*int64(s.segSize)
-	for ok && !s.holds(qi, n) {
-		s.force = rounds > 5*all
-		scanned := s.scanVictim(scanStep)
-		rounds += int64(scanned)
-		ok = scanned >= 0 && rounds < 7*all
+	bytes, all := int64(0), s.usedBytes+4*int64(s.segSize)
+	for records := 0; ok && !s.holds(qi, n); records += scanStep {
+		s.force = bytes > 5*all || records > hurryAfter && bytes > 2*(int64(n)+int64(s.segSize))
+		scanned, _ := s.scanVictim(scanStep)
+		bytes += int64(scanned)
+		ok = scanned >= 0 && bytes < 7*all
 	}
 	s.force = false
 	s.guard = none
 	return ok
 }
 
-// pace does the evicting that storing n bytes should pay for, so that room is there before somebody needs it.
+// pace does the evicting that storing n bytes should pay for, so that room is there before somebody needs it: a victim is
+// scanned until a quarter more than n bytes of it are free, or paceStep records have been seen. What is left to do is owed by the
+// next Put. Where survivors are so many that the debt only grows, they are not kept when the last spare segment is at stake. While
+// the limit is exceeded each Put scans as much as it may.
 func (s *shard) pace(n uint32) {
-	if s.spare() > reserve+1 {
+	ahead := reserve + 1 + s.allowed()/128 // so many segments free, and nothing needs to be done
+	if s.spare() > ahead {
 		s.debt = 0
 		return
 	}
-	// Each byte stored scans two of the victim; more when most of what is scanned stays.
-	s.debt += int64(float32(n) * max(2, 1.25/(1-min(s.survival, 0.9))))
-	for records := paceStep; s.debt > 0 && records > 0 && s.spare() <= reserve+1; records -= scanBatch {
-		scanned := s.scanVictim(scanBatch)
+	s.debt += int64(n + n/4)
+	for records := paceStep; records > 0 && (s.spare() < 0 || s.debt > 0 && s.spare() <= ahead); records -= scanBatch {
+		s.force = s.hurry()
+		scanned, freed := s.scanVictim(scanBatch)
 		if scanned < 0 {
 			break
 		}
-		s.debt -= int64(scanned)
+		s.debt -= int64(freed)
 	}
-	s.debt = min(s.debt, int64(s.segSize))
+	s.force = false
+	s.debt = max(0, min(s.debt, int64(s.segSize)))
+}
+
+// hurry tells whether pace falls behind: then live items that would survive are evicted, and dead space that is spread thin waits.
+func (s *shard) hurry() bool {
+	return !s.store.opts.DisableEviction && s.debt > int64(s.segSize)/8 && s.left() <= reserve
 }
 
 // scanVictim goes on emptying the victim for some records, and chooses one first if there is none. It returns how many
-// bytes it has dealt with, or -1 if there is no victim to choose.
-func (s *shard) scanVictim(records int) int {
+// bytes it has dealt with, or -1 if there is no victim to choose, and how many of these were not kept.
+func (s *shard) scanVictim(records int) (scanned, freed int) {
 	v := &s.victim
 	if v.seg == none && !s.chooseVictim() {
-		return -1
+		return -1, 0
 	}
 	if v.seg == none { // a segment became free without a scan
-		return 0
+		return 0, int(s.segSize)
 	}
+	kept := s.kept
 	g := v.seg
 	sg := &s.segments[g]
 	from := v.off
@@ -146,20 +158,17 @@ func (s *shard) scanVictim(records int) int {
 			}
 		}
 	}
-	scanned := int(v.off - from)
+	scanned = int(v.off - from)
 	if v.off >= sg.used {
-		if v.reason == forRoom && sg.used > 0 {
-			s.survival += (float32(v.moved)/float32(sg.used) - s.survival) / 4
-		}
 		v.seg = none
 		s.release(g)
 	}
-	return scanned
+	return scanned, scanned - int(s.kept-kept)
 }
 
 // chooseVictim decides which segment is emptied next. True: there is one, or a segment has become free without.
 func (s *shard) chooseVictim() bool {
-	if g := s.mostDead(); g != none {
+	if g := s.mostDead(); g != none && !s.hurry() {
 		s.startScan(g, forDead)
 		return true
 	}
@@ -290,7 +299,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 		to, keep = queueMain, keep && !s.force
 	}
 	if keep && s.moveEither(r, loc, sg, to) {
-		s.victim.moved += r.size
+		s.kept += uint64(r.size)
 		return
 	}
 	s.countEviction(&f)

@@ -95,7 +95,8 @@ func (s *shard) tick() bool {
 	case s.visit.seg != none:
 		s.visitSome(scanStep)
 	case s.spare() < 0:
-		return s.scanVictim(scanStep) >= 0
+		scanned, _ := s.scanVictim(scanStep)
+		return scanned >= 0
 	case s.chooseDue():
 	default:
 		return busy

@@ -76,6 +76,9 @@ func (s *shard) maintainIndex(work int) bool {
 // grow begins to enlarge the index, as soon as there is room for it: segments are emptied step by step first.
 func (s *shard) grow(load uint64) {
 	x := &s.index
+	if x.wanted == 0 {
+		s.exceed()
+	}
 	x.wanted = min(max(x.n+x.n/growthMin+1, min(s.foreseen(), 2*x.n)), x.max)
 	if x.wanted <= x.n || s.store.opts.DisableEviction && s.spare() < reserve {
 		x.wanted = 0
@@ -103,6 +106,7 @@ func (s *shard) foreseen() uint64 {
 func (s *shard) setLimit(limit int64) {
 	s.lowered = limit < s.limit && s.index.n > 2*s.foreseen()*uint64(limit)/uint64(s.limit)
 	s.limit = limit
+	s.exceed()
 	s.index.max = max(s.index.min, uint64(limit)/2/bucketSize)
 	s.condemn()
 }

@@ -141,9 +141,16 @@ func (s *shard) tableBytes() int64 {
 	return int64(unsafe.Sizeof(segment{})) * (s.limit >> s.segShift)
 }
 
-// spare is how many more segments may be taken now. It is negative while the limit is exceeded, for instance because
-// the index has just grown.
+// spare is how many more segments the limit leaves room for. It is negative when the limit has been lowered, and while
+// the index wants room to grow.
 func (s *shard) spare() int { return s.allowed() - s.inUse }
+
+// left is how many more segments may be taken now. Where the limit is exceeded one may be taken for each that has been freed:
+// it is for pace and Sweep to free what is too much, and nobody waits until all of that is done.
+func (s *shard) left() int { return min(max(s.allowed(), s.ceiling), s.most) - s.inUse }
+
+// exceed sets how far the limit may be exceeded while it is. It is called when that begins, and when a segment becomes free.
+func (s *shard) exceed() { s.ceiling = s.inUse + reserve + 1 }
 
 // take makes a segment the open one of a queue. The caller knows that there is one to spare.
 func (s *shard) take(qi int) int32 {
@@ -181,6 +188,7 @@ func (s *shard) release(g int32) {
 	s.usedBytes -= int64(s.segments[g].used)
 	s.push(&s.free, g, stateFree)
 	s.inUse--
+	s.exceed()
 	s.condemn()
 }
 

@@ -40,6 +40,7 @@ type shard struct {
 	gone        list       // without
 	condemned   list       // on their way from the one to the other
 	inUse       int
+	ceiling     int // see left
 	queues      [queues]queue
 	usedBytes   int64 // of all segments in use
 	liveBytes   int64
@@ -56,7 +57,7 @@ type shard struct {
 	guard      int64          // granule of a record that must not be dropped at present, or none
 	force      bool           // evict what comes, used or not
 	debt       int64          // bytes of victims that should have been scanned
-	survival   float32        // what part of a victim is kept, on average
+	kept       uint64         // bytes of victims that were moved, in all
 	target     float64        // what part of all segments small may have
 	evictedAge expiry.Instant // age of the last segment that was chosen for eviction
 

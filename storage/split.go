@@ -59,7 +59,7 @@ func (s *shard) holds(qi int, n int) bool {
 	if n <= room && n <= recordMax {
 		return true
 	}
-	spare := s.spare() - reserve
+	spare := s.left() - reserve
 	if n < splitMin || spare <= 0 {
 		return n <= room && n <= recordMax || spare > 0
 	}
@@ -80,7 +80,7 @@ func (s *shard) makeRoomWhole(guard int64, qi int, n int) bool {
 		return false
 	}
 	// A record of splitMin-1 bytes needs a whole new segment, too.
-	return s.makeRoomBeside(guard, qi, splitMin-1) && (s.tail(qi) >= n || s.spare() > reserve)
+	return s.makeRoomBeside(guard, qi, splitMin-1) && (s.tail(qi) >= n || s.left() > reserve)
 }
 
 // tail is what is left of a queue's open segment.
