@@ -128,6 +128,9 @@ func (l *ledger) draw(seed, number uint64) deed {
 	if d.verb == doAdd && l.lossy || d.verb == doLimit && !l.lossy {
 		d.verb = doSet
 	}
+	if l.lossy && (d.verb == doFlush || d.verb == doFlushLater) && number%8 > 0 {
+		d.verb = doFlood // or it would never be full
+	}
 	e := &l.items[d.key]
 	counter := d.key < counterKeys
 	if counter && d.verb <= doCas && d.verb != doAlike || d.verb == doIncr && !counter {
