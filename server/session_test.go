@@ -142,6 +142,8 @@ func FuzzCuts(f *testing.F) {
 	f.Add([]byte("set k 1 0 2 noreply\r\n12\r\nincr k 99\r\ngets k k\r\nappend k 0 0 1\r\nx\r\ngat 5 k\r\n"), uint64(2))
 	f.Add([]byte("set k 0 0 99999999\r\nxx\r\nget k\r\n"), uint64(3))
 	f.Add([]byte("set k 0 0 3\r\nhello\r\nfoo\r\ncas k 0 0 1\r\nx\r\nGET / HTTP/1.0\r\n"), uint64(4))
+	f.Add([]byte("ms k 5 T30 F7 c\r\nhello\r\nmg k v t f c k Oabc\r\nmd k I T9\r\nmg k v c s\r\nms k 2 I C1\r\nxx\r\nmg none N30 v\r\nmn\r\n"), uint64(5))
+	f.Add([]byte("ma n N0 J5 v\r\nma n MD D2 q\r\nma n v t\r\nms Zm9v 1 b q\r\n1\r\nmg Zm9v b k v q\r\nme n\r\nms k 9 MA\r\nx\r\nmn\r\n"), uint64(6))
 	f.Fuzz(func(t *testing.T, said []byte, seed uint64) {
 		for line := range bytes.SplitSeq(said, []byte("\n")) {
 			if len(line) >= lineMax {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gomemd/gomemd/expiry"
 )
 
@@ -235,16 +237,88 @@ func TestTwoStoresInOneFile(t *testing.T) {
 	}
 }
 
-func TestAFullDisk(t *testing.T) {
+func TestADeviceIsNoMemoryFile(t *testing.T) {
 	opts := fileOptions(t)
-	if err := os.Symlink("/dev/full", opts.File+".full"); err != nil {
+	if err := os.Symlink("/dev/full", opts.File); err != nil {
 		t.Fatal(err)
 	}
-	full := opts
-	full.File += ".full"
-	if _, err := Open(full, expiry.NewClock(someDay)); err == nil {
+	if _, err := Open(opts, expiry.NewClock(someDay)); err == nil {
 		t.Error("a device is opened as a file")
 	}
+}
+
+// smallDisk is a folder with so many bytes of room.
+func smallDisk(t *testing.T, size int) string {
+	dir := t.TempDir()
+	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, fmt.Sprint("size=", size)); err != nil {
+		t.Skipf("cannot mount a small disk, which takes root: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, 0); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// A full disk is an error where memory is asked for, and never a signal where it is written to.
+func TestAFullDisk(t *testing.T) {
+	opts := fileOptions(t)
+	opts.File = filepath.Join(smallDisk(t, 8<<20), "items")
+	opts.MemoryLimit = 16 << 20
+	if _, err := Open(opts, expiry.NewClock(someDay)); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("at the start: %v", err)
+	}
+	opts.MemoryLimit = 4 << 20
+	st, _ := openAt(t, opts, someDay)
+	defer func() { closeStore(t, st) }()
+	fill := func() {
+		for i := range 100_000 {
+			if got := put(st, Set, fmt.Sprint("key", i), fmt.Sprint("value of ", i), 0); got != Stored {
+				t.Fatal(got)
+			}
+		}
+	}
+	fill()
+	before := st.Stats()
+	if err := st.SetLimit(16 << 20); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("at growth: %v", err)
+	}
+	fill()
+	if s := st.Stats(); s.LimitBytes != before.LimitBytes || s.CurrItems < before.CurrItems*9/10 {
+		t.Errorf("%d items in %d bytes, there were %d in %d", s.CurrItems, s.LimitBytes, before.CurrItems, before.LimitBytes)
+	}
+
+	// Somebody else takes the room that a lower limit has given back.
+	if err := st.SetLimit(1 << 20); err != nil {
+		t.Fatal(err)
+	}
+	for st.Sweep() {
+	}
+	other := filepath.Join(filepath.Dir(opts.File), "other")
+	if err := os.WriteFile(other, make([]byte, 5<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.SetLimit(4 << 20); !errors.Is(err, unix.ENOSPC) {
+		t.Fatalf("when others have the room: %v", err)
+	}
+	fill()
+	if err := st.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if full, err := Open(opts, expiry.NewClock(someDay)); !errors.Is(err, unix.ENOSPC) {
+		t.Errorf("a start on a full disk: %v, %v", full, err)
+	}
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	if st, _ = openAt(t, opts, someDay); st.Restored().Items < 10_000 {
+		t.Errorf("%d items restored after the disk was full; %q", st.Restored().Items, st.Warnings())
+	}
+	fill()
 }
 
 // patch changes one byte of a file.

@@ -17,7 +17,8 @@
 //	repeated      a unique that was told for another version                                never
 //	lost          acknowledged, with nothing under way for its key, and not there           1 in 10,000
 //
-// and that it serves, and that nothing was evicted before the kill.
+// and that it serves. Evictions before the kill are told; half of the memory is no reason for any, and what was evicted is not
+// counted as lost.
 package main
 
 import (
@@ -69,7 +70,7 @@ func run() error {
 	rounds := flag.Int("rounds", 20, "how many rounds to run now")
 	total := flag.Int("total", 0, "with -state: run no more when there have been so many in all")
 	state := flag.String("state", "", "file that adds up the pieces")
-	large := flag.Int("large", 0, "how many keys have values of 100 to 300 kB; evictions are forgiven then, for room comes in pieces")
+	large := flag.Int("large", 0, "how many keys have values of 100 to 300 kB")
 	dir := flag.String("dir", "/dev/shm", "where the memory file is made")
 	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of everything that is drawn")
 	flag.Parse()
