@@ -175,6 +175,54 @@ func TestAWalkOverAnIndexThatIsBeingResized(t *testing.T) {
 	}
 }
 
+// The stash comes last. What leaves it for a bucket that the walk has behind it is met all the same.
+func TestAWalkMeetsWhatLeavesTheStash(t *testing.T) {
+	hash := Hash(twin(0))
+	behind := 0
+	for steps, more := 0, true; more; steps++ {
+		st, _ := newStore(t, Options{MemoryLimit: 1 << 20, Shards: 1, SegmentSize: 4 << 10})
+		s := &st.shards[0]
+		x := &s.index
+		x.n, x.min, x.touched = 40, 40, 40
+		for i := range 200 {
+			put(st, Set, fmt.Sprint("k", i), "v", 0)
+		}
+		for i := range 2*slots + 2 {
+			st.Put(hash, Set, &Item{Key: twin(i)})
+		}
+		if x.stashed != 2 {
+			t.Fatalf("%d in the stash", x.stashed)
+		}
+		seen, w := map[string]int{}, st.Walk()
+		note := func(it *Item) { seen[string(it.Key)]++ }
+		for range steps {
+			more = more && w.Next(note)
+		}
+		st.Delete(hash, twin(0)) // room in a bucket, which the next step of a resize finds
+		s.lock()
+		at := w.at
+		x.resize(64)
+		s.sweepBucket()
+		s.unlock()
+		if x.stashed != 1 {
+			t.Fatalf("%d left in the stash", x.stashed)
+		}
+		if more && at > max(hash, rehash(hash)) {
+			behind++
+		}
+		for w.Next(note) {
+		}
+		for i := 1; i < 2*slots+2; i++ {
+			if seen[string(twin(i))] == 0 {
+				t.Errorf("after %d steps a key has left the stash: twin %d was not met", steps, i)
+			}
+		}
+	}
+	if behind == 0 {
+		t.Error("never was the walk between the buckets and the stash")
+	}
+}
+
 // placesOf tells where the records of those keys are that are still stored.
 func placesOf(st *Store, keys []string) map[string]uint32 {
 	places := map[string]uint32{}
