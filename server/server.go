@@ -54,7 +54,8 @@ type Server struct {
 
 	stop    chan struct{} // closed by Shutdown
 	stopped sync.Once
-	running sync.WaitGroup // the tick and the acceptors
+	callers sync.WaitGroup // the tick, the acceptors and the turns: who calls the loops
+	running sync.WaitGroup // the watchers, which end with their connections
 }
 
 // Start opens the store, listens, and serves. When it returns without an error, clients can connect. An address that
@@ -79,11 +80,11 @@ func Start(opts Options) (*Server, error) {
 		return nil, errors.Join(err, srv.store.Close())
 	}
 	if opts.Clock == nil {
-		srv.running.Go(srv.tick)
+		srv.callers.Go(srv.tick)
 	}
 	for _, l := range srv.listeners {
 		for range acceptors {
-			srv.running.Go(func() { srv.accept(l) })
+			srv.callers.Go(func() { srv.accept(l) })
 		}
 	}
 	return srv, nil
@@ -187,6 +188,7 @@ func (srv *Server) Shutdown(ctx context.Context) (err error) {
 		srv.end(ErrClosed)
 		close(srv.stop)
 		closeAll(srv.listeners)
+		srv.callers.Wait() // while the loops run: one that has ended leaves whoever hands it a client waiting forever
 		ctx, cancel := context.WithTimeout(ctx, flushWithin)
 		defer cancel()
 		srv.conns.waitDrained(ctx)

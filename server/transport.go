@@ -69,7 +69,7 @@ func (ls *loops) worker(loop gnet.EventLoop) *worker {
 	w := ls.workers[loop]
 	if w == nil {
 		w = ls.srv.newWorker()
-		ls.srv.running.Go(func() { w.turns.run(ls.srv.stop) })
+		ls.srv.callers.Go(func() { w.turns.run(ls.srv.stop) })
 		ls.workers[loop] = w
 	}
 	return w

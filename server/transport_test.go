@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -441,5 +442,39 @@ func TestStatsConnsListsRealConnections(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("no %q in\n%s", want, &text)
 		}
+	}
+}
+
+// Clients come until the very end: the last that was accepted finds loops that still take it, and Shutdown ends.
+func TestShutdownWhileClientsConnect(t *testing.T) {
+	for range 50 {
+		srv, err := Start(Options{Listen: []string{"127.0.0.1:0"}, MemoryLimit: 4 << 20, Loops: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var clients sync.WaitGroup
+		for range 4 {
+			clients.Go(func() {
+				for {
+					c, err := net.Dial("tcp", srv.Addrs()[0].String())
+					if err != nil {
+						return
+					}
+					_ = c.Close()
+				}
+			})
+		}
+		eventually(t, "clients come", func() bool { return srv.conns.total.Load() > 10 })
+		down := make(chan error, 1)
+		go func() { down <- srv.Shutdown(context.Background()) }()
+		select {
+		case err := <-down:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatal("Shutdown waits for something that will not come")
+		}
+		clients.Wait()
 	}
 }
