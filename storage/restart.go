@@ -374,13 +374,14 @@ func (r *reader) queue() {
 		sg := &s.segments[g]
 		open := sg.state == stateOpen
 		sg.state, sg.next, sg.prev = stateOpen, none, none
-		switch {
-		case sg.live == 0:
+		if sg.live == 0 {
 			s.release(g)
-		case open:
-			s.seal(int(sg.queue))
+			continue
+		}
+		s.seal(int(sg.queue)) // what is open is older, so it is not filled any more
+		if open {
 			s.queues[sg.queue].open = g
-		default:
+		} else {
 			s.enqueue(g)
 		}
 	}

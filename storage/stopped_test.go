@@ -144,11 +144,11 @@ func (l *ledger) draw(seed, number uint64) deed {
 	switch r.IntN(20) {
 	default:
 		n = r.IntN(40)
-	case 0, 1, 2, 3, 4:
+	case 0, 1, 2, 3:
 		n = 100 + r.IntN(200)
-	case 5, 6:
+	case 4, 5, 6, 7, 8:
 		n = r.IntN(3000)
-	case 7:
+	case 9:
 		n = r.IntN(15_000)
 	}
 	switch r.IntN(6) {
