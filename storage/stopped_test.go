@@ -2,7 +2,6 @@ package storage
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
@@ -118,6 +117,13 @@ func (l *ledger) alive(key int, now expiry.Instant) bool {
 
 const counterKeys = 6
 
+// stoppedSource is what values are cut from, at a place for each deed.
+var stoppedSource = func() []byte {
+	b := make([]byte, 1<<17)
+	_, _ = rand.NewChaCha8([32]byte{3}).Read(b)
+	return b
+}()
+
 // draw says what the deed of that number is.
 func (l *ledger) draw(seed, number uint64) deed {
 	r := rand.New(rand.NewPCG(seed, number))
@@ -175,11 +181,7 @@ func (l *ledger) draw(seed, number uint64) deed {
 		d.value = strconv.AppendUint(nil, r.Uint64()>>r.IntN(64), 10)
 		return d
 	}
-	d.value = make([]byte, (n+7)&^7)
-	for i := 0; i < n; i += 8 {
-		binary.LittleEndian.PutUint64(d.value[i:], number*0x9e3779b97f4a7c15+uint64(i))
-	}
-	d.value = d.value[:n]
+	d.value = stoppedSource[number*2654435761%(1<<16):][:n:n]
 	return d
 }
 
