@@ -29,7 +29,7 @@ type drain struct {
 	rest  []byte // … with this input
 }
 
-// wait hands replies to the connection's drain. They are copied: the loop's buffer serves the next connection.
+// wait hands replies to the connection's drain, which keeps them.
 func (c *conn) wait(out []byte) error {
 	if err := c.needDrain(); err != nil {
 		return err
@@ -40,7 +40,7 @@ func (c *conn) wait(out []byte) error {
 	}
 	d.idle.Store(false)
 	c.srv.conns.budget.holdOut(c, len(out))
-	d.next <- append([]byte(nil), out...)
+	d.next <- out
 	return nil
 }
 

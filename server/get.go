@@ -46,7 +46,7 @@ func (s *session) resumeRetrieval() {
 //
 // The keys are served in batches whose memory is warmed together: cache misses then overlap instead of following one another.
 func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protocol.Keys) (done bool) {
-	for len(w.out) < outMax {
+	for w.pending() < outMax {
 		batch, n := *keys, 0
 		for n < batchMax {
 			key := keys.Next()
@@ -62,7 +62,7 @@ func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protoco
 		}
 		w.store.Warm(w.hashes[:n])
 		for i := range n {
-			if len(w.out) >= outMax {
+			if w.pending() >= outMax {
 				*keys = batch.After(i)
 				return false
 			}
@@ -99,10 +99,12 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 
 func (w *worker) appendValue(it storage.Item) {
 	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), nil)
-	w.out = protocol.AppendValueEnd(it.AppendTo(w.out))
+	w.appendStored(&it)
+	w.out = protocol.AppendValueEnd(w.out)
 }
 
 func (w *worker) appendUnique(it storage.Item) {
 	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), &it.Unique)
-	w.out = protocol.AppendValueEnd(it.AppendTo(w.out))
+	w.appendStored(&it)
+	w.out = protocol.AppendValueEnd(w.out)
 }

@@ -91,11 +91,11 @@ func (w *worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
 		it.Won = true
 	}
 	it.Deadline = deadline
-	out = protocol.AppendValueEnd(out)
+	w.out = protocol.AppendValueEnd(out)
 	if value {
-		out = protocol.AppendValueEnd(it.AppendTo(out))
+		w.appendStored(it)
+		w.out = protocol.AppendValueEnd(w.out)
 	}
-	w.out = out
 }
 
 // amend is the deadline after a flag, when it was deadline before.

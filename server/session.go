@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -31,8 +33,15 @@ type worker struct {
 	srv   *Server
 	store *storage.Store
 	clock *expiry.Clock
-	out   []byte // replies of the read event being served
-	turns *turns // of connections with large replies
+	out   []byte // replies of the read event being served …
+
+	// … but for the large values among them, if pins is set: replies.go.
+	pins   bool
+	pinned storage.Pinned
+	cuts   []int
+	vector [][]byte
+	iovecs []unix.Iovec
+	turns  *turns // of connections with large replies
 
 	watched events          // what somebody wants to be told, as looked up at the begin of the read event
 	lines   eventLines      // what there is to tell
@@ -113,7 +122,7 @@ func (s *session) feed(in []byte) (consumed int, _ verdict) {
 		if len(rest) == 0 && s.state != stateRetrieval && s.state != stateDump {
 			return consumed, idle
 		}
-		if len(s.w.out) >= outMax {
+		if s.w.pending() >= outMax {
 			return consumed, full
 		}
 		switch s.state {
@@ -174,7 +183,7 @@ func (s *session) commands(in []byte, limit int) (consumed, served int, _ verdic
 	}
 	s.line = nil // it is being served; an idle connection keeps no buffer
 	for i := range w.batch[:n] {
-		if s.state != stateCommand || len(w.out) >= outMax {
+		if s.state != stateCommand || w.pending() >= outMax {
 			return consumed, served, idle
 		}
 		req := &w.batch[i]

@@ -6,11 +6,9 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
-	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
 )
@@ -69,6 +67,7 @@ func (ls *loops) worker(loop gnet.EventLoop) *worker {
 	w := ls.workers[loop]
 	if w == nil {
 		w = ls.srv.newWorker()
+		w.pins = true
 		ls.srv.callers.Go(func() { w.turns.run(ls.srv.stop) })
 		ls.workers[loop] = w
 	}
@@ -146,7 +145,7 @@ func (c *conn) serve() gnet.Action {
 		_, _ = c.gc.Discard(n) // the same
 	}
 	w.tally.add(bytesRead, uint64(n))
-	sent, err := c.write(w.out)
+	sent, err := w.write(c.fd)
 	w.tally.add(bytesWritten, uint64(sent))
 	if v == yield {
 		w.tally.add(connYields, 1)
@@ -157,9 +156,9 @@ func (c *conn) serve() gnet.Action {
 	}
 	c.note()
 	c.hold(len(in) - n)
-	if err == nil && sent < len(w.out) {
+	if err == nil && sent < w.pending() {
 		c.waiting, c.closing = true, v == hangUp
-		err = c.wait(w.out[sent:])
+		err = c.wait(w.rest(sent))
 	}
 	w.recycle()
 	if c.state == stateWatch && !c.waiting && c.watcher.file == nil {
@@ -219,37 +218,6 @@ func (c *conn) cut() {
 	default:
 		_ = c.gc.Close()
 	}
-}
-
-// write sends what the socket takes now. The call is a raw one, which the scheduler does not hear of: it cannot block, and
-// told that it might, the scheduler takes the processor away from a loop whose write takes longer than 20 µs
-// (docs/decisions/0002-processors-follow-the-load.md).
-func (c *conn) write(out []byte) (sent int, err error) {
-	for sent < len(out) {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE,
-			uintptr(c.fd), uintptr(unsafe.Pointer(&out[sent])), uintptr(len(out)-sent))
-		switch errno {
-		case 0:
-			sent += int(n)
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return sent, nil
-		default:
-			return sent, errno
-		}
-	}
-	return sent, nil
-}
-
-// outKeep is the largest reply buffer a loop keeps; a larger one served a rare large value.
-const outKeep = 2 << 20
-
-// recycle empties the reply buffer.
-func (w *worker) recycle() {
-	if cap(w.out) > outKeep {
-		w.out = nil
-	}
-	w.out = w.out[:0]
 }
 
 // note keeps what stats conns tells of a connection. The stores are skipped when nothing changed, which is nearly always.

@@ -95,6 +95,15 @@ func (c *checker) segments() {
 			c.fail("victim %d: state %d", v, s.segments[v].state)
 		}
 	}
+	for g := range s.segments[:s.fresh] {
+		if sg := &s.segments[g]; sg.state == statePinned {
+			seen[g]++
+			used++
+			if sg.pins == 0 || sg.live != 0 {
+				c.fail("segment %d is kept for %d pins, with %d live bytes", g, sg.pins, sg.live)
+			}
+		}
+	}
 	if used != s.inUse {
 		c.fail("%d segments in use instead of %d", used, s.inUse)
 	}
@@ -226,7 +235,7 @@ func (c *checker) records() {
 	pieces := map[uint32]uint32{} // live piece → its chain
 	for g := range s.segments[:s.fresh] {
 		sg := &s.segments[g]
-		if sg.state != stateOpen && sg.state != stateSealed && sg.state != stateVictim {
+		if sg.state != stateOpen && sg.state != stateSealed && sg.state != stateVictim && sg.state != statePinned {
 			continue
 		}
 		live := uint32(0)

@@ -373,7 +373,7 @@ func (r *reader) queue() {
 	for _, g := range r.segments {
 		sg := &s.segments[g]
 		open := sg.state == stateOpen
-		sg.state, sg.next, sg.prev = stateOpen, none, none
+		sg.state, sg.next, sg.prev, sg.pins = stateOpen, none, none, 0
 		if sg.live == 0 {
 			s.release(g)
 			continue

@@ -11,7 +11,7 @@ import (
 // does not fit, and emptied as a whole, record by record, when its turn comes (evict.go).
 //
 //	            ┌───────── taken by a queue ────────┐
-//	free ──▶ open ──▶ sealed, in its queue ──▶ victim ──▶ free ──▶ condemned ──▶ gone
+//	free ──▶ open ──▶ sealed, in its queue ──▶ victim ──▶ free ──▶ condemned ──▶ gone     (pinned: before free, see pin.go)
 //	 ▲                                                                             │
 //	 └──────────────────────── when the limit allows more again ◀──────────────────┘
 //
@@ -25,6 +25,7 @@ const (
 	stateSealed
 	stateVictim
 	stateCondemned
+	statePinned // nothing in it lives, but somebody is still reading
 )
 
 // The queues. A new item starts in small, or in one of the TTL logs (expire.go); one that proved itself goes to main.
@@ -46,6 +47,7 @@ type segment struct {
 	due         expiry.Instant // when it is worth looking for expired items; Never: there will be none
 	state       segmentState
 	queue       uint8
+	pins        uint16 // how often somebody reads a value here without the lock
 }
 
 // queue is a list of sealed segments, oldest first, and the one that is being filled.
@@ -183,6 +185,12 @@ func (s *shard) release(g int32) {
 		if live := s.segments[g].live; live != 0 {
 			panicf("segment %d is released with %d live bytes", g, live)
 		}
+	}
+	if s.segments[g].pins > 0 {
+		s.segments[g].state = statePinned
+		return
+	}
+	if invariants.Enabled {
 		clear(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)))
 	}
 	s.usedBytes -= int64(s.segments[g].used)
@@ -232,6 +240,11 @@ func (s *shard) at(loc uint32) unsafe.Pointer {
 
 func (s *shard) bytes(from int64, n int) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(s.arena, from)), n)
+}
+
+// segmentAt is the number of the segment in which an address lies.
+func (s *shard) segmentAt(p unsafe.Pointer) int32 {
+	return int32((uintptr(p) - uintptr(s.arena)) >> s.segShift)
 }
 
 // segmentOf tells in which segment a granule lies.

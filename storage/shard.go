@@ -295,8 +295,9 @@ func (s *shard) idle(f *found) uint32 {
 // show fills in the item that is handed to a visitor.
 func (s *shard) show(it *Item, f *found, unique bool) {
 	it.Key, it.Value, it.Binary = f.key(), f.value(), f.ext&extBinary != 0
+	it.shard, it.record = s, f.record
 	if f.split() {
-		it.Value, it.shard, it.record = nil, s, f.record
+		it.Value = nil
 	}
 	it.Flags, it.Deadline = f.flags(), f.deadline(f.sg.created)
 	it.Unique = 0
@@ -619,9 +620,10 @@ func (s *shard) answer(it *Item, r *record, loc uint32) {
 	}
 }
 
-// overwrite puts a new value where the old one is, if it takes the same room and nobody can tell by the unique.
+// overwrite puts a new value where the old one is, if it takes the same room, nobody can tell by the unique, and nobody
+// is reading it.
 func (s *shard) overwrite(f *found, nf *fields, value []byte, keep uint8) bool {
-	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen || f.split() {
+	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen || f.split() || f.sg.pins > 0 {
 		return false
 	}
 	l := nf.layout(f.sg.created)

@@ -58,14 +58,14 @@ type Item struct {
 
 	keep   uint8 // to link: ctrl bits of the version before
 	length int   // of the stored value, if it is not Value's
-	// Of a split item, whose Value is nil.
+	// To visitors: where it lies. A split item's Value is nil.
 	shard  *shard
 	record record
 }
 
 // Len is the length of the value in bytes, all pieces together.
 func (it *Item) Len() int {
-	if it.shard != nil {
+	if it.shard != nil && it.record.split() {
 		return it.record.total()
 	}
 	return max(len(it.Value), it.length)
@@ -73,7 +73,7 @@ func (it *Item) Len() int {
 
 // AppendTo appends the whole value to dst.
 func (it *Item) AppendTo(dst []byte) []byte {
-	if it.shard != nil {
+	if it.shard != nil && it.record.split() {
 		return it.shard.appendValue(dst, &it.record)
 	}
 	return append(dst, it.Value...)
