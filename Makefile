@@ -42,6 +42,15 @@ compat: ## real clients, libmemcached's tools and twemproxy against gomemd
 bench: ## gomemd beside memcached, a selection of five minutes
 	go run ./bench/compare -quick -memcached $(MEMCACHED)
 
+benchcmp: ## the benchmarks of this tree beside those of REF (HEAD), by benchstat: BENCH='Feed|Parse' PKG=./server
+	@./.ci/benchcmp "$(or $(REF),HEAD)" "$(or $(PKG),./server)" "$(or $(BENCH),.)"
+
+pgo: ## make the profile anew that cmd/gomemd is built with: sessions, and sets that evict
+	go test ./server -run '^$$' -bench Feed -benchtime 2s -cpuprofile feed.prof -o /dev/null
+	go test ./storage -run '^$$' -bench 'SetWithEviction|SetInPlace' -benchtime 5000000x -cpuprofile store.prof -o /dev/null
+	go tool pprof -proto feed.prof store.prof > cmd/gomemd/default.pgo
+	rm feed.prof store.prof
+
 lint: ## golangci-lint, when it is installed
 	golangci-lint run
 
@@ -54,4 +63,4 @@ deps: ## install the Debian and npm packages that the whole test-suite needs (st
 ci: ## what CI runs
 	./.ci/run
 
-.PHONY: help run build test race fuzz oracle compat bench lint arm64 deps ci
+.PHONY: help run build test race fuzz oracle compat bench benchcmp pgo lint arm64 deps ci
