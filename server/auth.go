@@ -118,14 +118,14 @@ func parseAccounts(text []byte) (accounts []account, err error) {
 func (s *session) login(in []byte) (consumed int, _ verdict) {
 	end := bytes.IndexByte(in, '\n')
 	if end < 0 {
-		s.line = append(s.line, in...)
-		if len(s.line) > lineMax {
+		s.line.add(in)
+		if s.line.size > lineMax {
 			return len(in), hangUp
 		}
 		return len(in), idle
 	}
-	line := append(s.line, in[:end]...)
-	s.line = nil
+	line := s.line.with(in[:end])
+	s.line.drop()
 	if len(line) < loginLineMin {
 		return end + 1, hangUp
 	}
@@ -145,12 +145,13 @@ func (s *session) login(in []byte) (consumed int, _ verdict) {
 func (s *session) token(in []byte) (consumed int) {
 	in = in[:min(len(in), s.want)]
 	s.want -= len(in)
-	s.line = append(s.line, in...)
 	if s.want > 0 {
+		s.line.add(in)
 		return len(in)
 	}
-	text := s.line
-	s.state, s.line = stateLogin, nil
+	text := s.line.with(in)
+	s.line.drop()
+	s.state = stateLogin
 	if !endsLine(text) {
 		s.reply(false, string(protocol.BadTermination))
 		return len(in)

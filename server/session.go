@@ -16,12 +16,6 @@ const (
 	// outMax is how many bytes of replies may gather before they must be written: beyond it a session stops, in the
 	// middle of a multiget if need be. One value more than this can be waiting, no command's worth.
 	outMax = 64 << 10
-	// lineMax is how long a line may be whose end has not come, as in memcached: only a multiget may be longer …
-	lineMax = 2048
-	// … up to this, which memcached does not limit.
-	multigetMax = 8 << 20
-	// blanksMax is how many blanks may stand before such a long get. Source: memcached's try_read_command_ascii.
-	blanksMax = 100
 	// batchMax is how many commands of a pipeline, or keys of a multiget, are looked at before the first is served:
 	// more of the memory that they need is then fetched at the same time, but it must stay in the nearest cache.
 	batchMax = 16
@@ -79,7 +73,7 @@ type session struct {
 	w     *worker
 	fd    int // names the connection in -vv lines
 	state state
-	line  []byte     // command, login: the beginning of a line whose end has not come; token: what has come of it
+	line  partial    // command, login: the beginning of a line whose end has not come; token: what has come of it
 	want  int        // value, swallow, token: bytes of the block still to come
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
@@ -175,13 +169,13 @@ func (s *session) commands(in []byte, limit int) (consumed, served int, _ verdic
 	w := s.w
 	n := s.parse(in, min(limit, batchMax))
 	if n == 0 {
-		s.line = append(s.line, in...)
-		if tooLong(s.line) {
+		s.line.add(in)
+		if s.line.tooLong() {
 			return len(in), 0, hangUp
 		}
 		return len(in), 0, idle
 	}
-	s.line = nil // it is being served; an idle connection keeps no buffer
+	s.line.drop() // it is being served; an idle connection keeps no buffer
 	for i := range w.batch[:n] {
 		if s.state != stateCommand || w.pending() >= outMax {
 			return consumed, served, idle
@@ -223,8 +217,8 @@ func (s *session) parse(in []byte, limit int) (n int) {
 		}
 		req := &w.batch[n]
 		req.line, req.next = in[pos:pos+end], pos+end+1
-		if n == 0 && len(s.line) > 0 {
-			req.line = append(s.line, req.line...)
+		if n == 0 && s.line.size > 0 {
+			req.line = s.line.with(req.line)
 		}
 		req.err = protocol.Parse(req.line, &req.Request)
 		w.hashes[n] = 0
@@ -266,19 +260,9 @@ func (s *session) reply(noReply bool, line string) {
 // swallow reads past n bytes.
 func (s *session) swallow(n int) { s.state, s.want = stateSwallow, n }
 
-// tooLong tells whether a line without an end is longer than any but a multiget may be.
-func tooLong(line []byte) bool {
-	if len(line) <= lineMax {
-		return false
-	}
-	start := bytes.TrimLeft(line, " ")
-	multiget := bytes.HasPrefix(start, []byte("get ")) || bytes.HasPrefix(start, []byte("gets "))
-	return !multiget || len(line)-len(start) > blanksMax || len(line) > multigetMax
-}
-
 // gathered is how many bytes of unfinished commands the session keeps.
 func (s *session) gathered() int {
-	n := cap(s.line)
+	n := s.line.kept()
 	if s.block != nil {
 		n += cap(s.block.buf)
 	}
@@ -296,7 +280,8 @@ func (s *session) close() {
 	if s.dump != nil {
 		s.dump.close()
 	}
-	s.block, s.rest, s.dump, s.line = nil, nil, nil, nil
+	s.block, s.rest, s.dump = nil, nil, nil
+	s.line.drop()
 	if s.watcher != nil {
 		s.w.srv.lookout.remove(s.watcher)
 		s.watcher = nil

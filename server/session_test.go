@@ -221,8 +221,8 @@ func TestNothingIsKeptBetweenCommands(t *testing.T) {
 	v.say("b\r\n")
 	v.say("set k 0 0 5\r\nhe")
 	v.say("llo\r\n")
-	if v.line != nil || v.block != nil || v.rest != nil {
-		t.Errorf("kept: line %q, block %v, rest %v", v.line, v.block, v.rest)
+	if v.line.pieces != nil || v.block != nil || v.rest != nil {
+		t.Errorf("kept: line %v, block %v, rest %v", v.line, v.block, v.rest)
 	}
 }
 

@@ -2,6 +2,8 @@
 // the server needs for them, and what a well-behaved client beside them sees.
 //
 //	go run ./bench/abuse
+//	go run ./bench/abuse -elsewhere             the crowds are at another server: what the machine itself adds
+//	go run ./bench/abuse -memcached memcached   a memcached in gomemd's place
 //
 // The server has -m 64 -c 1024. The well-behaved client sends 1,000 requests a second over ten connections, one set to nine gets, whose
 // values are compared; its time counts from when a request was due. It is watched alone for ten seconds, and then beside all of
@@ -76,8 +78,8 @@ var crowds = []crowd{
 			_ = c.conn.(*net.TCPConn).SetLinger(0)
 		}
 	}},
-	// More than there are places left.
-	{"connect and say nothing", 700, 10 * time.Second, func(c *client) { c.stand(time.Hour) }},
+	// 2,000 more than there are places left by the first two.
+	{"connect and say nothing", 2400, 10 * time.Second, func(c *client) { c.stand(time.Hour) }},
 }
 
 var only = flag.String("only", "", "a regular expression: only crowds whose names it matches")
@@ -181,41 +183,54 @@ func main() {
 
 func run() error {
 	path := flag.String("gomemd", "", "the program (default: built from ./cmd/gomemd)")
+	peer := flag.String("memcached", "", "another program, to be watched in its place")
+	elsewhere := flag.Bool("elsewhere", false, "let the crowds loose on another server")
 	length := flag.Duration("time", time.Minute, "how long")
 	flag.Parse()
 	runtime.LockOSThread() // the server dies with the thread that started it
-	if err := load.AllowFiles(2 * conns); err != nil {
+	if err := load.AllowFiles(8 * conns); err != nil {
 		return err
 	}
-	if *path == "" {
+	kind := pair.Kind{Name: "memcached", Path: *peer}
+	if *peer == "" {
+		kind = pair.Kind{Name: "gomemd", Path: *path}
+	}
+	if kind.Path == "" {
 		dir, err := os.MkdirTemp("", "abuse")
 		if err != nil {
 			return err
 		}
 		defer func() { _ = os.RemoveAll(dir) }()
-		*path = filepath.Join(dir, "gomemd")
-		if text, err := exec.Command("go", "build", "-o", *path, "./cmd/gomemd").CombinedOutput(); err != nil {
+		kind.Path = filepath.Join(dir, "gomemd")
+		if text, err := exec.Command("go", "build", "-o", kind.Path, "./cmd/gomemd").CombinedOutput(); err != nil {
 			return fmt.Errorf("%w\n%s", err, text)
 		}
 	}
-	kind := pair.Kind{Name: "gomemd", Path: *path}
-	srv, err := kind.Start("-m", fmt.Sprint(memory>>20), "-c", fmt.Sprint(conns))
-	if err != nil {
-		return err
+	var servers [2]*pair.Server
+	for i := range servers {
+		srv, err := kind.Start("-m", fmt.Sprint(memory>>20), "-c", fmt.Sprint(conns))
+		if err != nil {
+			return err
+		}
+		defer srv.Stop()
+		if err := storeLarge(srv.Addr()); err != nil {
+			return err
+		}
+		servers[i] = srv
 	}
-	defer srv.Stop()
-	if err := storeLarge(srv.Addr()); err != nil {
-		return err
+	srv, abused := servers[0], servers[0]
+	if *elsewhere {
+		abused = servers[1]
 	}
 	alone, err := load.RunSelf(srv.Addr(), wellBred, "-warmup", "2s", "-time", quiet.String())
 	if err != nil {
 		return err
 	}
-	beside, came, err := abuse(srv, *length)
+	beside, came, err := abuse(srv, abused, *length)
 	if err != nil {
 		return err
 	}
-	return report(srv, alone, beside, came)
+	return report(abused, alone, beside, came)
 }
 
 // storeLarge stores what the crowd asks for.
@@ -234,13 +249,13 @@ func storeLarge(addr string) error {
 }
 
 // abuse watches the well-behaved client while the crowds are there, after it has connected.
-func abuse(srv *pair.Server, length time.Duration) (beside load.Result, came []atomic.Int64, err error) {
+func abuse(srv, abused *pair.Server, length time.Duration) (beside load.Result, came []atomic.Int64, err error) {
 	stop := make(chan struct{})
 	came = make([]atomic.Int64, len(crowds))
 	var all *sync.WaitGroup
 	time.AfterFunc(time.Second, func() { // when the client has been started
 		humble()
-		all = crowdsAt(srv.Addr(), stop, came)
+		all = crowdsAt(abused.Addr(), stop, came)
 	})
 	beside, err = load.RunSelf(srv.Addr(), wellBred, "-warmup", "2s", "-time", length.String())
 	close(stop)
@@ -266,13 +281,12 @@ func report(srv *pair.Server, alone, beside load.Result, came []atomic.Int64) er
 		fmt.Printf("| %s | %.0f | %.0f | %.0f | %.0f | %d | %d |\n", []string{"alone", "beside them"}[i], r.P50, r.P99, r.P999, r.Max, r.Ops, r.Errors+r.Lost)
 	}
 	fmt.Printf("\nresident at most %.1f MiB, -m and %.1f\n", float64(use.Peak)/(1<<20), float64(use.Peak-memory)/(1<<20))
-	ours, err := srv.StatsOf("gomemd")
-	if err != nil {
-		return err
-	}
 	fmt.Printf("rejected_connections %s\n", stats["rejected_connections"])
+	ours, _ := srv.StatsOf("gomemd") // a memcached has none
 	for _, name := range []string{"conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
-		fmt.Printf("%s %s\n", name, ours[name])
+		if ours[name] != "" {
+			fmt.Printf("%s %s\n", name, ours[name])
+		}
 	}
 	switch {
 	case use.Peak > memory+overhead:
