@@ -230,7 +230,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	return report(abused, alone, beside, came)
+	return report(kind.Name, abused, alone, beside, came)
 }
 
 // storeLarge stores what the crowd asks for.
@@ -263,7 +263,7 @@ func abuse(srv, abused *pair.Server, length time.Duration) (beside load.Result, 
 	return beside, came, err
 }
 
-func report(srv *pair.Server, alone, beside load.Result, came []atomic.Int64) error {
+func report(kind string, srv *pair.Server, alone, beside load.Result, came []atomic.Int64) error {
 	use, err := srv.Usage()
 	if err != nil {
 		return err
@@ -282,11 +282,14 @@ func report(srv *pair.Server, alone, beside load.Result, came []atomic.Int64) er
 	}
 	fmt.Printf("\nresident at most %.1f MiB, -m and %.1f\n", float64(use.Peak)/(1<<20), float64(use.Peak-memory)/(1<<20))
 	fmt.Printf("rejected_connections %s\n", stats["rejected_connections"])
-	ours, _ := srv.StatsOf("gomemd") // a memcached has none
-	for _, name := range []string{"conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
-		if ours[name] != "" {
-			fmt.Printf("%s %s\n", name, ours[name])
+	ours := map[string]string{}
+	if kind == "gomemd" {
+		if ours, err = srv.StatsOf("gomemd"); err != nil {
+			return err
 		}
+	}
+	for _, name := range []string{"conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
+		fmt.Printf("%s %s\n", name, ours[name])
 	}
 	switch {
 	case use.Peak > memory+overhead:
