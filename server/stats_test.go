@@ -2,8 +2,10 @@ package server
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -60,6 +62,22 @@ func TestStatsHasTheNamesOfMemcached(t *testing.T) {
 }
 
 // After reset the counters are 0 and what is held is still told.
+// An operator finds each name of our own in docs/operating.md, in this order, and no other.
+func TestOurOwnStatsAreExplained(t *testing.T) {
+	text, err := os.ReadFile("../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var explained []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (?:bytes|items|seconds|clients|µs) \\|").FindAllSubmatch(text, -1) {
+		explained = append(explained, string(row[1]))
+	}
+	names, _, _ := dial(t, startServer(t, Options{})).allStats(" gomemd")
+	if !slices.Equal(names, explained) {
+		t.Errorf("stats gomemd has\n%s\ndocs/operating.md\n%s", names, explained)
+	}
+}
+
 func TestStatsReset(t *testing.T) {
 	srv := startServer(t, Options{MemoryLimit: 8 << 20, StatsDetail: true})
 	watch(t, srv, "")
