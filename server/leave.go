@@ -22,9 +22,9 @@ func (srv *Server) Drain(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		pace = max(1, min(pace, time.Until(deadline)/2/time.Duration(max(1, cs.current.Load()))))
 	}
+	start, asked := time.Now(), 0 // before the ticker: no turn comes earlier
 	turn := time.NewTicker(leavePace)
 	defer turn.Stop()
-	start, asked := time.Now(), 0
 	for cs.current.Load() > 0 {
 		select {
 		case <-ctx.Done():
