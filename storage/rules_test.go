@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/invariants"
 )
 
 func unique(t *testing.T, st *Store, key string) uint64 {
@@ -257,8 +258,14 @@ func TestTouchedItemsGoInTime(t *testing.T) {
 
 // A lowered limit gives memory back to the system, a raised one is used.
 func TestTheLimitMoves(t *testing.T) {
+	unit := 1 << 20
+	if invariants.Enabled { // smaller: one goroutine, and each step is dear
+		unit = 1 << 17
+	}
+	of := func(n int) int64 { return int64(n) * int64(unit) }
+	items := func(n int) int { return n * unit >> 20 }
 	clock := expiry.NewClock(1_700_000_000)
-	st, err := Open(Options{MemoryLimit: 32 << 20}, clock)
+	st, err := Open(Options{MemoryLimit: of(32), ItemMax: unit}, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,29 +290,29 @@ func TestTheLimitMoves(t *testing.T) {
 			t.Errorf("limit %d: segments %d, index %d, table %d", s.LimitBytes, s.SegmentBytes, s.IndexBytes, s.TableBytes)
 		}
 	}
-	fill(0, 700_000)
+	fill(0, items(700_000))
 	rest()
 	full, many := residentKB(t), st.Stats().CurrItems
-	if err := st.SetLimit(8 << 20); err != nil {
+	if err := st.SetLimit(of(8)); err != nil {
 		t.Fatal(err)
 	}
 	rest()
 	low, few := residentKB(t), st.Stats().CurrItems
-	if full-low < 20<<10 {
-		t.Errorf("resident %d KiB at 32 MiB, %d at 8", full, low)
+	if int64(full-low)<<10 < of(20) {
+		t.Errorf("resident %d KiB at the full limit, %d at a quarter", full, low)
 	}
 	if few < many/5 {
 		t.Errorf("%d items of %d at a quarter of the limit", few, many)
 	}
-	if err := st.SetLimit(48 << 20); err != nil {
+	if err := st.SetLimit(of(48)); err != nil {
 		t.Fatal(err)
 	}
-	fill(700_000, 1_000_000)
+	fill(items(700_000), items(1_000_000))
 	rest()
 	if n := st.Stats().CurrItems; n < many*5/4 {
-		t.Errorf("%d items at 48 MiB, %d at 32", n, many)
+		t.Errorf("%d items at half as much again, %d before", n, many)
 	}
-	if err := st.SetLimit(st.Reach() + 1<<20); err == nil {
+	if err := st.SetLimit(st.Reach() + of(1)); err == nil {
 		t.Error("a limit beyond what was reserved")
 	}
 	if err := st.SetLimit(1000); err == nil {

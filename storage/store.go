@@ -222,7 +222,7 @@ func shape(opts *Options) (geometry, error) {
 	g.segSize = uint32(size)
 	g.reach = reachFactor * g.limit
 	if opts.HeapArena { // the heap is cleared beforehand, all of it
-		g.reach = max(g.limit, min(g.reach, 1<<20))
+		g.reach = max(2*g.limit, min(g.reach, 1<<20))
 	}
 	for g.granule < granuleMax && g.reach>>g.granule > 1<<locBits && g.limit>>g.granule > 1<<locBits/4 {
 		g.granule += 2
