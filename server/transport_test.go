@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -246,6 +247,9 @@ func TestServesOnAfterRunningOutOfDescriptors(t *testing.T) {
 	inside := dial(t, srv)
 	inside.say("mn\r\n")
 	inside.hear("MN\r\n")
+	eventually(t, "the accepted descriptor is closed, of which the loop has a duplicate", func() bool {
+		return descriptorsOf(t, srv.conns.list()[0].fd) == 1
+	})
 
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -295,6 +299,25 @@ func TestServesOnAfterRunningOutOfDescriptors(t *testing.T) {
 	if n, err := unix.Read(fd, answer); err != nil || string(answer[:n]) != "MN\r\n" {
 		t.Errorf("heard %q, %v", answer[:n], err)
 	}
+}
+
+// descriptorsOf counts what leads to the same socket.
+func descriptorsOf(t *testing.T, fd int) (n int) {
+	const all = "/proc/self/fd"
+	socket, err := os.Readlink(filepath.Join(all, strconv.Itoa(fd)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if other, _ := os.Readlink(filepath.Join(all, e.Name())); other == socket { // the directory's own is gone by now
+			n++
+		}
+	}
+	return n
 }
 
 func TestReqsPerEventYieldsReally(t *testing.T) {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gomemd/gomemd/internal/invariants"
 )
 
 // While many read large replies as fast as they can, who asks for little waits for a few of their turns, not for all of them.
@@ -44,7 +46,7 @@ func TestLargeRepliesLeaveRoomForOthers(t *testing.T) {
 			waits = append(waits, time.Since(start))
 		}
 	}
-	if len(waits) < 20 {
+	if len(waits) < 20 && !invariants.Enabled { // the race detector slows the readers, which are in this very process, not the server alone
 		t.Errorf("only %d answers while %d MB were read", len(waits), crowd*each*3/2)
 	}
 	t.Logf("%d answers", len(waits))
