@@ -43,7 +43,8 @@
 // old one is marked dead. Reads count in two bits of the record. When room is needed, the oldest segment of small
 // is scanned: what was read moves to main, what was not is evicted and leaves a ghost. Main is scanned the same way,
 // but what was read stays, with a count one lower. Segments with much dead space are compacted first, and that loses
-// nothing. All of this happens in small steps: whoever stores n bytes scans about 2n bytes of the victim.
+// nothing. All of this happens in small steps: whoever stores n bytes scans the victim until a quarter
+// more than that has come free.
 //
 // # Memory
 //

@@ -509,7 +509,8 @@ func joins(mode Mode) bool {
 	return mode == Append || mode == Prepend || mode == AppendOrSet || mode == PrependOrSet
 }
 
-// fetchTail has the lines brought into the cache where a new record will most likely lie, while its bucket is fetched.
+// fetchTail has the lines brought into the cache where a new record will most likely lie, while its bucket is fetched. It stores
+// there, for a load from a page that is not there yet would cost two faults; nobody reads what lies beyond used.
 func (s *shard) fetchTail(n int) {
 	if g := s.queues[queueSmall].open; g != none {
 		used := int64(s.segments[g].used)
