@@ -52,6 +52,7 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 	ask()
 	during := openFiles(t)
 
+	polite := uint64(0) // who leave without a reset
 	for _, flood := range []struct {
 		name, says string
 		reset      bool
@@ -84,6 +85,9 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 			})
 		}
 		all.Wait()
+		if !flood.reset {
+			polite += crowd
+		}
 		ask()
 		eventually(t, "the "+flood.name+" are gone", func() bool { return srv.conns.current.Load() == 1 })
 		eventually(t, "their descriptors are closed", func() bool { return openFiles(t) <= during })
@@ -91,8 +95,12 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 			t.Errorf("%s: %d bytes are still held", flood.name, n)
 		}
 	}
-	if srv.conns.total.Load()+srv.conns.rejected.Load() != 8*crowd+1 {
-		t.Errorf("%d accepted and %d rejected of %d", srv.conns.total.Load(), srv.conns.rejected.Load(), 8*crowd+1)
+	// A reset may end a client while it waits to be accepted, and some systems never show such a one. The others have all come, the
+	// last of them perhaps only now: current says 1 too while clients wait.
+	came := func() uint64 { return srv.conns.total.Load() + srv.conns.rejected.Load() }
+	eventually(t, "all who took their leave are counted", func() bool { return came() > polite })
+	if came() > 1+8*crowd {
+		t.Errorf("%d are counted of %d", came(), 1+8*crowd)
 	}
 	_ = good.Close()
 	if err := srv.Shutdown(context.Background()); err != nil {
