@@ -19,8 +19,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"runtime"
 	"strconv"
@@ -195,16 +193,13 @@ func run() error {
 	if *peer == "" {
 		kind = pair.Kind{Name: "gomemd", Path: *path}
 	}
-	if kind.Path == "" {
-		dir, err := os.MkdirTemp("", "abuse")
-		if err != nil {
-			return err
-		}
-		defer func() { _ = os.RemoveAll(dir) }()
-		kind.Path = filepath.Join(dir, "gomemd")
-		if text, err := exec.Command("go", "build", "-o", kind.Path, "./cmd/gomemd").CombinedOutput(); err != nil {
-			return fmt.Errorf("%w\n%s", err, text)
-		}
+	temp, err := os.MkdirTemp("", "abuse")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+	if err := kind.Build(temp); err != nil {
+		return err
 	}
 	var servers [2]*pair.Server
 	for i := range servers {

@@ -22,27 +22,35 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/pair"
+	"github.com/gomemd/gomemd/bench/internal/pieces"
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "kill:", err)
-		os.Exit(1)
-	}
+	sum := &tally{}
+	flag.IntVar(&sum.total, "total", 0, "with -state: run no more when there have been so many in all")
+	memory := flag.Int("m", 64, "-m of the server, in MiB")
+	rounds := flag.Int("rounds", 20, "how many rounds to run now")
+	large := flag.Int("large", 0, "how many keys have values of 100 to 300 kB")
+	dir := flag.String("dir", "/dev/shm", "where the memory file is made")
+	pieces.Main("kill", sum, func(gomemd pair.Kind, seed uint64) error {
+		temp, err := os.MkdirTemp(*dir, "gomemd-kill")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temp)
+		l := newLedger(*memory<<20, *large, seed, sum)
+		return l.play(*rounds, &gomemd, "-m", strconv.Itoa(*memory), "-e", filepath.Join(temp, "items"))
+	})
 }
 
 // tally is what the rounds have seen.
@@ -59,58 +67,23 @@ type tally struct {
 	Starts       []float64 // milliseconds from the start of a process to its first answer
 	Scans        []float64 // milliseconds that the servers say the reading took
 	Wrong        []string  // what must never be
+
+	total int // rounds that are enough; 0: none are
 }
+
+func (t *tally) Enough() bool { return t.total > 0 && t.Rounds >= t.total }
 
 // lostMax is how many of the items may be lost.
 const lostMax = 1e-4
 
-func run() error {
-	path := flag.String("gomemd", "", "the program (default: built from ./cmd/gomemd)")
-	memory := flag.Int("m", 64, "-m of the server, in MiB")
-	rounds := flag.Int("rounds", 20, "how many rounds to run now")
-	total := flag.Int("total", 0, "with -state: run no more when there have been so many in all")
-	state := flag.String("state", "", "file that adds up the pieces")
-	large := flag.Int("large", 0, "how many keys have values of 100 to 300 kB")
-	dir := flag.String("dir", "/dev/shm", "where the memory file is made")
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of everything that is drawn")
-	flag.Parse()
-
-	sum := &tally{}
-	if *state != "" {
-		text, err := os.ReadFile(*state)
-		if err == nil {
-			err = json.Unmarshal(text, sum)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if *total > 0 && sum.Rounds >= *total {
-			fmt.Println("nothing left to run")
-			return sum.report()
-		}
-	}
-	runtime.LockOSThread() // the server dies with the thread that started it
-	temp, err := os.MkdirTemp(*dir, "gomemd-kill")
+// play kills one server after the other, until something is wrong or it has been done often enough.
+func (l *ledger) play(rounds int, gomemd *pair.Kind, args ...string) error {
+	server, err := gomemd.Start(args...)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(temp)
-	if *path == "" {
-		*path = filepath.Join(temp, "gomemd")
-		if text, err := exec.Command("go", "build", "-o", *path, "./cmd/gomemd").CombinedOutput(); err != nil {
-			return fmt.Errorf("%w\n%s", err, text)
-		}
-	}
-	fmt.Printf("seed %d\n", *seed)
-	kind := pair.Kind{Name: "gomemd", Path: *path}
-	args := []string{"-m", strconv.Itoa(*memory), "-e", filepath.Join(temp, "items")}
-	l := newLedger(*memory<<20, *large, *seed, sum)
-	server, err := kind.Start(args...)
-	if err != nil {
-		return err
-	}
-	for range *rounds {
-		if *total > 0 && sum.Rounds >= *total {
+	for range rounds {
+		if l.sum.Enough() {
 			break
 		}
 		if err := l.workAndKill(server); err != nil {
@@ -118,32 +91,26 @@ func run() error {
 			return err
 		}
 		start := time.Now()
-		if server, err = kind.Start(args...); err != nil {
-			return fmt.Errorf("round %d: %w", sum.Rounds, err)
+		if server, err = gomemd.Start(args...); err != nil {
+			return fmt.Errorf("round %d: %w", l.sum.Rounds, err)
 		}
-		sum.Starts = append(sum.Starts, ms(time.Since(start)))
+		l.sum.Starts = append(l.sum.Starts, ms(time.Since(start)))
 		if err := l.verify(server); err != nil {
 			server.Kill()
 			return err
 		}
-		sum.Rounds++
-		if len(sum.Wrong) > 0 {
+		l.sum.Rounds++
+		if len(l.sum.Wrong) > 0 {
 			break
 		}
 	}
 	server.Stop()
-	if *state != "" {
-		text, _ := json.MarshalIndent(sum, "", "\t")
-		if err := os.WriteFile(*state, text, 0o644); err != nil {
-			return err
-		}
-	}
-	return sum.report()
+	return nil
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func (t *tally) report() error {
+func (t *tally) Report() error {
 	slices.Sort(t.Starts)
 	slices.Sort(t.Scans)
 	fmt.Printf("%d rounds, %d commands acknowledged, %d under way at the kills\n", t.Rounds, t.Commands, t.UnderWay)

@@ -15,25 +15,32 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
 	"sync"
 	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/pair"
+	"github.com/gomemd/gomemd/bench/internal/pieces"
 )
 
 func main() {
-	if err := run(); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
+	sum := newTally()
+	flag.DurationVar(&sum.total, "total", 0, "with -state: run no more when this much has been run in all")
+	length := flag.Duration("for", 4*time.Minute, "how long to run now")
+	phase := flag.Duration("phase", time.Minute, "how often the memory limit changes")
+	pieces.Main("soak", sum, func(gomemd pair.Kind, seed uint64) error {
+		start := time.Now()
+		piece, err := soak(gomemd, *length, *phase, seed)
+		if err != nil {
+			return err
+		}
+		sum.add(piece)
+		sum.RSS = piece.RSS
+		sum.Pieces++
+		sum.Seconds += time.Since(start).Seconds()
+		return nil
+	})
 }
 
 // tally is what a run has seen.
@@ -50,7 +57,11 @@ type tally struct {
 	Flushes  int
 	RSS      []string // by minute, of the last piece
 	Wrong    []string
+
+	total time.Duration // that is enough; 0: never
 }
+
+func (t *tally) Enough() bool { return t.total > 0 && t.Seconds >= t.total.Seconds() }
 
 func (t *tally) add(o *tally) {
 	for name, n := range o.Commands {
@@ -70,61 +81,7 @@ func (t *tally) add(o *tally) {
 
 func newTally() *tally { return &tally{Commands: map[string]int{}, Errors: map[string]int{}} }
 
-func run() error {
-	path := flag.String("gomemd", "", "the program (default: built from ./cmd/gomemd)")
-	length := flag.Duration("for", 4*time.Minute, "how long to run now")
-	total := flag.Duration("total", 0, "with -state: run no more when this much has been run in all")
-	state := flag.String("state", "", "file that adds up the pieces")
-	phase := flag.Duration("phase", time.Minute, "how often the memory limit changes")
-	seed := flag.Uint64("seed", uint64(time.Now().UnixNano()), "of everything that is drawn")
-	flag.Parse()
-
-	sum := newTally()
-	if *state != "" {
-		text, err := os.ReadFile(*state)
-		if err == nil {
-			err = json.Unmarshal(text, sum)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if *total > 0 && sum.Seconds >= total.Seconds() {
-			fmt.Println("nothing left to run")
-			return report(sum)
-		}
-	}
-	runtime.LockOSThread() // the server dies with the thread that started it
-	if *path == "" {
-		dir, err := os.MkdirTemp("", "soak")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		*path = filepath.Join(dir, "gomemd")
-		if text, err := exec.Command("go", "build", "-o", *path, "./cmd/gomemd").CombinedOutput(); err != nil {
-			return fmt.Errorf("%w\n%s", err, text)
-		}
-	}
-	fmt.Printf("seed %d\n", *seed)
-	start := time.Now()
-	piece, err := soak(pair.Kind{Name: "gomemd", Path: *path}, *length, *phase, *seed)
-	if err != nil {
-		return err
-	}
-	sum.add(piece)
-	sum.RSS = piece.RSS
-	sum.Pieces++
-	sum.Seconds += time.Since(start).Seconds()
-	if *state != "" {
-		text, _ := json.MarshalIndent(sum, "", "\t")
-		if err := os.WriteFile(*state, text, 0o644); err != nil {
-			return err
-		}
-	}
-	return report(sum)
-}
-
-func report(t *tally) error {
+func (t *tally) Report() error {
 	text, _ := json.MarshalIndent(t, "", "\t")
 	fmt.Printf("%s\n", text)
 	if len(t.Wrong) > 0 {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -50,11 +49,8 @@ func (p *Pair) Open() (err error) {
 	if p.Temp, err = os.MkdirTemp("", "gomemd-bench"); err != nil {
 		return err
 	}
-	if p.Kinds[0].Path == "" {
-		p.Kinds[0].Path = filepath.Join(p.Temp, "gomemd")
-		if text, err := exec.Command("go", "build", "-o", p.Kinds[0].Path, "./cmd/gomemd").CombinedOutput(); err != nil {
-			return fmt.Errorf("go build ./cmd/gomemd: %w\n%s", err, text)
-		}
+	if err := p.Kinds[0].Build(p.Temp); err != nil {
+		return err
 	}
 	for i := range p.Kinds {
 		s, err := p.Kinds[i].Start()

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -37,6 +38,18 @@ const (
 	startWithin = 10 * time.Second
 	stopWithin  = 5 * time.Second
 )
+
+// Build makes gomemd in dir if no program was named.
+func (k *Kind) Build(dir string) error {
+	if k.Path != "" {
+		return nil
+	}
+	k.Path = filepath.Join(dir, "gomemd")
+	if text, err := exec.Command("go", "build", "-o", k.Path, "./cmd/gomemd").CombinedOutput(); err != nil {
+		return fmt.Errorf("go build ./cmd/gomemd: %w\n%s", err, text)
+	}
+	return nil
+}
 
 // Start gives the kind a free port and the arguments, in memcached's words. Between our finding the port and the child's taking
 // it somebody else may come first, so what answers there is believed only when it names the child's pid.
