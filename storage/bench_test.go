@@ -110,37 +110,16 @@ func BenchmarkTail(b *testing.B) {
 			}
 			defer st.Close()
 			var took [1 << 20]uint32 // by steps of 16 ns, the last for all that is longer
-			key, value := make([]byte, 20), make([]byte, 700)
-			draw := rand.New(rand.NewPCG(1, 2))
+			c := newChurn(st, clock, churn{keys: 3_000_000, shift: 1 << 20, tick: 100_000})
 			longest := time.Duration(0)
 			for i := range b.N {
-				n := draw.Uint64N(3_000_000)
-				binary.LittleEndian.PutUint64(key, n)
-				size := int(draw.Uint64N(64))
-				if i>>20&1 == 1 { // sizes shift every million
-					size *= 10
-				}
-				deadline := expiry.Never
-				if n%4 == 0 {
-					deadline = clock.Now() + expiry.Instant(n%40)
-				}
-				if i%100_000 == 0 {
-					clock.Set(clock.Now() + 1)
-				}
-				h := Hash(key)
+				c.prepare(i)
 				start := time.Now()
 				if name != "control" {
-					switch {
-					case i%64 == 0:
-						st.Sweep()
-					case i%3 == 0:
-						st.View(h, key, func(Item) {})
-					default:
-						st.Put(h, Set, &Item{Key: key, Value: value[:size], Deadline: deadline})
-					}
+					c.call(i)
 				}
 				d := time.Since(start)
-				if (i%64 == 0) != (name == "sweep") {
+				if c.sweeps(i) != (name == "sweep") {
 					d = 0
 				}
 				longest = max(longest, d)
