@@ -160,28 +160,23 @@ func (r *Request) metaFlags(first int) error {
 			}
 		case 'T':
 			m.TTL, ok = ParseInt32(token)
-			ok = ok && len(token) > 0
 		case 'N':
 			m.Vivify, ok = ParseInt32(token)
-			ok = ok && len(token) > 0
 		case 'R':
 			m.Recache, ok = ParseInt32(token)
-			ok = ok && len(token) > 0
 		case 'C':
 			m.Compare, ok = parseUint64(token)
-			ok = ok && len(token) > 0
 		case 'E':
 			m.Explicit, ok = parseUint64(token)
-			ok = ok && len(token) > 0
 		case 'D':
 			m.Delta, ok = parseUint64(token)
-			ok, whyNot = ok && len(token) > 0, BadDeltaValue
+			whyNot = BadDeltaValue
 		case 'J':
 			m.Initial, ok = parseUint64(token)
-			ok, whyNot = ok && len(token) > 0, BadInitialValue
+			whyNot = BadInitialValue
 		case 'F':
 			r.Flags, ok = ParseUint32(token)
-			ok, whyNot = ok && len(token) > 0, why // memcached's refusal of it is whatever stood there before
+			whyNot = why // memcached's refusal of it is whatever stood there before
 		}
 		if !ok {
 			bad, why = true, whyNot

@@ -21,7 +21,7 @@ func parseUint64(word []byte) (n uint64, ok bool) {
 		}
 		n = n*10 + d
 	}
-	return n, true
+	return n, len(word) > 0
 }
 
 // ParseUint32 reads a strict number of 32 bits.
@@ -34,6 +34,9 @@ func ParseUint32(word []byte) (uint32, bool) {
 func ParseInt32(word []byte) (int32, bool) {
 	if len(word) > digits32Max {
 		return 0, false
+	}
+	if string(word) == "-" {
+		return 0, true
 	}
 	negative := len(word) > 0 && word[0] == '-'
 	if negative {
