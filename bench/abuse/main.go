@@ -208,8 +208,8 @@ func run() error {
 			return err
 		}
 		defer srv.Stop()
-		if err := storeLarge(srv.Addr()); err != nil {
-			return err
+		if line, err := srv.Ask("set large 0 0 100000\r\n" + strings.Repeat("v", 100_000)); line != "STORED" {
+			return fmt.Errorf("set: %q, %v", line, err)
 		}
 		servers[i] = srv
 	}
@@ -226,21 +226,6 @@ func run() error {
 		return err
 	}
 	return report(kind.Name, abused, alone, beside, came)
-}
-
-// storeLarge stores what the crowd asks for.
-func storeLarge(addr string) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
-	fmt.Fprintf(conn, "set large 0 0 100000\r\n%s\r\n", bytes.Repeat([]byte("v"), 100_000))
-	answer := make([]byte, len("STORED\r\n"))
-	if _, err := conn.Read(answer); err != nil || string(answer) != "STORED\r\n" {
-		return fmt.Errorf("set: %q, %v", answer, err)
-	}
-	return nil
 }
 
 // abuse watches the well-behaved client while the crowds are there, after it has connected.

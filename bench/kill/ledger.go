@@ -136,13 +136,7 @@ func (l *ledger) workAndKill(server *pair.Server) error {
 
 // flush is acknowledged before anything else happens.
 func (l *ledger) flush(server *pair.Server) error {
-	conn, err := net.Dial("tcp", server.Addr())
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	fmt.Fprint(conn, "flush_all\r\n")
-	if line, err := bufio.NewReader(conn).ReadString('\n'); err != nil || line != "OK\r\n" {
+	if line, err := server.Ask("flush_all"); line != "OK" {
 		return fmt.Errorf("flush_all: %q, %v", line, err)
 	}
 	for i := range l.keys {

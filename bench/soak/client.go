@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gomemd/gomemd/bench/internal/pair"
 )
 
 // documented are the errors that a busy server may answer. The value that was sent is not stored then, and after a set the old
@@ -388,34 +390,27 @@ func (c *client) join(texts map[int][]byte) error {
 	return nil
 }
 
-// flush ends everything now and then.
-func (w *world) flush(addr string, stop chan struct{}) {
+// nowAndThen does what is no worker's business.
+func (w *world) nowAndThen(every time.Duration, stop chan struct{}, do func()) {
 	for w.sound() {
 		select {
 		case <-stop:
 			return
-		case <-time.After(flushEvery):
-		}
-		if err := w.flushOnce(addr); err != nil {
-			w.wrong("flush_all: %v", err)
+		case <-time.After(every):
+			do()
 		}
 	}
 }
 
-func (w *world) flushOnce(addr string) error {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+// flush ends everything.
+func (w *world) flush(srv *pair.Server) {
 	before := make([]uint32, blobs)
 	for i := range before {
 		before[i] = w.keys[i].acked.Load()
 	}
-	fmt.Fprint(conn, "flush_all\r\n")
-	if line, err := bufio.NewReader(conn).ReadString('\n'); line != "OK\r\n" {
-		return fmt.Errorf("%q, %w", line, err)
+	if line, err := srv.Ask("flush_all"); line != "OK" {
+		w.wrong("flush_all: %q, %v", line, err)
+		return
 	}
 	for i := range before {
 		w.keys[i].flushed.Store(before[i])
@@ -423,25 +418,17 @@ func (w *world) flushOnce(addr string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sum.Flushes++
-	return nil
 }
 
-// dump asks for a metadump now and then.
-func (w *world) dump(addr string, stop chan struct{}) {
-	for w.sound() {
-		select {
-		case <-stop:
-			return
-		case <-time.After(dumpEvery):
-		}
-		n, err := dumpOnce(addr)
-		if err != nil {
-			w.wrong("metadump: %v", err)
-		}
-		w.mu.Lock()
-		w.sum.Dumped += n
-		w.mu.Unlock()
+// dump asks for a metadump.
+func (w *world) dump(addr string) {
+	n, err := dumpOnce(addr)
+	if err != nil {
+		w.wrong("metadump: %v", err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sum.Dumped += n
 }
 
 func dumpOnce(addr string) (n int, err error) {
@@ -465,25 +452,17 @@ func dumpOnce(addr string) (n int, err error) {
 }
 
 // resize changes the memory limit; false when the server cannot.
-func (w *world) resize(addr string, mb int) bool {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		w.wrong("cannot connect: %v", err)
-		return false
-	}
-	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	fmt.Fprintf(conn, "cache_memlimit %d\r\n", mb)
-	line, _ := bufio.NewReader(conn).ReadString('\n')
+func (w *world) resize(srv *pair.Server, mb int) bool {
+	line, err := srv.Ask(fmt.Sprintf("cache_memlimit %d", mb))
 	switch line {
-	case "OK\r\n":
+	case "OK":
 		w.mu.Lock()
+		defer w.mu.Unlock()
 		w.sum.Resizes++
-		w.mu.Unlock()
 		return true
-	case "ERROR\r\n":
+	case "ERROR":
 		return false
 	}
-	w.wrong("cache_memlimit: %q", line)
+	w.wrong("cache_memlimit: %q, %v", line, err)
 	return false
 }

@@ -115,8 +115,8 @@ func soak(kind pair.Kind, length, phase time.Duration, seed uint64) (*tally, err
 	for i := range workers {
 		all.Go(func() { world.work(srv.Addr(), i, seed, stop) })
 	}
-	all.Go(func() { world.dump(srv.Addr(), stop) })
-	all.Go(func() { world.flush(srv.Addr(), stop) })
+	all.Go(func() { world.nowAndThen(dumpEvery, stop, func() { world.dump(srv.Addr()) }) })
+	all.Go(func() { world.nowAndThen(flushEvery, stop, func() { world.flush(srv) }) })
 
 	start := time.Now()
 	limit := highLimit
@@ -139,7 +139,7 @@ func soak(kind pair.Kind, length, phase time.Duration, seed uint64) (*tally, err
 			before[limit] = use.RSS
 		}
 		next := highLimit + lowLimit - limit
-		if world.resize(srv.Addr(), next) {
+		if world.resize(srv, next) {
 			limit = next
 		}
 	}

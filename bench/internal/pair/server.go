@@ -127,6 +127,19 @@ func (s *Server) StatsOf(what string) (map[string]string, error) {
 	return nil, errors.New("stats without END")
 }
 
+// Ask says a command, on a connection of its own, and hears the first line of the answer.
+func (s *Server) Ask(command string) (line string, err error) {
+	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprintf(conn, "%s\r\n", command)
+	line, err = bufio.NewReader(conn).ReadString('\n')
+	return strings.TrimSuffix(line, "\r\n"), err
+}
+
 // Commands is how many the server has served, by its own count. Keys, to be exact: of a multiget each counts.
 func (s *Server) Commands() (total float64, err error) {
 	stats, err := s.Stats()
