@@ -30,19 +30,23 @@ type fake struct {
 }
 
 func serve(t *testing.T, f *fake) (addr string) {
+	f.items, f.uniques = map[string]string{}, map[string]int{}
+	return listen(t, f.talk)
+}
+
+func listen(t *testing.T, talk func(net.Conn)) (addr string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	f.items, f.uniques = map[string]string{}, map[string]int{}
 	go func() {
 		for {
 			c, err := l.Accept()
 			if err != nil {
 				return
 			}
-			go f.talk(c)
+			go talk(c)
 		}
 	}()
 	return l.Addr().String()
@@ -289,22 +293,10 @@ func TestWhatNeverWentOutIsLost(t *testing.T) {
 }
 
 func TestAServerThatHangsUp(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = c.Read(make([]byte, 100))
-			_ = c.Close()
-		}
-	}()
-	s := spec(l.Addr().String())
+	s := spec(listen(t, func(c net.Conn) {
+		_, _ = c.Read(make([]byte, 100))
+		_ = c.Close()
+	}))
 	s.Populate = 0
 	if r, err := Run(s); err != nil || r.Errors != 3 || r.Lost != 3 {
 		t.Errorf("three connections, three errors: %+v, %v", r, err)
