@@ -220,8 +220,8 @@ func TestEveryOpHasAVerb(t *testing.T) {
 
 // Whatever the line, Parse returns, with keys a store can take and a block that a server can wait for.
 func FuzzParse(f *testing.F) {
-	for _, v := range Verbs() {
-		f.Add([]byte(v + " k 0 0 1 2 noreply\r"))
+	for _, v := range verbs {
+		f.Add([]byte(v.name + " k 0 0 1 2 noreply\r"))
 	}
 	f.Add([]byte("GET / HTTP/1.0"))
 	f.Add([]byte("set \t \v 9223372036854775807 2147483645"))

@@ -105,15 +105,6 @@ func findVerb(word []byte) *verb {
 	return nil
 }
 
-// Verbs lists the words of the protocol, for tests that want to have met them all.
-func Verbs() []string {
-	names := make([]string, len(verbs))
-	for i, v := range verbs {
-		names[i] = v.name
-	}
-	return names
-}
-
 // HasKey tells whether op is about a key, or several.
 func (op Op) HasKey() bool { return OpGet <= op && op <= OpMetaDebug }
 
