@@ -31,9 +31,6 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// usual is what is played when no trace is named.
-const usual = "zipf:0.8,50000,500000,0.1"
-
 // memoryLeast is the least -m: memcached takes a page of 1 MiB for each of a few classes at the start.
 const memoryLeast = 2
 
@@ -62,17 +59,13 @@ func run() error {
 		return nil
 	})
 	flag.Parse()
-	traces := flag.Args()
-	if len(traces) == 0 {
-		traces = []string{usual}
-	}
 	defer both.Close()
 	if err := both.Open(); err != nil {
 		return err
 	}
 	both.Heading("replay")
 	t := newTable(both, *value, equal)
-	for _, name := range traces {
+	for _, name := range load.TracesNamed(flag.Args()) {
 		trace, err := load.ReadTrace(name)
 		if err != nil {
 			return err

@@ -22,9 +22,6 @@ import (
 	"github.com/gomemd/gomemd/bench/internal/load"
 )
 
-// usual is what is played when no trace is named.
-const usual = "zipf:0.8,50000,500000,0.1"
-
 func main() {
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "sim:", err)
@@ -35,10 +32,6 @@ func main() {
 func run() error {
 	capacities := flag.String("capacity", "1%,10%", "how many keys are held, or what part of the different ones")
 	flag.Parse()
-	traces := flag.Args()
-	if len(traces) == 0 {
-		traces = []string{usual}
-	}
 	fmt.Print("| trace | keys held |")
 	for _, p := range policies {
 		fmt.Printf(" %s |", p.name)
@@ -46,7 +39,7 @@ func run() error {
 	fmt.Printf(" opt |\n| --- |%s\n", strings.Repeat(" --: |", len(policies)+2))
 	sums := make([]float64, len(policies)+1)
 	rows := 0
-	for _, name := range traces {
+	for _, name := range load.TracesNamed(flag.Args()) {
 		trace, err := load.ReadTrace(name)
 		if err != nil {
 			return err

@@ -33,6 +33,14 @@ func (t *Trace) sizeOf() []int32 {
 	return sizes
 }
 
+// TracesNamed are those of a command line, or the usual one.
+func TracesNamed(args []string) []string {
+	if len(args) == 0 {
+		return []string{"zipf:0.8,50000,500000,0.1"}
+	}
+	return args
+}
+
 // ReadTrace reads a file, or makes a trace:
 //
 //	keys.txt.gz                        one "key" or "key size" a line; may be gzipped
