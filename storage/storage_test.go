@@ -7,12 +7,18 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 )
 
-// newStore opens a store that is checked when the test ends.
+// newStore opens a store on the Go heap that is checked when the test ends.
 func newStore(t testing.TB, opts Options) (*Store, *expiry.Clock) {
 	t.Helper()
-	clock := expiry.NewClock(1_700_000_000)
 	opts.HeapArena = true // so that -race sees what it should
 	opts.TrackSizes = true
+	return openStore(t, opts)
+}
+
+// openStore opens one where Options say.
+func openStore(t testing.TB, opts Options) (*Store, *expiry.Clock) {
+	t.Helper()
+	clock := expiry.NewClock(1_700_000_000)
 	st, err := Open(opts, clock)
 	if err != nil {
 		t.Fatal(err)

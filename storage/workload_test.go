@@ -22,19 +22,7 @@ type load struct {
 
 func newLoad(t *testing.T, opts Options) *load {
 	opts.MemoryLimit = max(opts.MemoryLimit, workloadLimit)
-	clock := expiry.NewClock(1_700_000_000)
-	st, err := Open(opts, clock)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := st.Check(); err != nil {
-			t.Error(err)
-		}
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
+	st, clock := openStore(t, opts)
 	return &load{t, st, clock, make([]byte, 250), make([]byte, 1<<20)}
 }
 
@@ -55,6 +43,17 @@ func (l *load) set(n, nkey, nvalue int, ttl expiry.Instant) {
 	}
 	if n&0xfff == 0 {
 		l.sweep()
+	}
+}
+
+// setHalfToEnd sets n items, of which every other one ends after five seconds.
+func (l *load) setHalfToEnd(n int) {
+	for i := range n {
+		ttl := expiry.Instant(86400)
+		if i%2 == 0 {
+			ttl = 5
+		}
+		l.set(i, 30, 300, ttl)
 	}
 }
 
@@ -165,13 +164,7 @@ func TestAHotSetSurvivesAColdFlood(t *testing.T) {
 func TestExpiredMemoryComesBackUnasked(t *testing.T) {
 	l := newLoad(t, Options{})
 	n := workloadLimit * 45 / 100 / 330
-	for i := range n {
-		ttl := expiry.Instant(86400)
-		if i%2 == 0 {
-			ttl = 5
-		}
-		l.set(i, 30, 300, ttl)
-	}
+	l.setHalfToEnd(n)
 	full := l.st.Stats()
 	l.clock.Set(l.clock.Now() + 4)
 	l.sweep()
@@ -190,13 +183,7 @@ func TestExpiredMemoryComesBackUnasked(t *testing.T) {
 func TestTheExpiredGoBeforeTheLiving(t *testing.T) {
 	l := newLoad(t, Options{})
 	n := workloadLimit * 90 / 100 / 345
-	for i := range n {
-		ttl := expiry.Instant(86400)
-		if i%2 == 0 {
-			ttl = 5
-		}
-		l.set(i, 30, 300, ttl)
-	}
+	l.setHalfToEnd(n)
 	l.clock.Set(l.clock.Now() + 8)
 	l.sweep()
 	for i := range n / 2 {
