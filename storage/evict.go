@@ -109,8 +109,10 @@ func (s *shard) pace(n uint32) {
 }
 
 // hurry tells whether pace falls behind: then live items that would survive are evicted, and dead space that is spread thin waits.
+// Where a quarter is dead, cleaning will win what is needed: no live item is given up for being a little late.
 func (s *shard) hurry() bool {
-	return !s.store.opts.DisableEviction && s.debt > int64(s.segSize)/8 && s.left() <= reserve
+	scarce := s.usedBytes-s.liveBytes < s.usedBytes/4
+	return scarce && !s.store.opts.DisableEviction && s.debt > int64(s.segSize)/8 && s.left() <= reserve
 }
 
 // scanVictim goes on emptying the victim for some records, and chooses one first if there is none. It returns how many

@@ -114,6 +114,10 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 			n := copy(v[len(v)-free:], p)
 			in.came += n
 			p = p[n:]
+			s.pace(uint32(n))
+			if in.chain == noChain {
+				return in.failed
+			}
 			continue
 		}
 		const least = pieceHeader + tailMin
@@ -132,10 +136,6 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 		n := min(in.n-in.came, min(s.tail(in.queue), recordMax)-pieceHeader)
 		s.linkPiece(in.queue, in.chain, n, in.deadline)
 		in.room += n
-		s.pace(uint32(n))
-		if in.chain == noChain {
-			return in.failed
-		}
 	}
 	return Stored
 }

@@ -143,6 +143,58 @@ func TestOverwritesLoseNothing(t *testing.T) {
 	}
 }
 
+// A few large values among small ones that come and go: each asks for as much room at once as hundreds of others leave behind.
+func TestLargeValuesLoseNothing(t *testing.T) {
+	const large = 4 // keys
+	for _, c := range []struct {
+		name           string
+		from, to       int // bytes of a large value …
+		small, smallTo int // … and of the others
+	}{
+		{"at once", 20_000, 60_000, 20, 1040},
+		{"at once, among tiny ones", 20_000, 60_000, 8, 9},
+		{"in parts", 100_000, 300_000, 20, 1040},
+		{"in parts, among tiny ones", 100_000, 300_000, 8, 9},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLoad(t, Options{})
+			draw := rand.New(rand.NewPCG(1, 2))
+			n := workloadLimit * 45 / 100 / ((c.small+c.smallTo)/2 + 28)
+			coming := map[int]*Incoming{}
+			for range 10 * n {
+				k := draw.IntN(n)
+				if draw.IntN(50) == 0 {
+					k = 1 + draw.IntN(large)
+				}
+				key := l.name(k, 20)
+				switch in := coming[k]; {
+				case k > large && draw.IntN(8) == 0:
+					l.st.Delete(Hash(key), key)
+				case k > large:
+					l.set(k, 20, draw.IntN(c.smallTo-c.small)+c.small, 0)
+				case c.to <= l.st.LargeMin():
+					l.set(k, 20, draw.IntN(c.to-c.from)+c.from, 0)
+				case in == nil:
+					coming[k], _ = l.st.Receive(Hash(key), &Item{Key: key}, draw.IntN(c.to-c.from)+c.from)
+				case in.Write(l.value[:min(in.n-in.came, 64<<10)]) != Stored:
+					t.Fatal("no room for a part")
+				case in.came == in.n:
+					if status := in.Commit(Set); status != Stored {
+						t.Fatal(status)
+					}
+					delete(coming, k)
+				}
+			}
+			for _, in := range coming {
+				in.Abort()
+			}
+			if s := l.st.Stats(); s.Evictions != 0 {
+				t.Errorf("%d evicted of a live set that fills half of the memory", s.Evictions)
+			}
+		})
+	}
+}
+
 func TestAHotSetSurvivesAColdFlood(t *testing.T) {
 	l := newLoad(t, Options{})
 	hot := workloadLimit * 2 / 100 / 154
