@@ -20,6 +20,9 @@ var modes = [protocol.NumOps]storage.Mode{
 // lineEnd is what a block ends with, always both bytes.
 const lineEnd = "\r\n"
 
+// streamMax is how much of a large value is read before it is the other connections' turn.
+const streamMax = 512 << 10
+
 // block is a storage command whose value has not come whole. Small values gather in buf and are copied into the store
 // once; large ones go into their place there as they come, so that a half-sent one never sits in a growing buffer.
 type block struct {
@@ -133,6 +136,29 @@ func (s *session) value(in []byte) (consumed int) {
 		s.finish(b.tail)
 	}
 	return len(in)
+}
+
+// stream has bytes of a large value that are still to come read to where they will lie. It ends when there are no more at present, or
+// enough for one turn; the line end is left to value.
+func (s *session) stream(read func(room []byte) (n int, more bool)) (n int) {
+	more := true
+	for more && n < streamMax && s.streams() {
+		got, status := s.block.large.Fill(func(room []byte) (got int) {
+			got, more = read(room)
+			return got
+		})
+		n += got
+		s.want -= got
+		if status != storage.Stored {
+			s.outOfMemory()
+		}
+	}
+	return n
+}
+
+// streams tells whether bytes of a large value are still to come.
+func (s *session) streams() bool {
+	return s.state == stateValue && s.block.large != nil && s.want > len(lineEnd)
 }
 
 // finish stores a complete block, whose last bytes are given.

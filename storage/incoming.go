@@ -95,7 +95,41 @@ func (in *Incoming) Write(p []byte) Status {
 	}
 }
 
-// receive puts a part where it belongs: into what is left of the chain's last record, then into a new piece.
+// Fill is Write for who can put bytes in place himself, such as by reading a socket. It may be called while some are missing: fill
+// is given room for one to recordMax of these, and tells how many it has put there. It holds the shard's lock, and must not wait.
+func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
+	n, status = in.s.receiveFrom(in, fill)
+	for paid := writeStep; paid < n && status == Stored; paid += writeStep {
+		status = in.s.pay(in)
+	}
+	return n, status
+}
+
+func (s *shard) receiveFrom(in *Incoming, fill func(room []byte) int) (n int, _ Status) {
+	s.lock()
+	defer s.unlock()
+	if in.chain == noChain {
+		return 0, in.failed
+	}
+	room, status := s.room(in)
+	if status != Stored {
+		return 0, status
+	}
+	n = fill(room)
+	return n, s.came(in, n)
+}
+
+// pay goes on with what pace left to do when so much had come that it is owed more than once.
+func (s *shard) pay(in *Incoming) Status {
+	s.lock()
+	defer s.unlock()
+	if in.chain == noChain {
+		return in.failed
+	}
+	return s.came(in, 0)
+}
+
+// receive puts a part where it belongs.
 func (s *shard) receive(in *Incoming, p []byte) Status {
 	s.lock()
 	defer s.unlock()
@@ -107,27 +141,30 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 		return TooLarge
 	}
 	for len(p) > 0 {
-		if free := in.room - in.came; free > 0 {
-			var last record
-			last.read(s.at(s.chains[in.chain].last))
-			v := last.value()
-			n := copy(v[len(v)-free:], p)
-			in.came += n
-			p = p[n:]
-			s.pace(uint32(n))
-			if in.chain == noChain {
-				return in.failed
-			}
-			continue
+		room, status := s.room(in)
+		if status != Stored {
+			return status
 		}
+		n := copy(room, p)
+		p = p[n:]
+		if status := s.came(in, n); status != Stored {
+			return status
+		}
+	}
+	return Stored
+}
+
+// room is where the next bytes of a value belong: what is left of the chain's last record, or else a new piece.
+func (s *shard) room(in *Incoming) ([]byte, Status) {
+	if in.came == in.room {
 		const least = pieceHeader + tailMin
 		ok := s.makeRoom(in.queue, least)
 		if in.chain == noChain { // the room was made at this value's own cost
-			return in.failed
+			return nil, in.failed
 		}
 		if !ok {
 			s.abandon(in, OutOfMemory)
-			return OutOfMemory
+			return nil, OutOfMemory
 		}
 		if s.tail(in.queue) < least {
 			s.next(in.queue)
@@ -136,6 +173,19 @@ func (s *shard) receive(in *Incoming, p []byte) Status {
 		n := min(in.n-in.came, min(s.tail(in.queue), recordMax)-pieceHeader)
 		s.linkPiece(in.queue, in.chain, n, in.deadline)
 		in.room += n
+	}
+	var last record
+	last.read(s.at(s.chains[in.chain].last))
+	v := last.value()
+	return v[len(v)-(in.room-in.came):], Stored
+}
+
+// came counts n bytes that have been put in their place, and pays for them.
+func (s *shard) came(in *Incoming, n int) Status {
+	in.came += n
+	s.pace(uint32(n))
+	if in.chain == noChain {
+		return in.failed
 	}
 	return Stored
 }

@@ -23,12 +23,14 @@ func receive(t *testing.T, st *Store, key string, value []byte, mode Mode) Statu
 	if status != Stored {
 		return status
 	}
-	for len(value) > 0 {
-		n := min(len(value), 40_000)
-		if status := in.Write(value[:n]); status != Stored {
+	for in.came < in.n {
+		status := in.Write(value[in.came:][:min(in.n-in.came, 40_000)])
+		if status == Stored && in.came < in.n {
+			_, status = in.Fill(func(room []byte) int { return copy(room, value[in.came:]) })
+		}
+		if status != Stored {
 			return status
 		}
-		value = value[n:]
 	}
 	return in.Commit(mode)
 }

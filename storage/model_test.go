@@ -214,7 +214,13 @@ func (m *model) receive(h uint64, mode Mode, it *Item) Status {
 	}
 	for rest := it.Value; len(rest) > 0; {
 		n := min(len(rest), rapid.IntRange(1, 5000).Draw(m.t, "part"))
-		if status := in.Write(rest[:n]); status == OutOfMemory {
+		var status Status
+		if rapid.Bool().Draw(m.t, "in place") {
+			n, status = in.Fill(func(room []byte) int { return copy(room, rest[:n]) })
+		} else {
+			status = in.Write(rest[:n])
+		}
+		if status == OutOfMemory {
 			return status
 		} else if status != Stored {
 			m.t.Fatalf("Write: %d", status)

@@ -176,9 +176,13 @@ func TestLargeValuesLoseNothing(t *testing.T) {
 					l.set(k, 20, draw.IntN(c.to-c.from)+c.from, 0)
 				case in == nil:
 					coming[k], _ = l.st.Receive(Hash(key), &Item{Key: key}, draw.IntN(c.to-c.from)+c.from)
-				case in.Write(l.value[:min(in.n-in.came, 64<<10)]) != Stored:
-					t.Fatal("no room for a part")
-				case in.came == in.n:
+				case in.came == 0 && in.Write(l.value[:64<<10]) != Stored:
+					t.Fatal("no room for the first part")
+				case in.came < in.n:
+					if _, status := in.Fill(func(room []byte) int { return len(room) }); status != Stored {
+						t.Fatal(status)
+					}
+				default:
 					if status := in.Commit(Set); status != Stored {
 						t.Fatal(status)
 					}
