@@ -62,20 +62,19 @@ func (c *conn) needDrain() error {
 
 // run sends until the loop lets go.
 func (d *drain) run() {
-	defer d.c.srv.conns.removeDrain(d)
-	defer d.c.survive(func() { _ = d.file.Close(); _ = d.c.gc.Close() })
+	srv := d.c.srv
+	defer srv.conns.removeDrain(d)
+	defer d.c.survive(func() { _ = d.file.Close(); srv.unlessStopped(func() { _ = d.c.gc.Close() }) })
 	for out := range d.next {
 		err := d.send(out)
 		d.idle.Store(true)
-		select {
-		case <-d.c.srv.stop: // the loops are going away
-		default:
+		srv.unlessStopped(func() {
 			if err != nil {
 				_ = d.c.gc.Close()
 			} else {
 				_ = d.c.gc.Wake(nil)
 			}
-		}
+		})
 	}
 	if d.alone {
 		d.finish()

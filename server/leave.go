@@ -41,14 +41,14 @@ func (srv *Server) Drain(ctx context.Context) {
 const leavePace = 10 * time.Millisecond
 
 // leaving asks up to n more clients to go, those first that have been quiet the longest, and counts them. One that is in the
-// middle of something goes by itself when that is done.
+// middle of something goes by itself when that is done. A negative n is nobody: a turn is only as exact as the clock.
 func (cs *connections) leaving(n int) int {
 	list := slices.DeleteFunc(cs.list(), func(c *conn) bool { return c.leave.Load() })
 	slices.SortStableFunc(list, func(a, b *conn) int { return int(a.moved()) - int(b.moved()) })
-	list = list[:min(n, len(list))]
+	list = list[:min(max(n, 0), len(list))]
 	for _, c := range list {
 		c.leave.Store(true)
-		_ = c.gc.Wake(nil)
+		c.srv.unlessStopped(func() { _ = c.gc.Wake(nil) })
 	}
 	return len(list)
 }

@@ -134,3 +134,18 @@ func TestDrainEnds(t *testing.T) {
 		t.Errorf("took %v", took)
 	}
 }
+
+// A turn that comes before its time, as one did on a busy machine, asks nobody.
+func TestATurnBeforeItsTimeAsksNobody(t *testing.T) {
+	srv := startServer(t, Options{})
+	c := dial(t, srv)
+	c.say("mn\r\n")
+	c.hear("MN\r\n")
+	if n := srv.conns.leaving(-1); n != 0 || srv.conns.list()[0].leave.Load() {
+		t.Errorf("%d are asked to go", n)
+	}
+	if n := srv.conns.leaving(1); n != 1 {
+		t.Errorf("%d are asked to go, want 1", n)
+	}
+	c.hearEnd()
+}

@@ -233,11 +233,7 @@ func (c *conn) cut() {
 			_ = d.file.Close() // a write under way fails
 		}
 	}
-	select {
-	case <-c.srv.stop: // the loops are going away
-	default:
-		_ = c.gc.Close()
-	}
+	c.srv.unlessStopped(func() { _ = c.gc.Close() })
 }
 
 // note keeps what stats conns tells of a connection. The stores are skipped when nothing changed, which is nearly always.

@@ -501,3 +501,31 @@ func TestShutdownWhileClientsConnect(t *testing.T) {
 		clients.Wait()
 	}
 }
+
+// Who is about to call a loop is waited for by Shutdown while the loops run, and who comes later does not call.
+func TestShutdownWaitsForWhoCallsALoop(t *testing.T) {
+	srv, err := Start(Options{Listen: []string{"127.0.0.1:0"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dial(t, srv)
+	inside, release, down := make(chan bool), make(chan bool), make(chan error, 1)
+	go srv.unlessStopped(func() {
+		close(inside)
+		<-release
+	})
+	<-inside
+	go func() { down <- srv.Shutdown(context.Background()) }()
+	select {
+	case err := <-down:
+		t.Fatalf("Shutdown did not wait: %v", err)
+	case <-time.After(50 * time.Millisecond):
+	}
+	c.say("mn\r\n")
+	c.hear("MN\r\n")
+	close(release)
+	if err := <-down; err != nil {
+		t.Error(err)
+	}
+	srv.unlessStopped(func() { t.Error("a loop is called after Shutdown") })
+}
