@@ -87,7 +87,7 @@ func goodFile(f *testing.F, opts Options) []byte {
 	if err != nil {
 		f.Fatal(err)
 	}
-	l, p := ledger{lossy: true, now: clock.Now()}, new(progress)
+	l, p := ledger{kind: &kinds[1], now: clock.Now()}, new(progress)
 	for i := range uint64(20_000) {
 		d := l.draw(1, i+1)
 		d.do(st, clock, p)

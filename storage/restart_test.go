@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -225,6 +226,36 @@ func TestAMachineThatWasStartedAnew(t *testing.T) {
 	defer closeStore(t, st)
 	if says := strings.Join(st.Warnings(), "\n"); !strings.Contains(says, "started anew") || st.Stats().CurrItems != 0 {
 		t.Errorf("says %q, %d items", says, st.Stats().CurrItems)
+	}
+}
+
+// No kill leaves a chain whose pieces do not make up its value: each is linked by one store. What else spoils a file may.
+func TestAChainThatDoesNotAddUp(t *testing.T) {
+	opts := fileOptions(t)
+	st, _ := openAt(t, opts, someDay)
+	key := []byte("large")
+	for _, name := range []string{"large", "another"} {
+		put(st, Set, name, strings.Repeat("0123456789", 9_000), 0)
+	}
+	s := st.shard(Hash(key))
+	var f found
+	if !s.find(Hash(key), key, &f) || !f.split() {
+		t.Fatal("it is in one piece")
+	}
+	*(*uint32)(unsafe.Add(f.p, f.offMore()))++ // its length
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st, _ = openAt(t, opts, someDay)
+	defer closeStore(t, st)
+	if got, ok := get(st, "large"); ok {
+		t.Errorf("there are %d bytes of it", len(got))
+	}
+	if got, _ := get(st, "another"); len(got) != 90_000 {
+		t.Errorf("another has %d bytes", len(got))
+	}
+	if r := st.Restored(); r.Items != 1 || r.Dropped != 1 {
+		t.Errorf("%+v", r)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync/atomic"
 	"testing"
@@ -22,19 +23,20 @@ import (
 )
 
 // What a killed process leaves in its file is what a stopped one has in it. So one child works on a store in a file and is
-// stopped again and again, wherever it happens to be; each time the file is copied, and a store that is opened on the copy
+// stopped again and again, at any instruction (stepped_test.go); each time the file is copied, and a store that is opened on the copy
 // must have what the child had: all that it had done, and of the deed it was about, all, nothing or no item.
 //
 //	child    draws deed i, says "begun i", does it, says "ended i"         (shared page: progress)
 //	parent   stops it, copies the file, opens the copy, compares with its own ledger, lets it go on
 //
 // Child and parent draw the same deeds from the same seed.
-var stops = flag.Int("stops", 250, "how often the test of restarts stops its child, for each kind of store")
+var stops = flag.Int("stops", 80, "how often the test of restarts stops its child at any moment, and as often again at a chosen one, for each kind")
 
 const stoppedKeys = 24 // the first few are counters
 
 // progress is the page that child and parent share.
 type progress struct {
+	tid, code    atomic.Uint64 // the thread that works, and where a function lies
 	begun, ended atomic.Uint64 // numbers of deeds
 	evictions    atomic.Uint64
 	told         [64]atomic.Uint64 // the last uniques that were told, in a ring
@@ -81,9 +83,21 @@ const (
 	doLimit
 )
 
-// shares are how often each is done; of doAdd and doLimit only one fits a kind of store.
-var shares = [...]int{doSet: 170, doAlike: 250, doReceive: 25, doAppend: 40, doPrepend: 30, doReplace: 30, doAdd: 30, doCas: 50,
+// kind is a kind of store and of work. shares are how often each deed is done; of doAdd and doLimit only one fits a kind of store.
+type kind struct {
+	name   string
+	lossy  bool // items may be evicted
+	shares [doLimit + 1]int
+}
+
+var everything = [...]int{doSet: 170, doAlike: 250, doReceive: 25, doAppend: 40, doPrepend: 30, doReplace: 30, doAdd: 30, doCas: 50,
 	doIncr: 120, doTouch: 60, doGets: 60, doDelete: 70, doStale: 20, doFlush: 1, doFlushLater: 1, doPass: 12, doSweep: 20, doFlood: 30, doLimit: 3}
+
+var kinds = []kind{
+	{"lossless", false, everything},
+	{"lossy", true, everything},
+	{"rare deeds", false, [...]int{doSet: 40, doAlike: 60, doIncr: 120, doGets: 120, doFlush: 1, doFlushLater: 8, doPass: 30, doSweep: 5, doLimit: 0}},
+}
 
 type deed struct {
 	number   uint64
@@ -97,7 +111,7 @@ type deed struct {
 
 // ledger is what there should be.
 type ledger struct {
-	lossy        bool // items may be evicted
+	*kind
 	now, pending expiry.Instant
 	items        [stoppedKeys]entry
 }
@@ -108,6 +122,7 @@ type entry struct {
 	flags    uint32
 	deadline expiry.Instant
 	changed  uint64 // number of the deed that made this version
+	shown    bool   // its unique was told
 }
 
 func (l *ledger) alive(key int, now expiry.Instant) bool {
@@ -128,8 +143,12 @@ var stoppedSource = func() []byte {
 func (l *ledger) draw(seed, number uint64) deed {
 	r := rand.New(rand.NewPCG(seed, number))
 	d := deed{number: number, key: r.IntN(stoppedKeys), n: r.Uint64N(1000)}
-	for all := r.IntN(1022); all >= shares[d.verb] && d.verb < doLimit; d.verb++ {
-		all -= shares[d.verb]
+	sum := 0
+	for _, n := range l.shares {
+		sum += n
+	}
+	for all := r.IntN(sum); all >= l.shares[d.verb]; d.verb++ {
+		all -= l.shares[d.verb]
 	}
 	if d.verb == doAdd && l.lossy || d.verb == doLimit && !l.lossy {
 		d.verb = doSet
@@ -204,7 +223,7 @@ func (l *ledger) note(d *deed) {
 	}
 	e := &l.items[d.key]
 	there := l.alive(d.key, l.now)
-	fresh := entry{true, d.value, d.flags, d.deadline, d.number}
+	fresh := entry{true, d.value, d.flags, d.deadline, d.number, false}
 	switch d.verb {
 	case doSet, doAlike, doReceive:
 		*e = fresh
@@ -222,7 +241,7 @@ func (l *ledger) note(d *deed) {
 			if d.verb == doPrepend {
 				a, b = b, a
 			}
-			e.value, e.changed = append(a[:len(a):len(a)], b...), d.number
+			e.value, e.changed, e.shown = append(a[:len(a):len(a)], b...), d.number, false
 		}
 	case doIncr:
 		if there {
@@ -231,14 +250,16 @@ func (l *ledger) note(d *deed) {
 			for len(text) < len(e.value) {
 				text = append(text, ' ')
 			}
-			e.value, e.changed = text, d.number
+			e.value, e.changed, e.shown = text, d.number, false
 		}
 	case doTouch:
 		if there {
 			e.deadline = d.deadline
 		}
+	case doGets:
+		e.shown = there
 	case doStale:
-		e.changed = d.number
+		e.changed, e.shown = d.number, false
 	case doDelete:
 		e.there = false
 	}
@@ -342,27 +363,30 @@ const stoppedEnv = "GOMEMD_TEST_STOPPED" // seed, kind and directory of a child
 
 func TestMain(m *testing.M) {
 	var seed uint64
-	var lossy bool
+	var which int
 	var dir string
-	if n, _ := fmt.Sscan(os.Getenv(stoppedEnv), &seed, &lossy, &dir); n == 3 {
+	if n, _ := fmt.Sscan(os.Getenv(stoppedEnv), &seed, &which, &dir); n == 3 {
 		go func() { // the parent's end is ours
 			_, _ = io.Copy(io.Discard, os.Stdin)
 			os.Exit(0)
 		}()
-		workUntilStopped(seed, lossy, dir)
+		workUntilStopped(seed, &kinds[which], dir)
 	}
 	os.Exit(m.Run())
 }
 
-func workUntilStopped(seed uint64, lossy bool, dir string) {
+func workUntilStopped(seed uint64, k *kind, dir string) {
+	runtime.LockOSThread()
 	p := mapProgress(nil, filepath.Join(dir, "progress"))
+	p.tid.Store(uint64(unix.Gettid()))
+	p.code.Store(newSeen().functions[0])
 	clock := expiry.NewClock(someDay)
-	st, err := Open(stoppedOptions(dir, lossy), clock)
+	st, err := Open(stoppedOptions(dir, k.lossy), clock)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	l := ledger{lossy: lossy, now: clock.Now()}
+	l := ledger{kind: k, now: clock.Now()}
 	for i := uint64(1); ; i++ {
 		d := l.draw(seed, i)
 		p.begun.Store(i)
@@ -386,25 +410,29 @@ func memoryDir(t testing.TB) string {
 }
 
 func TestARestartAfterAnyInstruction(t *testing.T) {
-	for _, lossy := range []bool{false, true} {
-		t.Run(fmt.Sprintf("lossy=%v", lossy), func(t *testing.T) {
+	code := newSeen()
+	for which := range kinds {
+		k := &kinds[which]
+		t.Run(k.name, func(t *testing.T) {
 			seed := uint64(time.Now().UnixNano())
 			t.Logf("seed %d", seed)
 			dir := memoryDir(t)
 			p := mapProgress(t, filepath.Join(dir, "progress"))
-			pid := startStopped(t, seed, lossy, dir)
+			pid := startStopped(t, seed, which, dir)
 			for end := time.Now().Add(10 * time.Second); p.ended.Load() < 100; time.Sleep(time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatal("the child does nothing")
 				}
 			}
+			worker := seize(t, pid, p, dir, code)
 			// before is what there was when the last ended deed had ended; after, what the one that had begun makes of it.
-			before := &ledger{lossy: lossy, now: expiry.Start}
+			before := &ledger{kind: k, now: expiry.Start}
 			last, within := uint64(0), 0
 			random := rand.New(rand.NewPCG(seed, 0))
-			for range *stops {
+			for i := range 2 * *stops {
 				time.Sleep(time.Duration(random.IntN(300)) * time.Microsecond)
-				seen := stopAndCopy(t, pid, p, dir)
+				worker.stop(t, i%2 > 0, random)
+				seen := copyShared(t, p, dir)
 				for ; last < seen.ended.Load(); last++ {
 					d := before.draw(seed, last+1)
 					before.note(&d)
@@ -419,21 +447,20 @@ func TestARestartAfterAnyInstruction(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("stopped in or before deed %d: %d of %q, %d bytes", d.number, d.verb, stoppedNames[d.key], len(d.value))
 				}
-				if err := unix.Kill(pid, unix.SIGCONT); err != nil {
-					t.Fatal(err)
-				}
+				worker.resume(t)
 			}
-			t.Logf("%d deeds, stopped %d times, %d within a deed; %d evictions", last, *stops, within, p.evictions.Load())
-			if evictions := p.evictions.Load(); (evictions > 0) != lossy {
+			t.Logf("%d deeds, stopped %d times, %d within a deed; %d evictions; %d instructions known, %d of them after a store",
+				last, 2**stops, within, p.evictions.Load(), len(code.is), len(code.hot))
+			if evictions := p.evictions.Load(); (evictions > 0) != k.lossy {
 				t.Errorf("%d evictions", evictions)
 			}
 		})
 	}
 }
 
-func startStopped(t *testing.T, seed uint64, lossy bool, dir string) (pid int) {
+func startStopped(t *testing.T, seed uint64, which int, dir string) (pid int) {
 	child := exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d %v %s", stoppedEnv, seed, lossy, dir))
+	child.Env = append(os.Environ(), fmt.Sprintf("%s=%d %d %s", stoppedEnv, seed, which, dir), "GODEBUG=asyncpreemptoff=1")
 	child.Stderr = os.Stderr
 	if _, err := child.StdinPipe(); err != nil {
 		t.Fatal(err)
@@ -448,16 +475,9 @@ func startStopped(t *testing.T, seed uint64, lossy bool, dir string) (pid int) {
 	return child.Process.Pid
 }
 
-// stopAndCopy stops the child where it is and copies what it shares with others.
-func stopAndCopy(t *testing.T, pid int, p *progress, dir string) *progress {
+// copyShared copies what the child shares with others.
+func copyShared(t *testing.T, p *progress, dir string) *progress {
 	t.Helper()
-	var ws unix.WaitStatus
-	if err := unix.Kill(pid, unix.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unix.Wait4(pid, &ws, unix.WUNTRACED, nil); err != nil || !ws.Stopped() {
-		t.Fatalf("the child has ended: %v", err)
-	}
 	if err := copySparse(filepath.Join(dir, "copy"), filepath.Join(dir, "items")); err != nil {
 		t.Fatal(err)
 	}
@@ -501,11 +521,13 @@ func copySparse(to, from string) error {
 	}
 }
 
-// inPlace tells whether a deed may have been done where the item was: then the item may be torn, and so be lost.
+// inPlace tells whether a deed may have been done where the item was: then the item may be torn, and so be lost. Whose unique was
+// told never is.
 func inPlace(d *deed, before, after *ledger) bool {
 	switch d.verb {
 	case doSet, doAlike, doReplace, doIncr:
-		return len(before.items[d.key].value) == len(after.items[d.key].value)
+		was := &before.items[d.key]
+		return !was.shown && len(was.value) == len(after.items[d.key].value)
 	}
 	return false
 }
@@ -568,6 +590,12 @@ func judgeRestart(t *testing.T, file string, before, after *ledger, d *deed, see
 			t.Errorf("%q: unique %d of another version", name, unique)
 		}
 	}
+	judgeNames(t, st)
+	for i := range seen.told {
+		if u := seen.told[i].Load(); u>>uniqueBits > st.incarnations.Load() {
+			t.Errorf("unique %d was told, and the next incarnation is %d", u, st.incarnations.Load()+1)
+		}
+	}
 	for i := range 8 {
 		name := "new" + strconv.Itoa(i)
 		if got := put(st, Set, name, "value", 0); got != Stored {
@@ -580,7 +608,31 @@ func judgeRestart(t *testing.T, file string, before, after *ledger, d *deed, see
 			}
 		}
 	}
+	// What was to end ends.
+	later := now + 1 + expiry.Instant(d.number%25)
+	clock.Set(later)
+	for key, name := range stoppedNames {
+		if !before.alive(key, later) && !after.alive(key, later) && st.View(Hash(name), name, func(Item) {}) {
+			t.Errorf("at %d it was %d, and %q is still there: flush at %d, deadline %d", later, now, name, before.pending, before.items[key].deadline)
+		}
+	}
 	if err := st.Check(); err != nil {
 		t.Fatalf("Check: %v", err)
+	}
+}
+
+// judgeNames wants no item that nobody has stored.
+func judgeNames(t *testing.T, st *Store) {
+	w := st.Walk()
+	for more := true; more; {
+		more = w.Next(func(it *Item) {
+			number, known := bytes.CutPrefix(it.Key, []byte("key"))
+			if !known {
+				number, known = bytes.CutPrefix(it.Key, []byte("flood"))
+			}
+			if _, err := strconv.Atoi(string(number)); !known || err != nil {
+				t.Errorf("there is an item %.40q of %d bytes that nobody has stored", it.Key, it.Len())
+			}
+		})
 	}
 }
