@@ -32,6 +32,7 @@ type Server struct {
 	verbosity atomic.Uint32
 
 	loops     loops
+	dwells    atomic.Bool
 	listeners []net.Listener
 	conns     connections
 

@@ -36,6 +36,7 @@ type worker struct {
 	vector [][]byte
 	iovecs []unix.Iovec
 	turns  *turns // of connections with large replies
+	epoll  int32  // the loop's, -1 if it cannot be found; dwell.go
 
 	watched events          // what somebody wants to be told, as looked up at the begin of the read event
 	lines   eventLines      // what there is to tell

@@ -179,6 +179,9 @@ func (c *conn) serve() gnet.Action {
 		if c.mayLeave() {
 			return gnet.Close
 		}
+		if c.srv.dwells.Load() {
+			w.dwell(c.fd)
+		}
 		return gnet.None
 	case v == hangUp:
 		return gnet.Close

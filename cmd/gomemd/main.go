@@ -184,7 +184,7 @@ func start(c *config) (_ *server.Server, err error) {
 	if err != nil {
 		return nil, startError(c, err)
 	}
-	followLoad(c.opts.Loops) // not sooner: a memory file is read with all cores
+	followLoad(srv, c.opts.Loops) // not sooner: a memory file is read with all cores
 	if len(c.opts.Listen) > 0 {
 		writePortFile(c.opts.Listen, srv.Addrs())
 	}

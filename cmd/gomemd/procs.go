@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/gomemd/gomemd/server"
 )
 
 // Go's scheduler is at its worst when it has more processors (GOMAXPROCS) or event loops than work: each time a loop has
@@ -15,6 +17,9 @@ import (
 // two, one by one. So there are no more loops than cores, less one for the kernel's network and whoever asks; and
 // processors follow the load: one to begin with, one more while those we have are busy and the machine has an idle core,
 // one less when they would do without. Numbers: docs/decisions/0002-processors-follow-the-load.md.
+//
+// While there is little to do the loops wait in place (server.Server.Dwell), where they wake nobody, but keep their processors: then
+// there is one for each of them, and one for all else (docs/decisions/0112-loops-that-dwell.md).
 const (
 	adjustEvery = 200 * time.Millisecond
 	busy        = 0.85 // of the processors we have: from here on we want another …
@@ -22,52 +27,72 @@ const (
 	slack       = 0.60 // of the processors but one: from here down that one goes
 	fullMachine = 0.10 // less of a core is idle in the whole machine: who is not …
 	crowdedOut  = 0.75 // … busy to this degree is fighting for cores with somebody, and has one processor too many
+	dwellBelow  = 0.45 // of a core, in all: from here down loops wait in place …
+	dwellAbove  = 0.60 // … and from here on they do not
 )
 
 // loopsFor is how many event loops serve -t threads.
 func loopsFor(threads, cores int) int { return min(threads, max(1, cores-1)) }
 
-// followLoad adjusts GOMAXPROCS for as long as the process lives, unless the environment sets it. loops is what it is at
-// most: a loop uses one processor at a time.
-func followLoad(loops int) {
+// followLoad adjusts GOMAXPROCS, and whether loops dwell, for as long as the process lives, unless the environment sets GOMAXPROCS.
+// loops is how many processors there are at most: a loop uses one at a time.
+func followLoad(srv *server.Server, loops int) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return
 	}
 	most := min(loops, runtime.NumCPU())
-	runtime.GOMAXPROCS(1)
-	if most == 1 {
-		return
+	now := arrangement{procs: 1, dwell: true}
+	arrange := func() {
+		srv.Dwell(now.dwell)
+		if now.dwell {
+			runtime.GOMAXPROCS(loops + 1)
+		} else {
+			runtime.GOMAXPROCS(now.procs)
+		}
 	}
+	arrange()
 	go func() {
-		procs, before := 1, sample()
+		before := sample()
 		for range time.Tick(adjustEvery) {
-			now := sample()
-			if next := adjust(procs, most, now.since(before)); next != procs {
-				procs = next
-				runtime.GOMAXPROCS(procs) // stops the world for some 20 µs
+			used := sample()
+			if next := now.adjust(most, used.since(before)); next != now {
+				now = next
+				arrange() // stops the world for some 20 µs
 			}
-			before = now
+			before = used
 		}
 	}()
+}
+
+// arrangement is how many processors there are for loops that do not dwell, and whether they do.
+type arrangement struct {
+	procs int
+	dwell bool
+}
+
+// adjust says what there should be after a time in which so many cores were used.
+func (a arrangement) adjust(most int, cores usage) arrangement {
+	switch {
+	case cores.ours > dwellAbove:
+		a.dwell = false
+	case cores.ours < dwellBelow:
+		a.dwell = true
+	}
+	switch {
+	case a.procs < most && cores.ours > busy*float64(a.procs) && cores.idle > idleCore:
+		a.procs++
+	case a.procs > 1 && cores.ours < slack*float64(a.procs-1):
+		a.procs--
+	case a.procs > 1 && cores.idle < fullMachine && cores.ours < crowdedOut*float64(a.procs):
+		a.procs--
+	}
+	return a
 }
 
 // usage is CPU time in seconds: ours, and what the machine's cores spent idle. Between two samples it is a number of cores.
 type usage struct {
 	at         time.Time
 	ours, idle float64
-}
-
-// adjust says how many processors there should be after a time in which so many cores were used.
-func adjust(procs, most int, cores usage) int {
-	switch {
-	case procs < most && cores.ours > busy*float64(procs) && cores.idle > idleCore:
-		return procs + 1
-	case procs > 1 && cores.ours < slack*float64(procs-1):
-		return procs - 1
-	case procs > 1 && cores.idle < fullMachine && cores.ours < crowdedOut*float64(procs):
-		return procs - 1
-	}
-	return procs
 }
 
 func (now usage) since(before usage) usage {

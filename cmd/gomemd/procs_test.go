@@ -21,8 +21,23 @@ func TestProcessorsFollowTheLoad(t *testing.T) {
 		{"two are busy on a machine that is full", 2, 4, 1.9, 0.02, 2},
 		{"never none", 1, 4, 0, 0, 1},
 	} {
-		if got := adjust(tt.procs, tt.most, usage{ours: tt.ours, idle: tt.idle}); got != tt.want {
+		a := arrangement{procs: tt.procs}
+		if got := a.adjust(tt.most, usage{ours: tt.ours, idle: tt.idle}).procs; got != tt.want {
 			t.Errorf("%s: %d processors, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestLoopsDwellWhileThereIsLittleToDo(t *testing.T) {
+	a := arrangement{procs: 1, dwell: true}
+	for i, tt := range []struct {
+		ours float64
+		want bool
+	}{
+		{0, true}, {0.5, true}, {0.7, false}, {0.5, false}, {0.4, true}, {3, false},
+	} {
+		if a = a.adjust(1, usage{ours: tt.ours, idle: 1}); a.dwell != tt.want {
+			t.Errorf("%d: %v at %v cores", i, a.dwell, tt.ours)
 		}
 	}
 }

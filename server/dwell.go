@@ -1,0 +1,57 @@
+package server
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// When a loop has served all that was ready, gnet yields and then waits in a system call of which the scheduler is told. That costs
+// more than a request: another thread is woken to look for work, the monitor wakes, takes the loop's processor away, and gives it back.
+// So a loop that is seldom busy waits for the next event before it returns to gnet, in a call of which nobody is told:
+//
+//	serve ──▶ ppoll on gnet's epoll ── ready ──▶ gnet: epoll_wait finds it at once ──▶ serve
+//	               └── dwellMax ──▶ gnet: nothing, Gosched, epoll_wait waits
+//
+// It keeps its processor meanwhile, so there must be one more for everybody else (docs/decisions/0112).
+
+// dwellMax is how long a loop waits in place. What gnet has been asked to do by other goroutines may wait as long, if it was asked just
+// as an event came.
+const dwellMax = 3 * time.Millisecond
+
+// Dwell tells whether loops wait in place when they have nothing to do. It is for a program that lets each of them have a processor
+// (GOMAXPROCS) for itself, and has another for its other goroutines.
+func (srv *Server) Dwell(on bool) { srv.dwells.Store(on) }
+
+// dwell waits until gnet has something to do, for dwellMax at most.
+func (w *worker) dwell(fd int) {
+	if w.epoll == 0 {
+		w.epoll = epollOf(fd)
+	}
+	if w.epoll < 0 {
+		return
+	}
+	ready := unix.PollFd{Fd: w.epoll, Events: unix.POLLIN}
+	most := unix.NsecToTimespec(dwellMax.Nanoseconds())
+	// Go's signal that preempts ends it too.
+	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ready)), 1, uintptr(unsafe.Pointer(&most)), 0, 0, 0)
+}
+
+// epollOf finds the epoll instance that watches a descriptor, which gnet keeps to itself; -1 if /proc does not tell.
+// Source: "tfd" in proc_pid_fdinfo(5).
+func epollOf(fd int) int32 {
+	target := fmt.Appendf(nil, "tfd: %8d ", fd)
+	list, _ := os.ReadDir("/proc/self/fdinfo") // none: not found
+	for _, entry := range list {
+		info, _ := os.ReadFile("/proc/self/fdinfo/" + entry.Name())
+		if n, err := strconv.Atoi(entry.Name()); err == nil && bytes.Contains(info, target) {
+			return int32(n)
+		}
+	}
+	return -1
+}
