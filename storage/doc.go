@@ -57,5 +57,6 @@
 // One sync.Mutex a shard, and no more than one of them held at a time. Everything in a shard is read and written under
 // its lock; Warm alone looks without, and believes nothing that it sees. The bytes of an item are the store's: a
 // visitor reads them before it returns and does not call the store. No step holds a lock for more than about 20 µs of
-// work, but for two that are as long as the value: reading a value of many pieces in one View, and appending to one.
+// work, but for two that are as long as the value: reading a value of many pieces in one View, and appending to one. What Fill calls may
+// read a socket meanwhile, which takes some 10 µs for 64 KiB.
 package storage
