@@ -174,6 +174,9 @@ func (srv *Server) Reload() error {
 	return srv.passwords.load(srv.opts.AuthFile)
 }
 
+// Accepted is how many clients have been let in so far.
+func (srv *Server) Accepted() uint64 { return srv.conns.total.Load() }
+
 // Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
 func (srv *Server) Addrs() []net.Addr {
 	addrs := make([]net.Addr, len(srv.listeners))

@@ -29,6 +29,8 @@ const (
 	crowdedOut  = 0.75 // … busy to this degree is fighting for cores with somebody, and has one processor too many
 	dwellBelow  = 0.45 // of a core, in all: from here down loops wait in place …
 	dwellAbove  = 0.60 // … and from here on they do not
+	manyCome    = 500  // clients a second: from here on whoever accepts them has a processor beside the loops …
+	fewCome     = 200  // … and from here down not
 )
 
 // loopsFor is how many event loops serve -t threads.
@@ -44,17 +46,20 @@ func followLoad(srv *server.Server, loops int) {
 	now := arrangement{procs: 1, dwell: true}
 	arrange := func() {
 		srv.Dwell(now.dwell)
-		if now.dwell {
+		switch {
+		case now.dwell:
 			runtime.GOMAXPROCS(loops + 1)
-		} else {
+		case now.accepts:
+			runtime.GOMAXPROCS(now.procs + 1)
+		default:
 			runtime.GOMAXPROCS(now.procs)
 		}
 	}
 	arrange()
 	go func() {
-		before := sample()
+		before := sample(srv)
 		for range time.Tick(adjustEvery) {
-			used := sample()
+			used := sample(srv)
 			if next := now.adjust(most, used.since(before)); next != now {
 				now = next
 				arrange() // stops the world for some 20 µs
@@ -64,46 +69,59 @@ func followLoad(srv *server.Server, loops int) {
 	}()
 }
 
-// arrangement is how many processors there are for loops that do not dwell, and whether they do.
+// arrangement is how many processors there are for loops that do not dwell, whether they do, and whether accepting has its own: a busy
+// loop lets go of one when the scheduler makes it, after 10 ms, and so long a new client would wait.
 type arrangement struct {
-	procs int
-	dwell bool
+	procs   int
+	dwell   bool
+	accepts bool
 }
 
-// adjust says what there should be after a time in which so many cores were used.
-func (a arrangement) adjust(most int, cores usage) arrangement {
+// adjust says what there should be after a time in which so much was used.
+func (a arrangement) adjust(most int, now usage) arrangement {
 	switch {
-	case cores.ours > dwellAbove:
+	case now.ours > dwellAbove:
 		a.dwell = false
-	case cores.ours < dwellBelow:
+	case now.ours < dwellBelow:
 		a.dwell = true
 	}
 	switch {
-	case a.procs < most && cores.ours > busy*float64(a.procs) && cores.idle > idleCore:
+	case now.clients > manyCome:
+		a.accepts = true
+	case now.clients < fewCome:
+		a.accepts = false
+	}
+	switch {
+	case a.procs < most && now.ours > busy*float64(a.procs) && now.idle > idleCore:
 		a.procs++
-	case a.procs > 1 && cores.ours < slack*float64(a.procs-1):
+	case a.procs > 1 && now.ours < slack*float64(a.procs-1):
 		a.procs--
-	case a.procs > 1 && cores.idle < fullMachine && cores.ours < crowdedOut*float64(a.procs):
+	case a.procs > 1 && now.idle < fullMachine && now.ours < crowdedOut*float64(a.procs):
 		a.procs--
 	}
 	return a
 }
 
-// usage is CPU time in seconds: ours, and what the machine's cores spent idle. Between two samples it is a number of cores.
+// usage is CPU time in seconds, ours and what the machine's cores spent idle, and how many clients have come. Between two samples it is
+// a number of cores, and of clients a second.
 type usage struct {
 	at         time.Time
 	ours, idle float64
+	clients    float64
 }
 
 func (now usage) since(before usage) usage {
 	seconds := now.at.Sub(before.at).Seconds()
-	return usage{ours: (now.ours - before.ours) / seconds, idle: (now.idle - before.idle) / seconds}
+	return usage{
+		ours: (now.ours - before.ours) / seconds, idle: (now.idle - before.idle) / seconds,
+		clients: (now.clients - before.clients) / seconds,
+	}
 }
 
-func sample() usage {
+func sample(srv *server.Server) usage {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // fails only for a bad argument
-	return usage{time.Now(), seconds(r.Utime) + seconds(r.Stime), idleTime()}
+	return usage{time.Now(), seconds(r.Utime) + seconds(r.Stime), idleTime(), float64(srv.Accepted())}
 }
 
 func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }

@@ -42,6 +42,20 @@ func TestLoopsDwellWhileThereIsLittleToDo(t *testing.T) {
 	}
 }
 
+func TestWhoAcceptsHasAProcessorWhileManyCome(t *testing.T) {
+	a := arrangement{procs: 1}
+	for i, tt := range []struct {
+		clients float64
+		want    bool
+	}{
+		{0, false}, {300, false}, {30_000, true}, {300, true}, {100, false},
+	} {
+		if a = a.adjust(1, usage{ours: 1, clients: tt.clients}); a.accepts != tt.want {
+			t.Errorf("%d: %v at %v clients a second", i, a.accepts, tt.clients)
+		}
+	}
+}
+
 func TestLoopsLeaveACore(t *testing.T) {
 	for _, tt := range []struct{ threads, cores, want int }{
 		{4, 1, 1}, {4, 2, 1}, {4, 3, 2}, {4, 16, 4}, {1, 16, 1}, {32, 16, 15},
