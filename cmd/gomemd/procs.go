@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
@@ -31,6 +32,8 @@ const (
 	dwellAbove  = 0.60 // … and from here on they do not
 	manyCome    = 500  // clients a second: from here on whoever accepts them has a processor beside the loops …
 	fewCome     = 200  // … and from here down not
+	gcUsual     = 100  // GOGC …
+	gcMany      = 200  // … and while many come, for each leaves a kilobyte of garbage
 )
 
 // loopsFor is how many event loops serve -t threads.
@@ -46,13 +49,16 @@ func followLoad(srv *server.Server, loops int) {
 	now := arrangement{procs: 1, dwell: true}
 	arrange := func() {
 		srv.Dwell(now.dwell)
-		switch {
-		case now.dwell:
-			runtime.GOMAXPROCS(loops + 1)
-		case now.accepts:
-			runtime.GOMAXPROCS(now.procs + 1)
-		default:
-			runtime.GOMAXPROCS(now.procs)
+		procs, percent := now.procs, gcUsual
+		if now.accepts {
+			procs, percent = procs+1, gcMany
+		}
+		if now.dwell {
+			procs = loops + 1
+		}
+		runtime.GOMAXPROCS(procs)
+		if os.Getenv("GOGC") == "" {
+			debug.SetGCPercent(percent)
 		}
 	}
 	arrange()
