@@ -138,11 +138,23 @@ func (ls *loops) OnTraffic(gc gnet.Conn) (action gnet.Action) {
 	return c.serve()
 }
 
-// serve feeds the session what has come and writes all its replies at once.
+// serve feeds the session what has come and writes all its replies at once, or in partsAtOnce parts if they are large.
 func (c *conn) serve() gnet.Action {
 	w := c.w
 	in, _ := c.gc.Peek(-1) // everything there is: cannot fail
-	n, v := c.feed(in)
+	n, sent, v, err := 0, 0, full, error(nil)
+	for part, large := 0, true; large && v == full && part < partsAtOnce; part++ {
+		w.recycle()
+		var more int
+		more, v = c.feed(in[n:])
+		n += more
+		large = w.pending() >= outMax
+		sent, err = w.write(c.fd)
+		w.tally.add(bytesWritten, uint64(sent))
+		if err != nil || sent < w.pending() {
+			break
+		}
+	}
 	if n > 0 {
 		_, _ = c.gc.Discard(n) // the same
 	}
@@ -151,8 +163,6 @@ func (c *conn) serve() gnet.Action {
 		n += c.stream(c.read) // gnet's buffer is one copy too many
 	}
 	w.tally.add(bytesRead, uint64(n))
-	sent, err := w.write(c.fd)
-	w.tally.add(bytesWritten, uint64(sent))
 	if v == yield {
 		w.tally.add(connYields, 1)
 	}
@@ -188,7 +198,7 @@ func (c *conn) serve() gnet.Action {
 	case v == full:
 		w.turns.wait(c)
 		return gnet.None
-	default: // more to do, when the others have had their turn
+	default: // more to do, when those had their turn who are woken, too; what was read is served before gnet reads on
 		_ = c.gc.Wake(nil)
 		return gnet.None
 	}

@@ -30,10 +30,10 @@ const (
 	crowdedOut  = 0.75 // … busy to this degree is fighting for cores with somebody, and has one processor too many
 	dwellBelow  = 0.45 // of a core, in all: from here down loops wait in place …
 	dwellAbove  = 0.60 // … and from here on they do not
-	manyCome    = 500  // clients a second: from here on whoever accepts them has a processor beside the loops …
-	fewCome     = 200  // … and from here down not
+	manyErrands = 500  // a second: from here on those who run them have a processor beside the loops …
+	fewErrands  = 200  // … and from here down not
 	gcUsual     = 100  // GOGC …
-	gcMany      = 200  // … and while many come, for each leaves a kilobyte of garbage
+	gcErrands   = 200  // … and while many clients come, for each leaves a kilobyte of garbage
 )
 
 // loopsFor is how many event loops serve -t threads.
@@ -50,8 +50,8 @@ func followLoad(srv *server.Server, loops int) {
 	arrange := func() {
 		srv.Dwell(now.dwell)
 		procs, percent := now.procs, gcUsual
-		if now.accepts {
-			procs, percent = procs+1, gcMany
+		if now.errands {
+			procs, percent = procs+1, gcErrands
 		}
 		if now.dwell {
 			procs = loops + 1
@@ -75,12 +75,12 @@ func followLoad(srv *server.Server, loops int) {
 	}()
 }
 
-// arrangement is how many processors there are for loops that do not dwell, whether they do, and whether accepting has its own: a busy
-// loop lets go of one when the scheduler makes it, after 10 ms, and so long a new client would wait.
+// arrangement is how many processors there are for loops that do not dwell, whether they do, and whether the loops' errands
+// (server.Server.Errands) have one of their own.
 type arrangement struct {
 	procs   int
 	dwell   bool
-	accepts bool
+	errands bool
 }
 
 // adjust says what there should be after a time in which so much was used.
@@ -92,10 +92,10 @@ func (a arrangement) adjust(most int, now usage) arrangement {
 		a.dwell = true
 	}
 	switch {
-	case now.clients > manyCome:
-		a.accepts = true
-	case now.clients < fewCome:
-		a.accepts = false
+	case now.errands > manyErrands:
+		a.errands = true
+	case now.errands < fewErrands:
+		a.errands = false
 	}
 	switch {
 	case a.procs < most && now.ours > busy*float64(a.procs) && now.idle > idleCore:
@@ -108,26 +108,26 @@ func (a arrangement) adjust(most int, now usage) arrangement {
 	return a
 }
 
-// usage is CPU time in seconds, ours and what the machine's cores spent idle, and how many clients have come. Between two samples it is
-// a number of cores, and of clients a second.
+// usage is CPU time in seconds, ours and what the machine's cores spent idle, and errands. Between two samples it is a number of
+// cores, and of errands a second.
 type usage struct {
 	at         time.Time
 	ours, idle float64
-	clients    float64
+	errands    float64
 }
 
 func (now usage) since(before usage) usage {
 	seconds := now.at.Sub(before.at).Seconds()
 	return usage{
 		ours: (now.ours - before.ours) / seconds, idle: (now.idle - before.idle) / seconds,
-		clients: (now.clients - before.clients) / seconds,
+		errands: (now.errands - before.errands) / seconds,
 	}
 }
 
 func sample(srv *server.Server) usage {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // fails only for a bad argument
-	return usage{time.Now(), seconds(r.Utime) + seconds(r.Stime), idleTime(), float64(srv.Accepted())}
+	return usage{time.Now(), seconds(r.Utime) + seconds(r.Stime), idleTime(), float64(srv.Errands())}
 }
 
 func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }

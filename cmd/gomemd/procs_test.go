@@ -42,16 +42,16 @@ func TestLoopsDwellWhileThereIsLittleToDo(t *testing.T) {
 	}
 }
 
-func TestWhoAcceptsHasAProcessorWhileManyCome(t *testing.T) {
+func TestErrandsHaveAProcessorWhileThereAreMany(t *testing.T) {
 	a := arrangement{procs: 1}
 	for i, tt := range []struct {
-		clients float64
+		errands float64
 		want    bool
 	}{
 		{0, false}, {300, false}, {30_000, true}, {300, true}, {100, false},
 	} {
-		if a = a.adjust(1, usage{ours: 1, clients: tt.clients}); a.accepts != tt.want {
-			t.Errorf("%d: %v at %v clients a second", i, a.accepts, tt.clients)
+		if a = a.adjust(1, usage{ours: 1, errands: tt.errands}); a.errands != tt.want {
+			t.Errorf("%d: %v at %v errands a second", i, a.errands, tt.errands)
 		}
 	}
 }
