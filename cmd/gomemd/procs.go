@@ -67,8 +67,12 @@ func followLoad(srv *server.Server, loops int) {
 		for range time.Tick(adjustEvery) {
 			used := sample(srv)
 			if next := now.adjust(most, used.since(before)); next != now {
+				over := now.errands && !next.errands
 				now = next
 				arrange() // stops the world for some 20 µs
+				if over {
+					debug.FreeOSMemory() // the garbage that they have left
+				}
 			}
 			before = used
 		}
