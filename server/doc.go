@@ -29,9 +29,9 @@
 // # Who runs where
 //
 // Each event loop is a goroutine of gnet's, with a worker that no other touches but for published counters. The tick and the
-// acceptors are goroutines of the server, and one for each loop that lets large replies
-// take turns (turns.go). A connection whose socket is full gets a goroutine until it closes (drain.go). A loop with little to do may wait in
-// place for what comes next (dwell.go).
+// acceptors are goroutines of the server, and one for each loop that lets large replies take turns (turns.go). A connection
+// whose socket is full gets a goroutine until it closes (drain.go). A loop with little to do may wait in place for what comes
+// next (dwell.go).
 //
 // # Imports
 //

@@ -83,25 +83,17 @@ func (w *worker) recycle() {
 	}
 }
 
-// write sends what the socket takes now. The call is a raw one, which the scheduler does not hear of: it cannot block, and
-// told that it might, the scheduler takes the processor away from a loop whose write takes longer than 20 µs
-// (docs/decisions/0002-processors-follow-the-load.md).
+// write sends what the socket takes now.
 func (w *worker) write(fd int) (sent int, err error) {
 	if len(w.cuts) > 0 {
 		return w.writeParts(fd)
 	}
 	for sent < len(w.out) {
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITE,
-			uintptr(fd), uintptr(unsafe.Pointer(&w.out[sent])), uintptr(len(w.out)-sent))
-		switch errno {
-		case 0:
-			sent += int(n)
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return sent, nil
-		default:
-			return sent, errno
+		n, err := transfer(unix.SYS_WRITE, fd, unsafe.Pointer(&w.out[sent]), len(w.out)-sent)
+		if n == 0 {
+			return sent, err
 		}
+		sent += n
 	}
 	return sent, nil
 }
@@ -114,24 +106,36 @@ func (w *worker) writeParts(fd int) (sent int, err error) {
 		for _, part := range parts[:min(len(parts), vectorsMax)] {
 			w.iovecs = append(w.iovecs, unix.Iovec{Base: unsafe.SliceData(part), Len: uint64(len(part))})
 		}
-		n, _, errno := unix.RawSyscall(unix.SYS_WRITEV,
-			uintptr(fd), uintptr(unsafe.Pointer(&w.iovecs[0])), uintptr(len(w.iovecs)))
-		switch errno {
-		case 0:
-			sent += int(n)
-			for len(parts) > 0 && int(n) >= len(parts[0]) {
-				n -= uintptr(len(parts[0]))
-				parts = parts[1:]
-			}
-			if n > 0 {
-				parts[0] = parts[0][n:]
-			}
-		case unix.EINTR:
-		case unix.EAGAIN:
-			return sent, nil
-		default:
-			return sent, errno
+		n, err := transfer(unix.SYS_WRITEV, fd, unsafe.Pointer(&w.iovecs[0]), len(w.iovecs))
+		if n == 0 {
+			return sent, err
+		}
+		sent += n
+		for len(parts) > 0 && n >= len(parts[0]) {
+			n -= len(parts[0])
+			parts = parts[1:]
+		}
+		if n > 0 {
+			parts[0] = parts[0][n:]
 		}
 	}
 	return sent, nil
+}
+
+// transfer reads from a socket or writes to it as many bytes as go now; none if it would have to wait, at the end of the stream, or
+// with an error. The call is a raw one, which the scheduler does not hear of: it cannot block, and told that it might, the scheduler
+// takes the processor away from a loop whose write takes longer than 20 µs (docs/decisions/0002-processors-follow-the-load.md).
+func transfer(call uintptr, fd int, p unsafe.Pointer, size int) (n int, err error) {
+	for {
+		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(p), uintptr(size))
+		switch errno {
+		case 0:
+			return int(n), nil
+		case unix.EINTR:
+		case unix.EAGAIN:
+			return 0, nil
+		default:
+			return 0, errno
+		}
+	}
 }

@@ -206,16 +206,8 @@ func (c *conn) serve() gnet.Action {
 
 // read takes what has come since gnet read. The end of the stream and errors are left for gnet to find.
 func (c *conn) read(room []byte) (n int, more bool) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(unsafe.SliceData(room))), uintptr(len(room)))
-		switch errno {
-		case 0:
-			return int(n), int(n) == len(room)
-		case unix.EINTR:
-		default:
-			return 0, false
-		}
-	}
+	n, _ = transfer(unix.SYS_READ, c.fd, unsafe.Pointer(unsafe.SliceData(room)), len(room))
+	return n, n == len(room)
 }
 
 // wake calls OnTraffic from outside the loop, and then done, which is also told of a connection that is closed by then.

@@ -6,10 +6,11 @@ import (
 )
 
 // turnsAtOnce is how many connections with large replies have a turn, on one loop, before the others are looked at again: with
-// two, a client beside 300 of them waits half as long again (bench/abuse). A turn writes outMax bytes and one value, which takes some 50 µs.
+// two, a client beside 300 of them waits half as long again (bench/abuse).
 const turnsAtOnce = 1
 
-// partsAtOnce is how often a connection writes outMax bytes before it waits in line: a turn costs some 15 µs.
+// partsAtOnce is how often a connection writes outMax bytes and one value, which takes some 50 µs, before it waits in line: a turn costs
+// some 15 µs.
 const partsAtOnce = 4
 
 // turns is the line in which connections wait whose replies are so large that they are written in several turns. Woken from
@@ -18,9 +19,9 @@ const partsAtOnce = 4
 type turns struct {
 	mu      sync.Mutex
 	waiting []*conn
-	awake   int // woken, and not yet served
-	taken   *atomic.Uint64
-	call    chan struct{} // somebody may be woken
+	awake   int            // woken, and not yet served
+	taken   *atomic.Uint64 // turns so far, on all loops
+	call    chan struct{}  // somebody may be woken
 }
 
 func newTurns(taken *atomic.Uint64) *turns { return &turns{taken: taken, call: make(chan struct{}, 1)} }
