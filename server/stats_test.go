@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -125,23 +126,37 @@ func TestStatsSizes(t *testing.T) {
 	}
 }
 
+// The rows come by descriptor, which says nothing of who came first: a client gets one that is free just then.
 func TestStatsConns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	srv := startServer(t, Options{UnixSocket: path})
-	c, other := dial(t, srv), dial(t, srv)
-	other.say("set k 0 0 5\r\nab")
+	asks := dial(t, srv)
+	dial(t, srv).say("set k 0 0 5\r\nab")
 	watch(t, srv, "")
 	want := regexp.MustCompile(`^addr unix:\S+ state conn_listening secs_since_last_cmd \d+ ` +
-		`addr unix:@ listen_addr unix:\S+/socket state conn_parse_cmd secs_since_last_cmd \d+ ` +
 		`addr unix:@ listen_addr unix:\S+/socket state conn_nread secs_since_last_cmd \d+ ` +
+		`addr unix:@ listen_addr unix:\S+/socket state conn_parse_cmd secs_since_last_cmd \d+ ` +
 		`addr unix:@ listen_addr unix:\S+/socket state conn_watch secs_since_last_cmd \d+$`)
 	eventually(t, "three clients in three states", func() bool {
-		names, values, _ := c.allStats(" conns")
-		var said []string
+		names, values, _ := asks.allStats(" conns")
+		var fds, rows []string
 		for _, name := range names {
-			_, what, _ := strings.Cut(name, ":")
-			said = append(said, what, values[name])
+			fd, what, _ := strings.Cut(name, ":")
+			if what == "addr" {
+				fds, rows = append(fds, fd), append(rows, "")
+			}
+			rows[len(rows)-1] += " " + what + " " + values[name]
 		}
-		return want.MatchString(strings.Join(said, " "))
+		if !slices.IsSortedFunc(fds[1:], byNumber) {
+			t.Errorf("the clients are in the order %s", fds[1:])
+		}
+		slices.Sort(rows[1:]) // by state
+		return want.MatchString(strings.Join(rows, "")[1:])
 	})
+}
+
+func byNumber(a, b string) int {
+	x, _ := strconv.Atoi(a)
+	y, _ := strconv.Atoi(b)
+	return x - y
 }
