@@ -86,7 +86,7 @@ func (s *shard) begin(in *Incoming) Status {
 func (in *Incoming) Write(p []byte) Status {
 	for {
 		part := p[:min(len(p), writeStep)]
-		if status := in.s.receive(in, part); status != Stored {
+		if status := in.locked(func(s *shard) Status { return s.receive(in, part) }); status != Stored {
 			return status
 		}
 		if p = p[len(part):]; len(p) == 0 {
@@ -98,44 +98,33 @@ func (in *Incoming) Write(p []byte) Status {
 // Fill is Write for who can put bytes in place himself, such as by reading a socket. It may be called while some are missing: fill
 // is given room for one to recordMax of these, and tells how many it has put there. It holds the shard's lock, and must not wait.
 func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
-	n, status = in.s.receiveFrom(in, fill)
+	status = in.locked(func(s *shard) Status {
+		room, status := s.room(in)
+		if status != Stored {
+			return status
+		}
+		n = fill(room)
+		return s.came(in, n)
+	})
+	// So much at once is owed more than one step of pace.
 	for paid := writeStep; paid < n && status == Stored; paid += writeStep {
-		status = in.s.pay(in)
+		status = in.locked(func(s *shard) Status { return s.came(in, 0) })
 	}
 	return n, status
 }
 
-func (s *shard) receiveFrom(in *Incoming, fill func(room []byte) int) (n int, _ Status) {
-	s.lock()
-	defer s.unlock()
-	if in.chain == noChain {
-		return 0, in.failed
-	}
-	room, status := s.room(in)
-	if status != Stored {
-		return 0, status
-	}
-	n = fill(room)
-	return n, s.came(in, n)
-}
-
-// pay goes on with what pace left to do when so much had come that it is owed more than once.
-func (s *shard) pay(in *Incoming) Status {
-	s.lock()
-	defer s.unlock()
+// locked runs f under the shard's lock unless the value is over.
+func (in *Incoming) locked(f func(s *shard) Status) Status {
+	in.s.lock()
+	defer in.s.unlock()
 	if in.chain == noChain {
 		return in.failed
 	}
-	return s.came(in, 0)
+	return f(in.s)
 }
 
 // receive puts a part where it belongs.
 func (s *shard) receive(in *Incoming, p []byte) Status {
-	s.lock()
-	defer s.unlock()
-	if in.chain == noChain {
-		return in.failed
-	}
 	if len(p) > in.n-in.came {
 		s.abandon(in, TooLarge)
 		return TooLarge
@@ -191,7 +180,9 @@ func (s *shard) came(in *Incoming, n int) Status {
 }
 
 // Commit stores the value by the rule of the mode. The value is complete, else NotStored.
-func (in *Incoming) Commit(mode Mode) Status { return in.s.commit(in, mode) }
+func (in *Incoming) Commit(mode Mode) Status {
+	return in.locked(func(s *shard) Status { return s.commit(in, mode) })
+}
 
 // Tell tells an Item what Put would have told it of what Commit has stored.
 func (in *Incoming) Tell(it *Item) {
@@ -199,11 +190,6 @@ func (in *Incoming) Tell(it *Item) {
 }
 
 func (s *shard) commit(in *Incoming, mode Mode) Status {
-	s.lock()
-	defer s.unlock()
-	if in.chain == noChain {
-		return in.failed
-	}
 	if in.came != in.n {
 		s.abandon(in, NotStored)
 		return NotStored
@@ -280,9 +266,8 @@ func (in *Incoming) end(why Status) {
 
 // Abort gives the room back. It may be called at any time, and again.
 func (in *Incoming) Abort() {
-	in.s.lock()
-	defer in.s.unlock()
-	if in.chain != noChain {
-		in.s.abandon(in, NotStored)
-	}
+	in.locked(func(s *shard) Status {
+		s.abandon(in, NotStored)
+		return NotStored
+	})
 }
