@@ -40,7 +40,7 @@ func serve(t *testing.T) *served {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := s.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -261,7 +261,7 @@ func TestClientOpenSIPS(t *testing.T) {
 	conn, err := net.Dial("tcp", s.addr)
 	must(t, err)
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 
 	passwd := "passwd_sip:alice;a=1?b=2&c=%20@example.com:5060;transport=tcp"
 	key250 := strings.Repeat("k", 250)
@@ -362,12 +362,12 @@ func TestClientLeavesWithReset(t *testing.T) {
 	watcher, err := net.Dial("tcp", s.addr)
 	must(t, err)
 	defer watcher.Close()
-	_ = watcher.SetDeadline(time.Now().Add(20 * time.Second))
+	_ = watcher.SetDeadline(time.Now().Add(30 * time.Second))
 
 	for i := range 50 {
 		conn, err := net.Dial("tcp", s.addr)
 		must(t, err)
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		_, err = io.WriteString(conn, "set k 0 0 1\r\nx\r\n")
 		must(t, err)
 		_, err = io.ReadFull(conn, make([]byte, len("STORED\r\n")))
@@ -381,7 +381,7 @@ func TestClientLeavesWithReset(t *testing.T) {
 	}
 
 	r := bufio.NewReader(watcher)
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
 		left := stat(t, watcher, r, "curr_connections")
 		if left == "1" {
 			break

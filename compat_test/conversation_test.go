@@ -142,7 +142,7 @@ func (s *tcpServer) ask(line, last string) ([]string, error) {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
 		return nil, err
 	}
 	if _, err := conn.Write([]byte(s.login + line + "\r\n")); err != nil {

@@ -99,7 +99,7 @@ func freePort() (int, error) {
 
 // introduce waits until the child answers, makes sure that it is the child who does, and learns its name.
 func (s *tcpServer) introduce(pid int, ended <-chan struct{}) error {
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(20 * time.Second)
 	for {
 		stats, err := s.ask("stats", "END")
 		if err == nil {

@@ -44,7 +44,7 @@ func startTwemproxy(t *testing.T, servers ...string) (addr string) {
 
 	// It answers nothing about itself on its port, so whose port it is is asked where its statistics are. Those are
 	// there a moment before the port is.
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if strings.Contains(readAll(statsAddr), `"pool"`) && listens(addr) {
 			return addr
 		}
@@ -126,7 +126,7 @@ func TestProxyTwemproxy(t *testing.T) {
 		conn, err := net.Dial("tcp", s.addr)
 		must(t, err)
 		defer conn.Close()
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 		if n, _ := strconv.Atoi(stat(t, conn, bufio.NewReader(conn), "cmd_set")); n < 20 || n > 180 {
 			t.Errorf("server %d had %d of 200 sets", i, n)
 		}

@@ -41,7 +41,7 @@ func (s *tcpServer) hear(t *testing.T, watch, said string) (lines []string) {
 		conn, err := net.Dial("tcp", s.addr)
 		must(t, err)
 		t.Cleanup(func() { _ = conn.Close() })
-		must(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+		must(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
 		return conn
 	}
 	watcher, client := dial(), dial()

@@ -42,7 +42,7 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 		t.Helper()
 		g.say("mn\r\n")
 		answer := make([]byte, 4)
-		_ = good.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = good.SetDeadline(time.Now().Add(30 * time.Second))
 		if n, err := good.Read(answer); err != nil || string(answer[:n]) != "MN\r\n" {
 			t.Fatalf("%q, %v", answer[:n], err)
 		}
@@ -132,7 +132,7 @@ func TestRejectedClientsAreCheap(t *testing.T) {
 			t.Fatal(err)
 		}
 		answer := make([]byte, 100)
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		if n, _ := c.Read(answer); string(answer[:n]) != "ERROR Too many open connections\r\n" {
 			t.Fatalf("%q", answer[:n])
 		}

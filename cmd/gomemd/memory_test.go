@@ -57,7 +57,7 @@ func TestMemoryIsWhatStatsSay(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		fmt.Fprint(c, "stats gomemd\r\nquit\r\n")
 		for lines := bufio.NewScanner(c); lines.Scan(); {
 			if words := strings.Fields(lines.Text()); len(words) == 3 && strings.HasPrefix(words[1], "memory_") {

@@ -65,7 +65,7 @@ func TestDebiansHardenedUnit(t *testing.T) {
 			conn := dialInside(t, p)
 			ask := func(line, want string) string {
 				t.Helper()
-				_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+				_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 				fmt.Fprintf(conn, "%s\r\n", line)
 				var heard strings.Builder
 				for r := bufio.NewReader(conn); ; {

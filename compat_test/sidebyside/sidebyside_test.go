@@ -32,7 +32,7 @@ func startGomemd(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			t.Errorf("shutdown: %v", err)
@@ -62,7 +62,7 @@ func TestSideBySide(t *testing.T) {
 	if os.Geteuid() == 0 {
 		command += " -u root"
 	}
-	opt := options{commands: 20_000, conns: 4, grammar: "1.6.18", itemMax: 1 << 20, seed: 1, patience: 5 * time.Second, show: 3}
+	opt := options{commands: 20_000, conns: 4, grammar: "1.6.18", itemMax: 1 << 20, seed: 1, patience: 20 * time.Second, show: 3}
 	var out strings.Builder
 	rep, err := compare([2]*peer{openForTest(t, startGomemd(t)), openForTest(t, command)}, opt, &out)
 	if err != nil {
