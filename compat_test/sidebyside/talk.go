@@ -251,6 +251,7 @@ func (t *talker) judge(batch []command) verdict {
 		ra, rb := a.replies[i], b.replies[i]
 		lost := ra.lost || rb.lost
 		together := ra.lost == rb.lost && (!lost || a.end == b.end)
+		t.misnamed = ""
 		switch same := t.same(c, ra.text, rb.text); {
 		case !together, !same && !v.doubts(c):
 			t.differ(i, c, a.describe(i), b.describe(i))
@@ -294,7 +295,6 @@ func (t *talker) differ(i int, c *command, ra, rb []byte) {
 	d := difference{conn: t.conn, index: t.said + i, command: c, replies: [2][]byte{ra, rb}, before: t.before(c, i)}
 	if t.misnamed != "" {
 		d.before = append(d.before, t.misnamed)
-		t.misnamed = ""
 	}
 	t.rep.difference(d)
 }
@@ -329,6 +329,7 @@ func (t *talker) recover(v verdict) error {
 	slices.Sort(v.tainted)
 	var deletes []command
 	for _, key := range slices.Compact(v.tainted) {
+		delete(t.uniques, key) // what was learned of it in doubt may be two versions
 		if len(key) > 0 && len(key) <= 250 && !bytes.ContainsAny([]byte(key), " \n") {
 			deletes = append(deletes, command{text: []byte("delete " + key + "\r\n")})
 		}
