@@ -29,7 +29,7 @@ type budget struct {
 // held is a connection's part of the budget, which guards it.
 type held struct {
 	in, out int  // bytes
-	gone    bool // told to close, and counted no more
+	gone    bool // counted no more
 }
 
 // holdIn says how much of a client's input we keep.
@@ -51,6 +51,7 @@ func (b *budget) release(c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.change(c, -c.held.in, -c.held.out)
+	c.held.gone = true // its drain may not know yet
 }
 
 func (b *budget) change(c *conn, in, out int) {

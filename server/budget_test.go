@@ -42,6 +42,26 @@ func TestStalledReadersMakeRoom(t *testing.T) {
 	eventually(t, "nothing waits", func() bool { return srv.holds() == 0 })
 }
 
+// The drain of a client may still be writing when that one is counted out. What it then gives back was given back already.
+func TestTheGoneHoldNothing(t *testing.T) {
+	srv := startServer(t, Options{})
+	slow := dial(t, srv)
+	reply := slow.fill("k", 500_000)
+	slow.say(strings.Repeat("get k\r\n", manyReplies))
+	eventually(t, "output waits", func() bool { return srv.holds() > 0 })
+	b := &srv.conns.budget
+	b.release(srv.conns.list()[0])
+	for range manyReplies {
+		slow.hear(reply)
+	}
+	eventually(t, "all is written", func() bool { return len(srv.conns.drains(false)) == 0 })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.sum != 0 || len(b.holders) != 0 {
+		t.Errorf("%d bytes are held by %d clients", b.sum, len(b.holders))
+	}
+}
+
 func setConnMemory(srv *Server, n int64) {
 	srv.conns.budget.mu.Lock()
 	defer srv.conns.budget.mu.Unlock()
