@@ -33,6 +33,10 @@ func (st *Store) advise(b []byte) {
 		if err := unix.Madvise(b, unix.MADV_HUGEPAGE); err != nil && len(st.warned) == 0 {
 			st.warned = append(st.warned, fmt.Sprintf("failed to get large pages: %v", err))
 		}
+	} else {
+		// Where the system gives them unasked, as Debian's does, each mapping's end would be up to 2 MiB beyond the limit, and
+		// what is given back be given again with its neighbour. A kernel that has none says so: no harm.
+		_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
 	}
 	if st.opts.LockMemory {
 		// On fault: pages are locked as they come into use, not all of the reserve at once.
