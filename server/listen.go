@@ -252,9 +252,8 @@ func (srv *Server) closeIdle() {
 		_, byTCP := c.remote.(*net.TCPAddr)
 		st := state(c.lastState.Load())
 		waits := st == stateCommand || st == stateLogin
-		if byTCP && waits && c.still(now) > allowed {
+		if byTCP && waits && c.still(now) > allowed && !c.kicked.Swap(true) {
 			srv.late.total[idleKicks].Add(1)
-			c.kicked.Store(true)
 			_ = c.gc.Close() // by its loop
 		}
 	}

@@ -3,26 +3,24 @@ package server
 import (
 	"testing"
 	"time"
+
+	"github.com/gomemd/gomemd/expiry"
 )
 
 func TestIdleClientsAreClosed(t *testing.T) {
-	srv := startServer(t, Options{Listen: []string{"127.0.0.1:0"}, IdleTimeout: time.Second})
+	clock := expiry.NewClock(1_700_000_000)
+	srv := startServer(t, Options{Listen: []string{"127.0.0.1:0"}, IdleTimeout: 5 * time.Second, Clock: clock})
 	idle, busy, sending := dial(t, srv), dial(t, srv), dial(t, srv)
 	sending.say("set k 0 0 5\r\nab")
-	closed := make(chan error, 1)
-	go func() {
-		_, err := idle.r.ReadByte()
-		closed <- err
-	}()
-	for done := false; !done; {
-		select {
-		case <-closed:
-			done = true
-		case <-time.After(100 * time.Millisecond):
-			busy.say("mn\r\n")
-			busy.hear("MN\r\n")
-		}
-	}
+	idle.say("mn\r\n")
+	idle.hear("MN\r\n")
+	clock.Set(clock.Now() + 4)
+	busy.say("mn\r\n")
+	busy.hear("MN\r\n")
+	clock.Set(clock.Now() + 3)
+	srv.closeIdle()
+	srv.closeIdle() // it may be there still, but is counted once
+	idle.hearEnd()
 	if kicks := busy.stat("idle_kicks"); kicks != "1" {
 		t.Errorf("%s kicks", kicks)
 	}
@@ -30,13 +28,22 @@ func TestIdleClientsAreClosed(t *testing.T) {
 	sending.hear("STORED\r\n")
 }
 
+// And that goes by itself.
+func TestTheTickClosesIdleClients(t *testing.T) {
+	srv := startServer(t, Options{Listen: []string{"127.0.0.1:0"}, IdleTimeout: time.Second})
+	dial(t, srv).hearEnd()
+}
+
 func TestOneTooManyWaits(t *testing.T) {
 	srv := startServer(t, Options{MaxConns: 2, MaxConnsWait: true})
-	a, b, c := dial(t, srv), dial(t, srv), dial(t, srv)
-	for _, early := range []*client{a, b} {
+	enter := func() *client {
+		early := dial(t, srv)
 		early.say("mn\r\n")
 		early.hear("MN\r\n")
+		return early
 	}
+	a, b := enter(), enter()
+	c := dial(t, srv)
 	c.say("mn\r\n")
 	eventually(t, "accepting rests", func() bool { return a.stat("accepting_conns") == "0" })
 	_ = b.Close()
