@@ -28,7 +28,7 @@ func families(t *testing.T, s *tcpServer) (names []string, complaints string) {
 	}
 	var log bytes.Buffer
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(exporter.New(s.addr, 5*time.Second, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})), nil))
+	registry.MustRegister(exporter.New(s.addr, 20*time.Second, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn})), nil))
 	gathered, err := registry.Gather()
 	must(t, err)
 	up := false

@@ -87,7 +87,7 @@ func freeAddr(t *testing.T) string {
 func TestProxyTwemproxy(t *testing.T) {
 	one, two := serve(t), serve(t)
 	c := memcache.New(startTwemproxy(t, one.addr, two.addr))
-	c.Timeout = 5 * time.Second
+	c.Timeout = 20 * time.Second
 
 	var keys []string
 	for i := range 200 {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -65,7 +66,7 @@ func TestClientRounds(t *testing.T) {
 // walk runs a script with a server. Where it says "pass 3", it wants three seconds to go by, and a line when they have.
 func walk(t *testing.T, server *tcpServer, script []string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	host, port, err := net.SplitHostPort(server.addr)
 	must(t, err)
@@ -73,6 +74,7 @@ func walk(t *testing.T, server *tcpServer, script []string) {
 	must(t, err)
 	cmd := exec.CommandContext(ctx, script[0], append(script[1:], host, port)...)
 	cmd.Dir = filepath.FromSlash(scripts)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8") // perl complains of one that is not installed
 	cmd.WaitDelay = time.Second
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr

@@ -27,7 +27,13 @@ func TestStalledReadersMakeRoom(t *testing.T) {
 		dial(t, srv).say(ask)
 		eventually(t, "output waits", func() bool { return len(srv.conns.drains(false)) == stalled+1 })
 	}
-	time.Sleep(50 * time.Millisecond) // the sockets take a little more
+	for quiet, before := 0, int64(0); quiet < 20; time.Sleep(10 * time.Millisecond) { // the sockets take a little more
+		if now := srv.holds(); now == before {
+			quiet++
+		} else {
+			quiet, before = 0, now
+		}
+	}
 	setConnMemory(srv, srv.holds()*9/10)
 	clock.Set(clock.Now() + stallMax)
 

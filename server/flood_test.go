@@ -91,9 +91,7 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 		ask()
 		eventually(t, "the "+flood.name+" are gone", func() bool { return srv.conns.current.Load() == 1 })
 		eventually(t, "their descriptors are closed", func() bool { return openFiles(t) <= during })
-		if n := srv.holds(); n != 0 {
-			t.Errorf("%s: %d bytes are still held", flood.name, n)
-		}
+		eventually(t, "nothing is held for the "+flood.name, func() bool { return srv.holds() == 0 })
 	}
 	// A reset may end a client while it waits to be accepted, and some systems never show such a one. The others have all come, the
 	// last of them perhaps only now: current says 1 too while clients wait.
@@ -108,8 +106,14 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 	}
 	eventually(t, "all descriptors are closed", func() bool { return openFiles(t) <= before })
 	// gnet keeps a pool of goroutines, and what cleans it, for the life of the process.
-	goleak.VerifyNone(t, others, goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
-		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+	pool := []goleak.Option{goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"),
+		goleak.IgnoreAnyFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock")}
+	for range 10 { // a busy machine takes its time
+		if err = goleak.Find(append(pool, others)...); err == nil {
+			return
+		}
+	}
+	t.Error(err)
 }
 
 // Clients that come when all places are taken cost a line and nothing else: those inside are served meanwhile, and when a place is

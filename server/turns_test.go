@@ -2,7 +2,6 @@ package server
 
 import (
 	"io"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,7 +38,7 @@ func TestLargeRepliesLeaveRoomForOthers(t *testing.T) {
 			done <- true
 		}()
 	}
-	var between []int
+	asks, sum := 0, uint64(0)
 	for left := crowd; left > 0; {
 		select {
 		case <-done:
@@ -48,12 +47,15 @@ func TestLargeRepliesLeaveRoomForOthers(t *testing.T) {
 			quick.say("mn\r\n")
 			asked := srv.turns.Load()
 			quick.hear("MN\r\n")
-			between = append(between, int(<-served-asked))
+			asks++
+			if n := <-served; n > asked { // it may be served before we look
+				sum += n - asked
+			}
 		}
 	}
-	slices.Sort(between)
-	if usual := between[len(between)/2]; usual > 2 { // on one processor it is 0 or 1 in any case
-		t.Errorf("usually %d turns while a small request waits, in all %d", usual, between)
+	// On one processor the readers, not we, come between two turns: it is 3 at the most there in any case.
+	if mean := float64(sum) / float64(max(asks, 1)); mean > 4 {
+		t.Errorf("%.1f turns while a small request waits, on average of %d", mean, asks)
 	}
 }
 

@@ -61,7 +61,7 @@ func TestStoppedAndContinued(t *testing.T) {
 		t.Fatal(err)
 	}
 	late.ask("", "VALUE long 0 1\r\nl\r\nEND\r\n")
-	time.Sleep(300 * time.Millisecond)
+	p.waitFor(t, "the clock to catch up", func() bool { return stat(t, "tcp", p.tcp(), "curr_items") == "1" })
 	c.ask("get short long\r\n", "VALUE long 0 1\r\nl\r\nEND\r\n")
 	if up := stat(t, "tcp", p.tcp(), "uptime"); len(up) < 2 {
 		t.Errorf("it believes that it has been up for %s seconds", up)

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 var built = sync.OnceValue(func() error {
-	out, err := exec.Command("go", "build", "-o", filepath.Join(binDir, "gomemd"), ".").CombinedOutput()
+	out, err := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(binDir, "gomemd"), ".").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}

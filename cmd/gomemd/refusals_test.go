@@ -135,7 +135,7 @@ func TestRefusals(t *testing.T) {
 				args = append(args, "")
 			}
 			ask := func(program string) (int, string) {
-				code, stdout, stderr := tryFor(t, 5*time.Second, program, args...)
+				code, stdout, stderr := tryFor(t, 20*time.Second, program, args...)
 				if stdout != "" {
 					t.Errorf("%s: on standard output: %q", program, stdout)
 				}

@@ -76,7 +76,7 @@ func TestSideBySide(t *testing.T) {
 
 // Two gomemds agree; through a proxy that changes a byte now and then they do not.
 func TestNoticesAPlantedFish(t *testing.T) {
-	opt := options{commands: 20_000, conns: 2, grammar: "full", itemMax: 1 << 20, seed: 2, patience: time.Second}
+	opt := options{commands: 20_000, conns: 2, grammar: "full", itemMax: 1 << 20, seed: 2, patience: 20 * time.Second}
 	for _, every := range []int{0, 1000} {
 		through := startProxy(t, startGomemd(t), every)
 		var out strings.Builder

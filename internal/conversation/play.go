@@ -38,7 +38,7 @@ type Server interface {
 type Player struct {
 	Server   Server
 	Cut      Cut           // how the said is cut; nil is Whole
-	Patience time.Duration // how long an answer may take; 0 is 5 s
+	Patience time.Duration // how long an answer may take; 0 is 20 s
 	Silence  time.Duration // how long to listen until it is silent; 0 is 50 ms
 	Rewrite  bool          // fill in drafts, note what this memcached answers otherwise
 }
@@ -348,7 +348,7 @@ func (s *stage) listen(e *ear) {
 
 // bePatient gives what is to be heard the time that a slow machine may take.
 func (s *stage) bePatient(e *ear) error {
-	return e.conn.SetReadDeadline(time.Now().Add(orElse(s.player.Patience, 5*time.Second)))
+	return e.conn.SetReadDeadline(time.Now().Add(orElse(s.player.Patience, 20*time.Second)))
 }
 
 func (s *stage) direction(d *direction) error {

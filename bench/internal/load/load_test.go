@@ -237,21 +237,8 @@ func flip(reply string) string {
 
 // In an open loop a stall is seen by all the requests that were due during it. The server stops once for 300 ms; at 1000
 // a second that concerns 300 requests, which have waited 300, 299, 298 … ms. A closed loop with one connection sees one.
-// A machine with other things to do stalls by itself, which is booked as well: of three runs one has to be as reckoned.
+// A machine with other things to do stalls by itself, which is booked as well, so all this is at the least.
 func TestAStallIsBookedForAllItDelays(t *testing.T) {
-	var complaints []string
-	for range 3 {
-		complaint := bookedStall(t)
-		if complaint == "" {
-			return
-		}
-		complaints = append(complaints, complaint)
-	}
-	t.Error(strings.Join(complaints, "; "))
-}
-
-// bookedStall makes one run, and says what is wrong with it.
-func bookedStall(t *testing.T) (complaint string) {
 	const stall = 300 * time.Millisecond
 	const at = 10 + 200 // after what is set beforehand
 	f := &fake{before: func(_ *fake, n int) {
@@ -266,16 +253,13 @@ func bookedStall(t *testing.T) (complaint string) {
 	if err != nil || r.Errors+r.Lost > 0 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	// 300 of 1000 wait 150 ms on average; the 90th percentile has a third of them above it.
-	switch mean := 0.3 * 150_000.0; {
-	case r.Ops < 990 || r.Ops > 1001:
-		return fmt.Sprintf("%d requests in a second, due are 1000", r.Ops)
-	case math.Abs(r.Mean-mean) > 0.4*mean:
-		return fmt.Sprintf("mean %.0f µs, want about %.0f", r.Mean, mean)
-	case r.P99 < 250_000 || r.Max < 299_000 || r.P50 > 50_000:
-		return fmt.Sprintf("p50 %.0f, p99 %.0f, max %.0f µs", r.P50, r.P99, r.Max)
+	if r.Ops > 1001 {
+		t.Errorf("%d requests in a second, due are 1000", r.Ops)
 	}
-	return ""
+	// 300 of 1000 wait 150 ms on average.
+	if mean := 0.3 * 150_000.0; r.Mean < 0.6*mean || r.P99 < 250_000 || r.Max < 299_000 {
+		t.Errorf("mean %.0f µs, want %.0f; p99 %.0f, max %.0f", r.Mean, mean, r.P99, r.Max)
+	}
 }
 
 // What is still due when the patience after the end is over has waited, too, and is booked so.

@@ -45,7 +45,7 @@ func (k *Kind) Build(dir string) error {
 		return nil
 	}
 	k.Path = filepath.Join(dir, "gomemd")
-	if text, err := exec.Command("go", "build", "-o", k.Path, "./cmd/gomemd").CombinedOutput(); err != nil {
+	if text, err := exec.Command("go", "build", "-buildvcs=false", "-o", k.Path, "./cmd/gomemd").CombinedOutput(); err != nil {
 		return fmt.Errorf("go build ./cmd/gomemd: %w\n%s", err, text)
 	}
 	return nil
