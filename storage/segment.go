@@ -190,11 +190,11 @@ func (s *shard) release(g int32) {
 		s.segments[g].state = statePinned
 		return
 	}
-	if invariants.Enabled {
-		clear(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)))
-	}
 	s.usedBytes -= int64(s.segments[g].used)
 	s.push(&s.free, g, stateFree)
+	if invariants.Enabled { // not sooner: a kill in the midst of it would leave records that nobody has written
+		clear(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)))
+	}
 	s.inUse--
 	s.exceed()
 	s.condemn()
