@@ -42,6 +42,7 @@ type Options struct {
 	DisableWatch    bool   // -W: no watch
 	EnableShutdown  bool   // -A: shutdown is obeyed
 	LockMemory      bool   // -k
+	PackHex         bool   // --pack-hex: values of 24 to 256 lower-case hexadecimal digits, a multiple of 8, are kept in half the room
 	LargePages      bool   // -L: quicker from some 512 MB on, at up to 2 MB more for each 16 MB of MemoryLimit
 	MemoryFile      string // -e: the items are kept in this file, for the next server that is started with it
 

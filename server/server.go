@@ -118,6 +118,7 @@ func open(opts Options) (*Server, error) {
 		LockMemory:      opts.LockMemory,
 		LargePages:      opts.LargePages,
 		TrackSizes:      opts.TrackSizes,
+		PackHex:         opts.PackHex,
 		File:            opts.MemoryFile,
 		HeapArena:       invariants.Enabled, // the race detector sees only memory of the Go heap
 	}, clock)

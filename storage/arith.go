@@ -20,7 +20,8 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 		return 0, Exists
 	}
 	value := f.value()
-	if f.split() || f.size >= splitMin {
+	apart := f.split() || f.packed() || f.size >= splitMin
+	if apart {
 		value = s.appendValue(make([]byte, 0, f.total()), &f.record)
 	}
 	n, ok := parseNumber(value)
@@ -41,7 +42,7 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 	if len(text) > f.total() { // memcached: this is another item
 		keep = 0
 	}
-	if f.split() || f.size >= splitMin { // a number with hundreds of blanks: nobody minds the way over the heap
+	if apart { // a number with so many blanks or zeros: nobody minds the way over the heap
 		value = append(value, make([]byte, max(0, len(text)-len(value)))...)
 		pad(value, text)
 		it := Item{Key: key, Value: value, Flags: f.flags(), Deadline: f.deadline(f.sg.created),

@@ -37,7 +37,7 @@ type file struct {
 
 const (
 	fileMagic  = "gomemd-e"
-	fileFormat = 1 // changes with the layout of header, segment table or records
+	fileFormat = 2 // changes with the layout of header, segment table or records; in 1 nothing was packed
 
 	fileLines  = 4096 // where the shards' lines begin
 	shardsMax  = 256
@@ -165,7 +165,7 @@ func readHead(f *os.File, head *fileHead, boot [16]byte) (why string, ours bool,
 	}
 	s := &head.shape
 	switch {
-	case head.format != fileFormat || head.entry != uint32(unsafe.Sizeof(segment{})):
+	case head.format < 1 || head.format > fileFormat || head.entry != uint32(unsafe.Sizeof(segment{})):
 		return fmt.Sprintf("its format %d.%d is not known", head.format, head.entry), true, nil
 	case head.checksum != s.sum():
 		return "its header is damaged", true, nil
@@ -241,6 +241,7 @@ func (st *Store) mapHead() error {
 	}
 	st.memory = append(st.memory, b)
 	st.file.head = (*fileHead)(unsafe.Pointer(&b[0]))
+	st.file.head.format = fileFormat // whatever it was: what comes into it now, an earlier program could not read
 	st.file.lines = unsafe.Slice((*shardLine)(unsafe.Pointer(&b[fileLines])), shardsMax)
 	st.incarnations = &st.file.head.incarnations
 	return nil

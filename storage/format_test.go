@@ -4,19 +4,21 @@ import (
 	"bytes"
 	"compress/gzip"
 	"flag"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"unsafe"
 )
 
 // A file that an earlier program wrote is read by every later one. testdata/format1.gz is what a store of format 1 left, of a
-// 64-bit little-endian machine; when fileFormat changes it stays, and format2.gz comes beside it: go test -run Format -args -write-format
+// 64-bit little-endian machine, and so on; when fileFormat changes they stay, and another comes beside them: go test -run Format -args -write-format
 var writeFormat = flag.Bool("write-format", false, "make the example of the present file format anew")
 
-var formatOptions = Options{MemoryLimit: 64 << 10, ItemMax: 20_000, Shards: 1, SegmentSize: 4096}
+var formatOptions = Options{MemoryLimit: 64 << 10, ItemMax: 20_000, Shards: 1, SegmentSize: 4096, PackHex: true}
 
 // formatItems are what such a file has; instants as they were then.
 var formatItems = []struct {
@@ -25,34 +27,44 @@ var formatItems = []struct {
 	flags    uint32
 	deadline uint32
 	unique   uint64 // 0: it was never shown
+	since    uint32 // the first format that can have it
 }{
-	{"plain", "value", 0, 0, 0},
-	{"empty", "", 0, 0, 0},
-	{"flags", "value with flags", 1 << 30, 0, 0},
-	{"soon", "ends within the hour", 7, 3600, 0},
-	{"late", "ends in a year", 0, 365 * 86400, 0},
-	{"number", "42", 0, 0, 0},
-	{"in place", strings.Repeat("b", 100), 0, 0, 0},
-	{"joined", "left right", 0, 0, 0},
-	{"medium", strings.Repeat("0123456789", 100), 0, 0, 0},
-	{"split", strings.Repeat("0123456789abcdef", 1000), 3, 0, 0},
-	{"shown", "and nobody may forget", 0, 0, 7<<uniqueBits + 0x3f4},
+	{"plain", "value", 0, 0, 0, 1},
+	{"empty", "", 0, 0, 0, 1},
+	{"flags", "value with flags", 1 << 30, 0, 0, 1},
+	{"soon", "ends within the hour", 7, 3600, 0, 1},
+	{"late", "ends in a year", 0, 365 * 86400, 0, 1},
+	{"number", "42", 0, 0, 0, 1},
+	{"in place", strings.Repeat("b", 100), 0, 0, 0, 1},
+	{"joined", "left right", 0, 0, 0, 1},
+	{"medium", strings.Repeat("0123456789", 100), 0, 0, 0, 1},
+	{"split", strings.Repeat("0123456789abcdef", 1000), 3, 0, 0, 1},
+	{"shown", "and nobody may forget", 0, 0, 7<<uniqueBits + 0x3f4, 1},
+	{"packed", "0123456789abcdef00112233445566778899aabbccddeeff", 0, 3600, 0, 2},
 }
 
-func formatFile(name string) string { return filepath.Join("testdata", name) }
+func formatFile(format int) string {
+	return filepath.Join("testdata", fmt.Sprintf("format%d.gz", format))
+}
 
-func TestFormat1IsRead(t *testing.T) {
+func TestFormatsAreRead(t *testing.T) {
 	opts := formatOptions
 	opts.File = filepath.Join(t.TempDir(), "items")
 	if *writeFormat {
-		writeFormatFile(t, opts, formatFile("format1.gz"))
+		writeFormatFile(t, opts, formatFile(fileFormat))
 	}
-	packed, err := os.Open(formatFile("format1.gz"))
+	for format := 1; format <= fileFormat; format++ {
+		t.Run(strconv.Itoa(format), func(t *testing.T) { readFormatFile(t, uint32(format), opts) })
+	}
+}
+
+func readFormatFile(t *testing.T, format uint32, opts Options) {
+	f, err := os.Open(formatFile(int(format)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer packed.Close()
-	z, err := gzip.NewReader(packed)
+	defer f.Close()
+	z, err := gzip.NewReader(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,16 +73,21 @@ func TestFormat1IsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	head := (*fileHead)(unsafe.Pointer(&b[0])) // as if this machine had been running then
+	if head.format != format {
+		t.Fatalf("it is of format %d", head.format)
+	}
 	head.shape.boot = bootID()
 	head.checksum = head.shape.sum()
 	writeSparse(t, opts.File, b)
 
 	st, _ := openAt(t, opts, someDay)
 	defer closeStore(t, st)
-	if w := st.Warnings(); len(w) > 0 || st.Restored().Items != uint64(len(formatItems)) {
-		t.Errorf("%+v, %q", st.Restored(), w)
-	}
+	items := uint64(0)
 	for _, want := range formatItems {
+		if want.since > format {
+			continue
+		}
+		items++
 		key := []byte(want.key)
 		hit := st.View(Hash(key), key, func(it Item) {
 			if got := it.AppendTo(nil); string(got) != want.value || it.Flags != want.flags || uint32(it.Deadline) != want.deadline ||
@@ -81,6 +98,12 @@ func TestFormat1IsRead(t *testing.T) {
 		if !hit {
 			t.Errorf("%s is not there", key)
 		}
+	}
+	if w := st.Warnings(); len(w) > 0 || st.Restored().Items != items {
+		t.Errorf("%+v, %q", st.Restored(), w)
+	}
+	if now := st.file.head.format; now != fileFormat {
+		t.Errorf("what is written from now on is marked as format %d", now)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 //	access   when the item was last read, after the segment was opened (accessCode)
 //	klen     1..250; 0 marks a piece of a split value (see below)
 //	vlen     0xxxxxxx, 10xxxxxx x, 11xxxxxx x x x: high bits first; the bytes of value that lie in this record
-//	ext      bits 0-1 width of flags (0, 1, 2, 4 bytes), 2-3 of exptime (0, 2, 4), 4 cas, 5 more, 6 binary key
+//	ext      bits 0-1 width of flags (0, 1, 2, 4 bytes), 2-3 of exptime (0, 2, 4), 4 cas, 5 more, 6 binary key, 7 packed (pack.go)
 //	exptime  2 bytes: seconds after the segment was opened; 4 bytes: the instant itself
 //	cas      the unique, when the record's place does not tell it (unique.go)
 //	more     the value goes on elsewhere: its whole length (4; the highest bit: it is still on its way in), the
@@ -52,6 +52,7 @@ const (
 	extCas     = 1 << 4
 	extMore    = 1 << 5
 	extBinary  = 1 << 6
+	extPacked  = 1 << 7
 
 	offAccess = 1
 	offKlen   = 2
@@ -77,8 +78,9 @@ var (
 type fields struct {
 	ctrl     uint8 // without ctrlExt: encode finds out
 	binary   bool
+	packed   bool
 	klen     int
-	vlen     int // bytes of value in this record
+	vlen     int // bytes of value in this record, as they are kept
 	flags    uint32
 	deadline expiry.Instant
 	unique   uint64 // 0: told by the place
@@ -138,6 +140,9 @@ func (f *fields) layout(created expiry.Instant) layout {
 	}
 	if f.binary {
 		l.ext |= extBinary
+	}
+	if f.packed {
+		l.ext |= extPacked
 	}
 	if l.ext != 0 {
 		n++
@@ -257,7 +262,10 @@ func (r *record) key() []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(r.p, r.koff)), int(r.klen))
 }
 
-// value is the part of the value that lies in the record itself.
+// packed tells whether the value is kept in half its room.
+func (r *record) packed() bool { return r.ext&extPacked != 0 }
+
+// value is the part of the value that lies in the record itself, as it is kept.
 func (r *record) value() []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(r.p, uint32(r.koff)+uint32(r.klen))), int(r.vlen))
 }
@@ -333,7 +341,10 @@ func (r *record) setUnique(u uint64) { *(*uint64)(unsafe.Add(r.p, r.offCas())) =
 
 // total is the length of the whole value.
 func (r *record) total() int {
-	if r.ext&extMore == 0 {
+	switch {
+	case r.packed():
+		return 2 * int(r.vlen)
+	case !r.split():
 		return int(r.vlen)
 	}
 	return int(*(*uint32)(unsafe.Add(r.p, r.offMore())) & valueMax)
@@ -384,7 +395,7 @@ func pieceLayout(n int) layout {
 // fields reads all of the header, to write it again elsewhere.
 func (r *record) fields(created expiry.Instant) fields {
 	f := fields{
-		ctrl: *r.ctrl() &^ ctrlExt, binary: r.ext&extBinary != 0, klen: int(r.klen), vlen: int(r.vlen),
+		ctrl: *r.ctrl() &^ ctrlExt, binary: r.ext&extBinary != 0, packed: r.packed(), klen: int(r.klen), vlen: int(r.vlen),
 		flags: r.flags(), deadline: r.deadline(created), unique: r.unique(),
 	}
 	if r.split() {

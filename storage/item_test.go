@@ -30,6 +30,7 @@ func TestRecordBytes(t *testing.T) {
 		{"a deadline late", fields{deadline: created + 65536}, "a", "v", "80 00 01 01 08 e8030100 | 61 | 76"},
 		{"a deadline before the segment", fields{deadline: 1}, "a", "v", "80 00 01 01 08 01000000 | 61 | 76"},
 		{"a unique", fields{unique: 0x0102030405060708}, "a", "v", "80 00 01 01 10 0807060504030201 | 61 | 76"},
+		{"packed", fields{packed: true}, "a", "\x01\xef", "80 00 01 02 80 | 61 | 01ef"},
 		{"more elsewhere", fields{split: true, total: 9, next: 7, chain: 3}, "a", "v", "80 00 01 01 20 09000000 07000000 03000000 | 61 | 76"},
 		{"all of it", fields{ctrl: 3 | ctrlFetched, flags: 5, deadline: created + 1, unique: 1, split: true, total: 9, next: 7, chain: 3},
 			"a", "v", "8b 00 01 01 35 05 0100 0100000000000000 09000000 07000000 03000000 | 61 | 76"},

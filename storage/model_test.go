@@ -72,8 +72,11 @@ func keyGen() *rapid.Generator[string] {
 
 func valueGen(maxLen int) *rapid.Generator[[]byte] {
 	return rapid.Custom(func(t *rapid.T) []byte {
-		if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
+		switch rapid.IntRange(0, 7).Draw(t, "kind") {
+		case 0, 1:
 			return []byte(strconv.FormatUint(rapid.Uint64().Draw(t, "number"), 10))
+		case 2:
+			return hexGen(300).Draw(t, "hex")
 		}
 		n := rapid.OneOf(rapid.IntRange(0, 8), rapid.IntRange(100, 300), rapid.IntRange(0, 3000), rapid.IntRange(0, maxLen)).Draw(t, "length")
 		b := rapid.Byte().Draw(t, "byte")
@@ -402,6 +405,7 @@ func (m *model) step(rounds int) {
 func checkModel(t *rapid.T, opts Options, flood int) {
 	clock := expiry.NewClock(1_700_000_000)
 	opts.HeapArena, opts.TrackSizes = true, true
+	opts.PackHex = rapid.Bool().Draw(t, "pack")
 	st, err := Open(opts, clock)
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,11 @@ type heldSegment struct {
 // Pin adds the value of an item to what is held. Only a visitor may call it.
 func (it *Item) Pin(p *Pinned) {
 	s, r := it.shard, it.record
+	if r.packed() {
+		p.Pieces = append(p.Pieces, unpack(nil, r.value()))
+		p.Bytes += r.total()
+		return
+	}
 	for {
 		sg := s.segmentAt(r.p)
 		s.segments[sg].pins++

@@ -245,7 +245,8 @@ func (r *reader) count(g int32) {
 func (r *record) sane() bool {
 	first := *(*uint8)(unsafe.Add(r.p, offVlen))
 	return r.klen <= keyMax && (first >= 0x80) == (r.vlen >= 1<<7) && (first >= 0xc0) == (r.vlen >= 1<<14) &&
-		r.ext&extExptime != extExptime && (!r.piece() || *r.ctrl()&ctrlExt == 0)
+		r.ext&extExptime != extExptime && (!r.piece() || *r.ctrl()&ctrlExt == 0) &&
+		(!r.packed() || !r.split() && r.total()%packStep == 0 && r.total() <= packMax)
 }
 
 // chain walks a split item's pieces and enters it in the table of chains. False: there is something amiss.

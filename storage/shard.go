@@ -296,8 +296,12 @@ func (s *shard) idle(f *found) uint32 {
 func (s *shard) show(it *Item, f *found, unique bool) {
 	it.Key, it.Value, it.Binary = f.key(), f.value(), f.ext&extBinary != 0
 	it.shard, it.record = s, f.record
-	if f.split() {
+	switch {
+	case f.split():
 		it.Value = nil
+	case f.packed():
+		s.scratch = unpack(s.scratch[:0], it.Value)
+		it.Value = s.scratch
 	}
 	it.Flags, it.Deadline = f.flags(), f.deadline(f.sg.created)
 	it.Unique = 0
@@ -536,7 +540,8 @@ func (s *shard) put(h uint64, mode Mode, it *Item) Status {
 
 // link stores an item as was decided.
 func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Status {
-	nf := fields{klen: len(it.Key), vlen: len(it.Value), flags: it.Flags, deadline: it.Deadline, binary: it.Binary}
+	value := it.Value
+	nf := fields{klen: len(it.Key), vlen: len(value), flags: it.Flags, deadline: it.Deadline, binary: it.Binary}
 	if it.Explicit != 0 && !s.store.opts.DisableCAS {
 		nf.unique, nf.given = it.Explicit, true
 	}
@@ -554,7 +559,13 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 			return NotStored
 		}
 		guard = int64(f.loc)
-	} else if present && s.overwrite(f, &nf, it.Value, keep) {
+	} else if s.store.opts.PackHex {
+		var buf [packMax / 2]byte
+		if packed, ok := pack(&buf, value); ok {
+			value, nf.vlen, nf.packed = packed, len(packed), true
+		}
+	}
+	if present && !joined && s.overwrite(f, &nf, value, keep) {
 		s.stats.TotalItems++
 		if it.Show {
 			s.answer(it, &f.record, f.loc)
@@ -581,13 +592,13 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 	} else {
 		old = nil
 	}
-	a, b := it.Value, []byte(nil)
+	a, b := value, []byte(nil)
 	if joined {
 		was := f.value()
-		if f.split() {
+		if f.split() || f.packed() {
 			was = s.appendValue(make([]byte, 0, f.total()), &f.record)
 		}
-		if a, b = was, it.Value; mode == Prepend || mode == PrependOrSet {
+		if a, b = was, value; mode == Prepend || mode == PrependOrSet {
 			a, b = b, a
 		}
 	}

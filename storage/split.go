@@ -270,7 +270,10 @@ func (s *shard) movedHead(r *record, from, to uint32) {
 
 // appendValue appends the whole value of a record to dst.
 func (s *shard) appendValue(dst []byte, r *record) []byte {
-	if !r.split() {
+	switch {
+	case r.packed():
+		return unpack(dst, r.value())
+	case !r.split():
 		return append(dst, r.value()...)
 	}
 	dst = append(slices.Grow(dst, r.total()), r.value()...)

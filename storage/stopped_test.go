@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
@@ -132,12 +133,14 @@ func (l *ledger) alive(key int, now expiry.Instant) bool {
 
 const counterKeys = 6
 
-// stoppedSource is what values are cut from, at a place for each deed.
+// stoppedSource is what values are cut from, at a place for each deed, stoppedDigits what a quarter of them are.
 var stoppedSource = func() []byte {
 	b := make([]byte, 1<<17)
 	_, _ = rand.NewChaCha8([32]byte{3}).Read(b)
 	return b
 }()
+
+var stoppedDigits = []byte(hex.EncodeToString(stoppedSource))
 
 // draw says what the deed of that number is.
 func (l *ledger) draw(seed, number uint64) deed {
@@ -171,6 +174,8 @@ func (l *ledger) draw(seed, number uint64) deed {
 		n = r.IntN(40)
 	case 0, 1, 2, 3:
 		n = 100 + r.IntN(200)
+	case 10, 11, 12:
+		n = 24 + 8*r.IntN(10)
 	case 4, 5, 6, 7, 8:
 		n = r.IntN(3000)
 	case 9:
@@ -200,7 +205,11 @@ func (l *ledger) draw(seed, number uint64) deed {
 		d.value = strconv.AppendUint(nil, r.Uint64()>>r.IntN(64), 10)
 		return d
 	}
-	d.value = stoppedSource[number*2654435761%(1<<16):][:n:n]
+	source := stoppedSource
+	if number%4 == 0 && n%8 == 0 {
+		source = stoppedDigits
+	}
+	d.value = source[number*2654435761%(1<<16):][:n:n]
 	return d
 }
 
@@ -352,7 +361,7 @@ func (d *deed) gets(st *Store, p *progress, after uint64) (u uint64) {
 }
 
 func stoppedOptions(dir string, lossy bool) Options {
-	o := Options{MemoryLimit: 2 << 20, ItemMax: 30_000, Shards: 2, SegmentSize: 4096, File: filepath.Join(dir, "items")}
+	o := Options{MemoryLimit: 2 << 20, ItemMax: 30_000, Shards: 2, SegmentSize: 4096, PackHex: true, File: filepath.Join(dir, "items")}
 	if lossy {
 		o.MemoryLimit, o.Shards = 192<<10, 1
 	}

@@ -21,6 +21,7 @@ type Options struct {
 	DisableEviction bool  // a full store refuses what is new
 	DisableCAS      bool  // every unique is 0
 	TrackSizes      bool  // count the items by size, for Sizes
+	PackHex         bool  // keep values of 24 to 256 lower-case hexadecimal digits, a multiple of 8, in half the room
 	LockMemory      bool  // keep the memory resident; where the system refuses, Warnings says so
 	// File keeps the items in a file that is mapped, so that the next store to open it has them; best in tmpfs. A file that
 	// is damaged, or made for something else, is refused with a warning, and the store starts empty.

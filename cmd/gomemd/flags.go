@@ -109,6 +109,8 @@ var options = []option{
 	{"o", "extended", "list", "comma separated list of memcached's extended options;\n" +
 		"tuning of slabs, LRU and hash table is accepted and\nchanges nothing; see -v", setExtended},
 	{"", "memory-total", "num", "memory of the whole process in megabytes, or with a suffix;\nauto: nine tenths of what there is; -m is what is left then", setMemoryTotal},
+	{"", "pack-hex", "", "keep values that are lower-case hexadecimal digits in half\nthe room, if there are 24 to 256 of them, a multiple of 8",
+		on(func(c *config) *bool { return &c.opts.PackHex })},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
 	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them:\n" +
 		"one a line, after # a comment; -d and -h are left out", nil},

@@ -61,6 +61,7 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 				o.EnableShutdown, o.DisableDump, o.DisableWatch, o.PrefixDelimiter, o.StatsDetail = true, true, true, ';', true
 				o.AuthFile, o.Settings.Protocol, o.IdleTimeout, o.MaxConnsWait = "f", "ascii", 30*time.Second, true
 			}},
+		{"packing", []string{"--pack-hex"}, func(c *config) { c.opts.PackHex = true }},
 		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
 		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},
 		{"a blank before a number", []string{"-o", "idle_timeout= 30"}, func(c *config) { c.opts.IdleTimeout = 30 * time.Second }},

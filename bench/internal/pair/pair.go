@@ -38,6 +38,10 @@ func Flags(f *flag.FlagSet) *Pair {
 		p.Kinds[0].Env = append(p.Kinds[0].Env, v)
 		return nil
 	})
+	f.Func("options", "more options for gomemd, such as --pack-hex", func(v string) error {
+		p.Kinds[0].options = strings.Fields(v)
+		return nil
+	})
 	f.StringVar(&p.keep, "o", "", "keep the result in this file, under "+results+" if it is a bare name")
 	return p
 }

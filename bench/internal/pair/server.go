@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,7 @@ type Kind struct {
 	Name    string // in tables
 	Path    string
 	Env     []string // NAME=value, added to ours
+	options []string // for each server
 	Version string   // its own, as its statistics tell it
 }
 
@@ -58,7 +60,7 @@ func (k *Kind) Start(args ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	args = append([]string{"-l", "127.0.0.1", "-p", port, "-U", "0"}, args...)
+	args = slices.Concat([]string{"-l", "127.0.0.1", "-p", port, "-U", "0"}, k.options, args)
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root")
 	}
