@@ -262,6 +262,36 @@ func TestAStallIsBookedForAllItDelays(t *testing.T) {
 	}
 }
 
+// With times that no machine can delay it is neither less nor more: of the requests due at each ms of a second, those of the 300 ms
+// are answered at their end, the others at once.
+func TestAStallIsBookedExactly(t *testing.T) {
+	const ms, stall, end = 1_000_000, 200, 500
+	th := &thread{hist: hdrhistogram.New(1, latest, 3), from: 0, until: int64(time.Second), due: &schedule{gap: ms}}
+	c := new(conn)
+	for ; th.due.next() < th.until; th.due.issued++ {
+		due := th.due.next()
+		answered := due + 1
+		if due >= stall*ms && due < end*ms {
+			answered = end * ms
+		}
+		th.done(c, &pending{op: get, sent: due}, answered)
+	}
+	h := th.hist
+	if th.counts.Ops != 1000 || h.TotalCount() != 1000 {
+		t.Errorf("%d requests, %d in the histogram; due are 1000", th.counts.Ops, h.TotalCount())
+	}
+	// 300 of 1000 wait 150.5 ms on average.
+	if mean := 0.3 * 150.5 * ms; math.Abs(h.Mean()-mean) > 0.01*mean {
+		t.Errorf("mean %.0f ns, want %.0f", h.Mean(), mean)
+	}
+	if half, most := h.ValueAtQuantile(50), h.Max(); half > ms || most < 299*ms || most > 301*ms {
+		t.Errorf("p50 %d, max %d ns", half, most)
+	}
+	if late := h.ValueAtQuantile(99); late < 289*ms || late > 292*ms { // ten wait longer than 290 ms
+		t.Errorf("p99 %d ns", late)
+	}
+}
+
 // What is still due when the patience after the end is over has waited, too, and is booked so.
 func TestWhatNeverWentOutIsLost(t *testing.T) {
 	th := &thread{hist: hdrhistogram.New(1, latest, 3), from: 0, until: int64(time.Second), due: &schedule{gap: 1e6, issued: 600}}
