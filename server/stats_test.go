@@ -139,24 +139,23 @@ func TestStatsConns(t *testing.T) {
 		`addr unix:@ listen_addr unix:\S+/socket state conn_watch secs_since_last_cmd \d+$`)
 	eventually(t, "three clients in three states", func() bool {
 		names, values, _ := asks.allStats(" conns")
-		var fds, rows []string
+		var fds []int
+		var rows []string
 		for _, name := range names {
-			fd, what, _ := strings.Cut(name, ":")
+			number, what, _ := strings.Cut(name, ":")
 			if what == "addr" {
+				fd, err := strconv.Atoi(number)
+				if err != nil {
+					t.Fatal(err)
+				}
 				fds, rows = append(fds, fd), append(rows, "")
 			}
 			rows[len(rows)-1] += " " + what + " " + values[name]
 		}
-		if !slices.IsSortedFunc(fds[1:], byNumber) {
-			t.Errorf("the clients are in the order %s", fds[1:])
+		if !slices.IsSorted(fds[1:]) {
+			t.Errorf("the clients are in the order %d", fds[1:])
 		}
 		slices.Sort(rows[1:]) // by state
 		return want.MatchString(strings.Join(rows, "")[1:])
 	})
-}
-
-func byNumber(a, b string) int {
-	x, _ := strconv.Atoi(a)
-	y, _ := strconv.Atoi(b)
-	return x - y
 }
