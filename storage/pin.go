@@ -1,5 +1,7 @@
 package storage
 
+import "bytes"
+
 // A large value need not be copied to be sent: its segment is pinned, the reply is written from where the value lies, and then
 // the pin goes. Meanwhile the item may be deleted, moved or evicted like any other. Only the segment, when nothing in it lives any
 // more, waits for its last pin before somebody else's bytes come into it, and no value in it is overwritten in place.
@@ -22,8 +24,8 @@ type heldSegment struct {
 func (it *Item) Pin(p *Pinned) {
 	s, r := it.shard, it.record
 	if r.packed() {
-		p.Pieces = append(p.Pieces, unpack(nil, r.value()))
-		p.Bytes += r.total()
+		p.Pieces = append(p.Pieces, bytes.Clone(it.Value)) // it is not there as it is read
+		p.Bytes += len(it.Value)
 		return
 	}
 	for {
