@@ -18,7 +18,7 @@ run: build ## build the server and run it on port 11211 (ARGS="-m 1024 …" for 
 	$(BIN) $(AS_ROOT) $(ARGS)
 
 build: ## build bin/gomemd, a static binary
-	CGO_ENABLED=0 go build -trimpath -o $(BIN) ./cmd/gomemd
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(BIN) ./cmd/gomemd
 
 test: ## vet and all tests; says what it skipped and why
 	go vet $(PKGS)
