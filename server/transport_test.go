@@ -70,6 +70,15 @@ func (c *client) served(srv *Server) *conn {
 	return nil
 }
 
+// amidValue waits until the server knows that a client is in the middle of a value, which it notes when a read event ends.
+func (c *client) amidValue(srv *Server) {
+	c.t.Helper()
+	eventually(c.t, "a client is in the middle of a value", func() bool {
+		s := c.served(srv)
+		return s != nil && s.lastState.Load() == uint32(stateValue)
+	})
+}
+
 func (c *client) say(text string) {
 	c.t.Helper()
 	if _, err := io.WriteString(c.Conn, text); err != nil {
@@ -451,10 +460,7 @@ func TestStatsConnsListsRealConnections(t *testing.T) {
 	a.say("mn\r\n")
 	a.hear("MN\r\n")
 	b.say("set k 0 0 10\r\nabc")
-	eventually(t, "b is in the middle of a value", func() bool {
-		c := b.served(srv)
-		return c != nil && c.lastState.Load() == uint32(stateValue)
-	})
+	b.amidValue(srv)
 	clock.Set(clock.Now() + 7)
 	a.say("stats conns\r\n")
 	var text strings.Builder
