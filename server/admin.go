@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 )
 
@@ -13,7 +14,7 @@ const verbosityMax = 2
 // flushAll ends everything stored until now, or until the delay is over.
 func (s *session) flushAll(req *request) verdict {
 	w := s.w
-	w.tally.add(cmdFlush, 1)
+	w.counters.Add(stats.CmdFlush, 1)
 	if w.srv.opts.DisableFlush {
 		s.reply(req.NoReply, string(protocol.FlushNotAllowed))
 		return idle

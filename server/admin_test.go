@@ -1,8 +1,6 @@
 package server
 
-import (
-	"testing"
-)
+import "testing"
 
 // What memcached 1.6.45 does with a delay, second by second.
 func TestFlushAllDelay(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 )
 
@@ -161,9 +162,9 @@ func (s *session) token(in []byte) (consumed int) {
 		s.reply(false, string(protocol.BadTokenFormat))
 		return len(in)
 	}
-	s.w.tally.add(authCmds, 1)
+	s.w.counters.Add(stats.AuthCmds, 1)
 	if !s.w.srv.passwords.admits(newAccount(user, password)) {
-		s.w.tally.add(authErrors, 1)
+		s.w.counters.Add(stats.AuthErrors, 1)
 		s.reply(false, string(protocol.AuthFailure))
 		return len(in)
 	}

@@ -47,7 +47,7 @@ func BenchmarkFeed(b *testing.B) {
 					b.Fatalf("feed consumed %d of %d, verdict %d", n, len(turn), verdict)
 				}
 				v.w.out = v.w.out[:0]
-				v.w.tally.publish()
+				v.w.counters.Publish()
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 // stallMax is how many seconds a client may stand still, sending nothing and reading nothing, when memory for connections is
@@ -99,7 +100,7 @@ func (b *budget) drop(c *conn) {
 	b.sum -= int64(c.held.in + c.held.out)
 	c.held = held{gone: true}
 	delete(b.holders, c)
-	c.srv.late.total[budgetDropped].Add(1)
+	c.srv.late.AddNow(stats.BudgetDropped, 1)
 	go c.cut() // not under the lock: closing may call us
 }
 

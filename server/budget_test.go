@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -93,7 +94,7 @@ func TestCrowdsKeepToTheBudget(t *testing.T) {
 				quiet.say("set q 0 0 1\r\nx\r\nget q\r\n")
 				quiet.hear("STORED\r\nVALUE q 0 1\r\nx\r\nEND\r\n")
 			}
-			eventually(t, "some are closed", func() bool { return srv.counters()[budgetDropped] > 0 })
+			eventually(t, "some are closed", func() bool { return srv.counters()[stats.BudgetDropped] > 0 })
 			now, peak := srv.conns.budget.total()
 			if now > budget*5/4 || peak > 2*budget { // the last to come is counted before the largest goes
 				t.Errorf("%d bytes held, %d at most; the budget is %d", now, peak, budget)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 // lingerMax is how long replies may take to be sent on a connection that is over: after quit, or when the client has
@@ -89,7 +91,7 @@ func (d *drain) send(out []byte) (err error) {
 		var n int
 		n, err = d.file.Write(out[:min(len(out), outMax)])
 		out = out[n:]
-		srv.late.total[bytesWritten].Add(uint64(n))
+		srv.late.AddNow(stats.BytesWritten, uint64(n))
 		srv.conns.budget.holdOut(d.c, -n)
 		d.c.lastTaken.Store(uint32(srv.clock.Now()))
 	}
@@ -133,8 +135,8 @@ func (d *drain) finish() {
 		sent, err := d.file.Write(w.out)
 		srv.conns.budget.holdOut(c, -len(w.out))
 		w.out = w.out[:0]
-		w.tally.add(bytesRead, uint64(n))
-		w.tally.add(bytesWritten, uint64(sent))
+		w.counters.Add(stats.BytesRead, uint64(n))
+		w.counters.Add(stats.BytesWritten, uint64(sent))
 		if err != nil {
 			break
 		}
@@ -144,10 +146,8 @@ func (d *drain) finish() {
 		w.tellWatchers()
 	}
 	c.tellConn("conn_close", c.reason(true))
-	w.tally.publish()
-	for i := range w.tally.total {
-		srv.late.total[i].Add(w.tally.total[i].Load())
-	}
+	w.counters.Publish()
+	srv.late.Absorb(&w.counters)
 	srv.conns.remove(c)
 }
 

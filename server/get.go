@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -83,8 +84,8 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 			visit = w.appendUnique
 		}
 		hit := w.store.TouchView(hash, key, deadline, op == protocol.OpGats, visit)
-		w.tally.add(cmdTouch, 1)
-		w.tally.hitOrMiss(hit, touchHits, touchMisses)
+		w.counters.Add(stats.CmdTouch, 1)
+		w.counters.HitOrMiss(hit, stats.TouchHits, stats.TouchMisses)
 		return
 	}
 	var hit bool
@@ -93,8 +94,8 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 	} else {
 		hit = w.store.View(hash, key, w.appendValue)
 	}
-	w.tally.add(cmdGet, 1)
-	w.tally.hitOrMiss(hit, getHits, getMisses)
+	w.counters.Add(stats.CmdGet, 1)
+	w.counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
 }
 
 func (w *worker) appendValue(it storage.Item) {

@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 )
 
@@ -219,11 +219,12 @@ func (cs *connections) pause(rest func()) {
 	cs.pausedMicros.Add(uint64(time.Since(start).Microseconds()))
 }
 
-func (cs *connections) accepting() uint64 {
-	if cs.pausedNow.Load() > 0 {
-		return 0
+// numbers is what stats tells of them.
+func (cs *connections) numbers() stats.Conns {
+	return stats.Conns{
+		Current: uint64(cs.current.Load()), Total: cs.total.Load(), Rejected: cs.rejected.Load(), ReservedFDs: reservedFiles,
+		Paused: cs.pausedNow.Load() > 0, Pauses: cs.pauses.Load(), PausedMicros: cs.pausedMicros.Load(),
 	}
-	return 1
 }
 
 func (cs *connections) add(c *conn) {
@@ -253,38 +254,31 @@ func (srv *Server) closeIdle() {
 		st := state(c.lastState.Load())
 		waits := st == stateCommand || st == stateLogin
 		if byTCP && waits && c.still(now) > allowed && !c.kicked.Swap(true) {
-			srv.late.total[idleKicks].Add(1)
+			srv.late.AddNow(stats.IdleKicks, 1)
 			_ = c.gc.Close() // by its loop
 		}
 	}
 }
 
-// connections is `stats conns`: the listeners, then the clients, by descriptor. asks is the descriptor of who wants to know.
-func (srv *Server) connections(r *report, asks int) {
+// clients are the listeners, then the clients, by descriptor.
+func (srv *Server) clients() (all []stats.Conn) {
 	for _, l := range srv.listeners {
 		fd := 0
 		if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
 			_ = control(c, func(n int) error { fd = n; return nil })
 		}
-		r.text(strconv.Itoa(fd)+":addr", addressText(l.Addr()))
-		r.text(strconv.Itoa(fd)+":state", "conn_listening")
-		r.number(strconv.Itoa(fd)+":secs_since_last_cmd", uint64(srv.clock.Now()-srv.clock.Started()))
+		all = append(all, stats.Conn{FD: fd, Addr: addressText(l.Addr()), State: "conn_listening",
+			Quiet: uint64(srv.clock.Now() - srv.clock.Started())})
 	}
 	for _, c := range srv.conns.list() {
-		fd := strconv.Itoa(c.fd)
-		r.text(fd+":addr", addressText(c.remote))
 		local := c.local
 		if _, ok := local.(*net.UnixAddr); ok {
 			local = &net.UnixAddr{Name: srv.opts.UnixSocket} // an accepted one has no name
 		}
-		r.text(fd+":listen_addr", addressText(local))
-		st := stateTexts[state(c.lastState.Load())]
-		if c.fd == asks {
-			st = "conn_parse_cmd"
-		}
-		r.text(fd+":state", st)
-		r.number(fd+":secs_since_last_cmd", uint64(srv.clock.Now())-uint64(c.lastServed.Load()))
+		all = append(all, stats.Conn{FD: c.fd, Addr: addressText(c.remote), Listen: addressText(local),
+			State: stateTexts[state(c.lastState.Load())], Quiet: uint64(srv.clock.Now()) - uint64(c.lastServed.Load())})
 	}
+	return all
 }
 
 // stateTexts are the states' names in stats conns, which are memcached's.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -21,19 +22,19 @@ func (s *session) metaGet(req *request) verdict {
 		v.Create, v.Deadline, v.Explicit, v.Binary = true, w.deadlineOfNew(m), m.Explicit, m.Has('b')
 	}
 	if !w.store.Edit(req.hash, req.Key, v, func(it *storage.Item) { w.appendMetaItem(m, it) }) {
-		w.tally.add(cmdGet, 1)
-		w.tally.add(getMisses, 1)
+		w.counters.Add(stats.CmdGet, 1)
+		w.counters.Add(stats.GetMisses, 1)
 		if !m.Has('q') {
 			w.appendMetaOutcome(protocol.MetaMiss, req)
 		}
 		return idle
 	}
 	if m.Has('T') {
-		w.tally.add(cmdTouch, 1)
-		w.tally.add(touchHits, 1)
+		w.counters.Add(stats.CmdTouch, 1)
+		w.counters.Add(stats.TouchHits, 1)
 	} else {
-		w.tally.add(cmdGet, 1)
-		w.tally.add(getHits, 1)
+		w.counters.Add(stats.CmdGet, 1)
+		w.counters.Add(stats.GetHits, 1)
 	}
 	return idle
 }
@@ -222,7 +223,7 @@ func (s *session) metaDelete(req *request) verdict {
 	switch status {
 	case storage.Stored:
 		if !m.Has('I') {
-			w.tally.add(deleteHits, 1)
+			w.counters.Add(stats.DeleteHits, 1)
 			if w.watched&deletions != 0 {
 				n := w.seen.Len
 				if m.Has('x') {
@@ -236,10 +237,10 @@ func (s *session) metaDelete(req *request) verdict {
 		}
 	case storage.NotFound:
 		code = protocol.MetaNotFound
-		w.tally.add(deleteMisses, 1)
+		w.counters.Add(stats.DeleteMisses, 1)
 	case storage.Exists:
 		code = protocol.MetaExists
-		w.tally.add(deleteMisses, 1)
+		w.counters.Add(stats.DeleteMisses, 1)
 	default:
 		s.reply(false, string(protocol.OutOfMemoryIncr))
 		return idle
@@ -260,20 +261,20 @@ func (s *session) metaArith(req *request) verdict {
 		created = it.Created
 		w.appendMetaNumber(m, it, n)
 	})
-	hits, misses := incrHits, incrMisses
+	hits, misses := stats.IncrHits, stats.IncrMisses
 	if c.Down {
-		hits, misses = decrHits, decrMisses
+		hits, misses = stats.DecrHits, stats.DecrMisses
 	}
 	switch status {
 	case storage.Stored:
 		if !created {
-			w.tally.add(hits, 1)
+			w.counters.Add(hits, 1)
 		} else if w.watched&mutations != 0 {
 			number := storage.Item{Key: req.Key, Deadline: c.Deadline, Value: strconv.AppendUint(nil, m.Initial, 10)}
 			w.tellStored(req.hash, storage.Add, &number, status)
 		}
 	case storage.NotFound:
-		w.tally.add(misses, 1)
+		w.counters.Add(misses, 1)
 		w.appendMetaOutcome(protocol.MetaNotFound, req)
 	case storage.Exists:
 		w.appendMetaOutcome(protocol.MetaExists, req)
@@ -328,7 +329,7 @@ func (w *worker) appendMetaNumber(m *protocol.Meta, it *storage.Item, n uint64) 
 // metaDebug serves me, which is for people: what is known of an item, without using it.
 func (s *session) metaDebug(req *request) verdict {
 	w := s.w
-	w.tally.add(cmdMeta, 1)
+	w.counters.Add(stats.CmdMeta, 1)
 	hit := w.store.Edit(req.hash, req.Key, storage.Visit{Unique: true, Unnoticed: true}, func(it *storage.Item) {
 		out := append(w.out, protocol.MetaDebug...)
 		if it.Binary {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 // Version is gomemd's own. What clients see in VERSION starts with the memcached it follows, because libmemcached
@@ -79,6 +80,21 @@ type Settings struct {
 
 	NoCrawler    bool // -o no_lru_crawler …
 	NoMaintainer bool // … and no_lru_maintainer: stats leaves their names out
+}
+
+// settings is what stats tells of the options.
+func (o *Options) settings() stats.Settings {
+	return stats.Settings{
+		MaxConns: o.MaxConns, MaxConnsWait: o.MaxConnsWait, Backlog: o.Backlog, IdleTimeout: o.IdleTimeout,
+		Port: o.Settings.Port, UDPPort: o.Settings.UDPPort, Inter: o.Settings.Inter, UnixSocket: o.UnixSocket, UnixMask: o.UnixMask,
+		Protocol: o.Settings.Protocol, Threads: o.Settings.Threads, ReqsPerEvent: o.ReqsPerEvent,
+
+		ItemMax: o.ItemMax, DisableEviction: o.DisableEviction, DisableCAS: o.DisableCAS, DisableFlush: o.DisableFlush,
+		DisableDump: o.DisableDump, EnableShutdown: o.EnableShutdown, MemoryFile: o.MemoryFile, AuthFile: o.AuthFile,
+
+		PrefixDelimiter: o.PrefixDelimiter, TrackSizes: o.TrackSizes, WatcherBuffer: o.WatcherBuffer, RecorderBuffer: linesMax,
+		NoMaintainer: o.Settings.NoMaintainer,
+	}
 }
 
 // limits of Options; what lies outside is a mistake, not a wish

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/invariants"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
 )
 
@@ -39,7 +40,7 @@ type Server struct {
 
 	mu      sync.Mutex // guards workers
 	workers []*worker
-	late    tally // what was counted off the loops, by drains
+	late    stats.Counters // what was counted off the loops, by drains
 
 	passwords passwords
 	lookout   lookout

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -21,13 +22,13 @@ const (
 	batchMax = 16
 )
 
-// worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for the totals of tally.
+// worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for the published counters.
 type worker struct {
-	tally tally
-	srv   *Server
-	store *storage.Store
-	clock *expiry.Clock
-	out   []byte // replies of the read event being served …
+	counters stats.Counters
+	srv      *Server
+	store    *storage.Store
+	clock    *expiry.Clock
+	out      []byte // replies of the read event being served …
 
 	// … but for the large values among them, if pins is set: replies.go.
 	pins   bool

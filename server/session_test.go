@@ -76,7 +76,7 @@ func (v *visitor) Write(said []byte) (int, error) {
 		more = verdict == yield || verdict == full
 		v.gone = verdict == hangUp
 	}
-	v.w.tally.publish()
+	v.w.counters.Publish()
 	if v.w.watched != 0 {
 		v.w.tellWatchers()
 	}
@@ -252,7 +252,7 @@ func TestRequestsAllocateNothing(t *testing.T) {
 				t.Fatalf("%q: consumed %d, verdict %d", said, n, verdict)
 			}
 			v.w.out = v.w.out[:0]
-			v.w.tally.publish()
+			v.w.counters.Publish()
 		})
 		if n != 0 {
 			t.Errorf("%q: %v allocations", said, n)

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -55,11 +56,11 @@ func (b *block) abort() {
 func (s *session) begin(req *request, in []byte) (consumed int) {
 	w, hash := s.w, req.hash
 	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.srv.opts.DisableCAS) > w.srv.opts.ItemMax {
-		w.tally.add(storeTooLarge, 1)
+		w.counters.Add(stats.StoreTooLarge, 1)
 		s.cannotStore(req, protocol.TooLarge)
 		return 0
 	}
-	w.tally.add(cmdSet, 1)
+	w.counters.Add(stats.CmdSet, 1)
 	item, mode, a := storage.Item{Key: req.Key, Flags: req.Flags}, modes[req.Op], answer{op: req.Op, noReply: req.NoReply}
 	if req.Op == protocol.OpMetaSet {
 		mode = w.metaItem(&req.Meta, &item)
@@ -81,7 +82,7 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 	if req.Bytes >= w.store.LargeMin() {
 		var status storage.Status
 		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes); status != storage.Stored {
-			w.tally.add(storeNoMemory, 1)
+			w.counters.Add(stats.StoreNoMemory, 1)
 			s.cannotStore(req, protocol.OutOfMemory)
 			return 0
 		}
@@ -224,7 +225,7 @@ func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storag
 		line = string(protocol.TooLarge)
 	case storage.OutOfMemory:
 		line = string(protocol.OutOfMemory)
-		w.tally.add(storeNoMemory, 1)
+		w.counters.Add(stats.StoreNoMemory, 1)
 		if dropsOld(a.op) {
 			w.store.Delete(hash, item.Key)
 		}
@@ -232,11 +233,11 @@ func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storag
 	if mode == storage.CompareAndSwap || mode == storage.CompareAndSwapStale {
 		switch status {
 		case storage.Stored:
-			w.tally.add(casHits, 1)
+			w.counters.Add(stats.CasHits, 1)
 		case storage.Exists:
-			w.tally.add(casBadval, 1)
+			w.counters.Add(stats.CasBadval, 1)
 		case storage.NotFound:
-			w.tally.add(casMisses, 1)
+			w.counters.Add(stats.CasMisses, 1)
 		}
 	}
 	if a.op == protocol.OpMetaSet {

@@ -3,6 +3,8 @@ package server
 import (
 	"runtime"
 	"strings"
+
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 // survive is deferred around the serving of a connection: a mistake of ours costs that client its connection, and nobody
@@ -19,7 +21,7 @@ func (c *conn) survive(giveUp func()) {
 	if inStore {
 		panic(p)
 	}
-	c.srv.late.total[connPanics].Add(1)
+	c.srv.late.AddNow(stats.ConnPanics, 1)
 	if c.srv.verbosity.Load() > 0 {
 		c.srv.logf("a connection is closed for a mistake of ours in %s\n", where) // not p: it may hold a key
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 // This file is the only one that knows gnet. Its loops read and call us; we write to the socket ourselves, because gnet
@@ -23,6 +24,9 @@ import (
 //   - What OnTraffic leaves undiscarded gnet keeps, without limit, and reading cannot be paused.
 //   - OnClose runs while the descriptor is still open, before what was buffered is gone.
 //   - Wake calls OnTraffic on the connection's loop after the events at hand; on a closed connection it does nothing.
+
+// eventLoopText names the event loop and its version, in stats.
+const eventLoopText = "gnet-2.10.0"
 
 // inputMax is how many bytes a client may send on while its replies wait. Beyond it the connection is closed: reading
 // cannot be paused, so this is where memory ends.
@@ -123,8 +127,8 @@ func (ls *loops) OnTraffic(gc gnet.Conn) (action gnet.Action) {
 		if !c.drain.idle.Load() {
 			left := gc.InboundBuffered()
 			if left > inputMax {
-				c.w.tally.add(inputDropped, 1)
-				c.w.tally.publish()
+				c.w.counters.Add(stats.InputDropped, 1)
+				c.w.counters.Publish()
 				return gnet.Close
 			}
 			c.hold(left)
@@ -150,7 +154,7 @@ func (c *conn) serve() gnet.Action {
 		n += more
 		large = w.pending() >= outMax
 		sent, err = w.write(c.fd)
-		w.tally.add(bytesWritten, uint64(sent))
+		w.counters.Add(stats.BytesWritten, uint64(sent))
 		if err != nil || sent < w.pending() {
 			break
 		}
@@ -162,11 +166,11 @@ func (c *conn) serve() gnet.Action {
 	if v == idle && c.streams() {
 		n += c.stream(c.read) // gnet's buffer is one copy too many
 	}
-	w.tally.add(bytesRead, uint64(n))
+	w.counters.Add(stats.BytesRead, uint64(n))
 	if v == yield {
-		w.tally.add(connYields, 1)
+		w.counters.Add(stats.ConnYields, 1)
 	}
-	w.tally.publish()
+	w.counters.Publish()
 	if w.watched != 0 {
 		w.tellWatchers()
 	}

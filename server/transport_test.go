@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 func startServer(t testing.TB, opts Options) *Server {
@@ -161,7 +162,7 @@ func TestHalfCloseWithOutputWaiting(t *testing.T) {
 	}
 	c.hearEnd()
 	eventually(t, "the connection is counted out", func() bool { return srv.conns.current.Load() == 0 })
-	if n := srv.counters()[cmdGet]; n != manyReplies {
+	if n := srv.counters()[stats.CmdGet]; n != manyReplies {
 		t.Errorf("counted %d gets, want %d", n, manyReplies)
 	}
 }
@@ -214,7 +215,7 @@ func TestFloodWithoutReadingIsCutOff(t *testing.T) {
 	watch := dial(t, srv)
 	watch.say("mn\r\n")
 	watch.hear("MN\r\n")
-	eventually(t, "it is counted", func() bool { return srv.counters()[inputDropped] == 1 })
+	eventually(t, "it is counted", func() bool { return srv.counters()[stats.InputDropped] == 1 })
 	eventually(t, "only the watcher is left", func() bool { return srv.conns.current.Load() == 1 })
 }
 

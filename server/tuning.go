@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"sync"
 
@@ -26,13 +27,10 @@ func (t *tuning) set(name, value string) {
 	t.said[name] = value
 }
 
-func (t *tuning) get(name, otherwise string) string {
+func (t *tuning) all() map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if value, ok := t.said[name]; ok {
-		return value
-	}
-	return otherwise
+	return maps.Clone(t.said)
 }
 
 // crawler serves lru_crawler.

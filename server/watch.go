@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -418,11 +419,11 @@ func (c *conn) reason(byItself bool) string {
 // watched is what somebody wants to hear of at present.
 func (srv *Server) watched() events { return events(srv.lookout.wants.Load()) }
 
-// watching is what stats tells of it.
-func (l *lookout) watching() (watchers int, sent, skipped uint64) {
+// numbers is what stats tells of it.
+func (l *lookout) numbers() stats.Watch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.watchers), l.sent, l.skipped
+	return stats.Watch{Watchers: len(l.watchers), Written: l.lines.Load(), Dropped: l.lost.Load(), Sent: l.sent, Skipped: l.skipped}
 }
 
 // resetStats starts the counters over.

@@ -1,0 +1,383 @@
+package stats
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// The renderers of STAT lines. Names and order are memcached's: dashboards, exporters and its own test-suite read them. What
+// has no meaning here is 0, or left out where memcached can leave it out too. Each appends to out; END is the caller's.
+
+// lines gathers STAT lines.
+type lines struct{ out []byte }
+
+func (r *lines) text(name, value string) { r.out = protocol.AppendStat(r.out, name, value) }
+
+func (r *lines) number(name string, n uint64) { r.text(name, strconv.FormatUint(n, 10)) }
+
+func (r *lines) count(name string, n int) { r.text(name, strconv.Itoa(n)) }
+
+// zeros are for names of parts of memcached that are not here: exporters want to see them.
+func (r *lines) zeros(names ...string) {
+	for _, name := range names {
+		r.text(name, "0")
+	}
+}
+
+func (r *lines) yesNo(name string, yes bool) {
+	if yes {
+		r.text(name, "yes")
+	} else {
+		r.text(name, "no")
+	}
+}
+
+// cpuTime prints seconds and microseconds. Exporters read the part after the point as a number of microseconds, so it has
+// six digits always.
+func (r *lines) cpuTime(name string, t syscall.Timeval) {
+	r.text(name, fmt.Sprintf("%d.%06d", t.Sec, t.Usec))
+}
+
+// AppendGeneral is `stats`.
+func AppendGeneral(out []byte, s *Snapshot) []byte {
+	r, process, conns, served, stored := &lines{out}, &s.Process, &s.Conns, &s.Served, &s.Store
+	r.count("pid", process.PID)
+	r.number("uptime", process.Uptime)
+	r.number("time", uint64(process.Time))
+	r.text("version", process.Version)
+	r.text("libevent", process.EventLoop)
+	r.count("pointer_size", strconv.IntSize)
+	r.cpuTime("rusage_user", process.UserTime)
+	r.cpuTime("rusage_system", process.SysTime)
+	r.count("max_connections", s.Settings.MaxConns)
+	r.number("curr_connections", conns.Current)
+	r.number("total_connections", conns.Total)
+	r.number("rejected_connections", conns.Rejected)
+	r.number("connection_structures", conns.Current)
+	r.zeros("response_obj_oom", "response_obj_count", "response_obj_bytes",
+		"read_buf_count", "read_buf_bytes", "read_buf_bytes_free", "read_buf_oom") // memcached's pools of network buffers
+	r.count("reserved_fds", conns.ReservedFDs)
+	for _, c := range []struct {
+		name string
+		n    uint64
+	}{
+		{"cmd_get", served.CmdGet},
+		{"cmd_set", served.CmdSet},
+		{"cmd_flush", served.CmdFlush},
+		{"cmd_touch", served.CmdTouch},
+		{"cmd_meta", served.CmdMeta},
+		{"get_hits", served.GetHits},
+		{"get_misses", served.GetMisses},
+		{"get_expired", stored.GetExpired},
+		{"get_flushed", stored.GetFlushed},
+		{"delete_misses", served.DeleteMisses},
+		{"delete_hits", served.DeleteHits},
+		{"incr_misses", served.IncrMisses},
+		{"incr_hits", served.IncrHits},
+		{"decr_misses", served.DecrMisses},
+		{"decr_hits", served.DecrHits},
+		{"cas_misses", served.CasMisses},
+		{"cas_hits", served.CasHits},
+		{"cas_badval", served.CasBadval},
+		{"touch_hits", served.TouchHits},
+		{"touch_misses", served.TouchMisses},
+		{"store_too_large", served.StoreTooLarge},
+		{"store_no_memory", served.StoreNoMemory},
+		{"auth_cmds", served.AuthCmds},
+		{"auth_errors", served.AuthErrors},
+		{"idle_kicks", served.IdleKicks},
+		{"bytes_read", served.BytesRead},
+		{"bytes_written", served.BytesWritten},
+		{"limit_maxbytes", stored.LimitBytes},
+		{"accepting_conns", oneIf(!conns.Paused)},
+		{"listen_disabled_num", conns.Pauses},
+		{"time_in_listen_disabled_us", conns.PausedMicros},
+		{"threads", uint64(s.Settings.Threads)},
+		{"conn_yields", served.ConnYields},
+		{"hash_power_level", hashPower(stored.IndexBytes)},
+		{"hash_bytes", stored.IndexBytes},
+		{"hash_is_expanding", 0},
+	} {
+		if c.name == "idle_kicks" && s.Settings.IdleTimeout == 0 {
+			continue // memcached does not show it either
+		}
+		r.number(c.name, c.n)
+	}
+	r.zeros("slab_reassign_rescues", "slab_reassign_chunk_rescues", "slab_reassign_inline_reclaim",
+		"slab_reassign_busy_items", "slab_reassign_busy_deletes", "slab_reassign_busy_nomem") // there are no slabs
+	r.text("slab_reassign_last_busy_status", "none")
+	crawler, maintainer := s.Crawler.On, !s.Settings.NoMaintainer // their names come and go with them
+	r.zeros("slab_reassign_running", "slabs_moved")
+	if crawler {
+		r.number("lru_crawler_running", oneIf(s.Crawler.Running))
+		r.number("lru_crawler_starts", s.Crawler.Starts)
+	}
+	if maintainer {
+		r.zeros("lru_maintainer_juggles")
+	}
+	r.zeros("malloc_fails")
+	r.number("log_worker_dropped", s.Watch.Dropped)
+	r.number("log_worker_written", s.Watch.Written)
+	r.number("log_watcher_skipped", s.Watch.Skipped)
+	r.number("log_watcher_sent", s.Watch.Sent)
+	r.count("log_watchers", s.Watch.Watchers)
+	r.zeros("unexpected_napi_ids", "round_robin_fallback")
+	r.number("bytes", stored.Bytes)
+	r.number("curr_items", stored.CurrItems)
+	r.number("total_items", stored.TotalItems)
+	r.number("slab_global_page_pool", 0)
+	r.number("expired_unfetched", stored.ExpiredUnfetched)
+	r.number("evicted_unfetched", stored.EvictedUnfetched)
+	if maintainer {
+		r.number("evicted_active", stored.EvictedActive)
+	}
+	r.number("evictions", stored.Evictions)
+	r.number("reclaimed", stored.Reclaimed)
+	r.number("crawler_reclaimed", stored.Swept)
+	r.zeros("crawler_items_checked", "lrutail_reflocked")
+	if maintainer {
+		r.zeros("moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "lru_bumps_dropped")
+	}
+	return r.out
+}
+
+func oneIf(yes bool) uint64 {
+	if yes {
+		return 1
+	}
+	return 0
+}
+
+// hashPower is the power of two whose table of memcached's 8-byte buckets has these many bytes; exporters show it.
+func hashPower(indexBytes uint64) (power uint64) {
+	for 8<<power < indexBytes {
+		power++
+	}
+	return power
+}
+
+// AppendSettings is `stats settings`. The slab and LRU settings have no meaning here; their values are memcached's defaults, since
+// exporters refuse an answer that lacks them.
+func AppendSettings(out []byte, s *Snapshot) []byte {
+	r, o := &lines{out}, &s.Settings
+	r.number("maxbytes", s.Store.LimitBytes)
+	r.count("maxconns", o.MaxConns)
+	r.count("tcpport", o.Port)
+	r.count("udpport", o.UDPPort)
+	r.text("inter", orNULL(o.Inter))
+	r.number("verbosity", uint64(o.Verbosity))
+	r.number("oldest", 0)
+	r.text("evictions", onOff(!o.DisableEviction))
+	r.text("domain_socket", orNULL(o.UnixSocket))
+	r.text("umask", strconv.FormatUint(uint64(o.UnixMask), 8))
+	r.yesNo("shutdown_command", o.EnableShutdown)
+	r.text("growth_factor", "1.25")
+	r.text("chunk_size", "48")
+	r.count("num_threads", o.Threads)
+	r.count("num_threads_per_udp", o.Threads)
+	r.text("stat_key_prefix", string(o.PrefixDelimiter))
+	r.yesNo("detail_enabled", o.StatsDetail)
+	r.count("reqs_per_event", o.ReqsPerEvent)
+	r.yesNo("cas_enabled", !o.DisableCAS)
+	r.count("tcp_backlog", o.Backlog)
+	r.text("binding_protocol", o.Protocol)
+	r.yesNo("auth_enabled_sasl", false)
+	r.text("auth_enabled_ascii", cmp.Or(o.AuthFile, "no"))
+	r.count("item_size_max", o.ItemMax)
+	r.yesNo("maxconns_fast", !o.MaxConnsWait)
+	r.text("hashpower_init", "0")
+	r.yesNo("slab_reassign", true)
+	r.text("slab_automove", o.tuned("slab_automove", "1"))
+	r.text("slab_automove_ratio", o.tuned("slab_automove_ratio", "0.80"))
+	r.text("slab_automove_window", o.tuned("slab_automove_window", "10"))
+	r.text("slab_chunk_max", "524288")
+	r.yesNo("lru_crawler", s.Crawler.On)
+	r.text("lru_crawler_sleep", o.tuned("lru_crawler_sleep", "100"))
+	r.text("lru_crawler_tocrawl", o.tuned("lru_crawler_tocrawl", "0"))
+	r.text("tail_repair_time", "0")
+	r.yesNo("flush_enabled", !o.DisableFlush)
+	r.yesNo("dump_enabled", !o.DisableDump)
+	r.text("hash_algorithm", "xxhash")
+	r.yesNo("lru_maintainer_thread", !o.NoMaintainer)
+	r.text("lru_segmented", o.tuned("lru_segmented", "yes"))
+	r.text("hot_lru_pct", o.tuned("hot_lru_pct", "20"))
+	r.text("warm_lru_pct", o.tuned("warm_lru_pct", "40"))
+	r.text("hot_max_factor", o.tuned("hot_max_factor", "0.20"))
+	r.text("warm_max_factor", o.tuned("warm_max_factor", "2.00"))
+	r.text("temp_lru", o.tuned("temp_lru", "no"))
+	r.text("temporary_ttl", o.tuned("temporary_ttl", "61"))
+	r.count("idle_timeout", int(o.IdleTimeout/time.Second))
+	r.count("watcher_logbuf_size", o.WatcherBuffer)
+	r.count("worker_logbuf_size", o.RecorderBuffer)
+	r.text("read_buf_mem_limit", "0")
+	r.yesNo("track_sizes", o.TrackSizes)
+	r.yesNo("inline_ascii_response", false)
+	r.text("num_napi_ids", "0")
+	r.text("memory_file", cmp.Or(o.MemoryFile, "(null)"))
+	r.text("client_flags_size", "4")
+	return r.out
+}
+
+// tuned is what a setting was set to, if it was.
+func (o *Settings) tuned(name, otherwise string) string {
+	if value, ok := o.Tuned[name]; ok {
+		return value
+	}
+	return otherwise
+}
+
+func orNULL(s string) string {
+	if s == "" {
+		return "NULL"
+	}
+	return s
+}
+
+func onOff(on bool) string {
+	if on {
+		return "on"
+	}
+	return "off"
+}
+
+// AppendItems is `stats items`: one class, numbered 1, that has everything. Slab classes do not exist here, and tools that draw
+// them then show the whole.
+func AppendItems(out []byte, s *Snapshot) []byte {
+	r, stored := &lines{out}, &s.Store
+	if stored.CurrItems == 0 {
+		return out // memcached leaves out empty classes
+	}
+	item := func(name string, n uint64) { r.number("items:1:"+name, n) }
+	item("number", stored.CurrItems)
+	item("number_hot", 0)
+	item("number_warm", 0)
+	item("number_cold", stored.CurrItems)
+	item("age_hot", 0)
+	item("age_warm", 0)
+	item("age", stored.OldestAge)
+	item("mem_requested", stored.Bytes)
+	item("evicted", stored.Evictions)
+	item("evicted_nonzero", stored.EvictedNonzero)
+	item("evicted_time", stored.EvictedAge)
+	item("outofmemory", s.Served.StoreNoMemory)
+	item("tailrepairs", 0)
+	item("reclaimed", stored.Reclaimed)
+	item("expired_unfetched", stored.ExpiredUnfetched)
+	item("evicted_unfetched", stored.EvictedUnfetched)
+	item("evicted_active", stored.EvictedActive)
+	item("crawler_reclaimed", stored.Swept)
+	for _, name := range []string{"crawler_items_checked", "lrutail_reflocked",
+		"moves_to_cold", "moves_to_warm", "moves_within_lru", "direct_reclaims", "hits_to_hot", "hits_to_warm"} {
+		item(name, 0)
+	}
+	item("hits_to_cold", s.Served.GetHits)
+	item("hits_to_temp", 0)
+	return r.out
+}
+
+// AppendSlabs is `stats slabs`, with the same single class. Its chunk size is the mean item, never 0, because tools divide by it.
+func AppendSlabs(out []byte, s *Snapshot) []byte {
+	r, stored, served := &lines{out}, &s.Store, &s.Served
+	active := 0
+	if stored.TotalItems > 0 { // a class that has been used stays
+		active = 1
+		class := func(name string, n uint64) { r.number("1:"+name, n) }
+		chunks := max(stored.CurrItems*stored.LimitBytes/max(stored.Bytes, 1), stored.CurrItems, 1)
+		class("chunk_size", max(stored.Bytes/max(stored.CurrItems, 1), 1))
+		class("chunks_per_page", chunks)
+		class("total_pages", 1)
+		class("total_chunks", chunks)
+		class("used_chunks", stored.CurrItems)
+		class("free_chunks", chunks-stored.CurrItems)
+		class("free_chunks_end", 0)
+		class("get_hits", served.GetHits)
+		class("cmd_set", served.CmdSet)
+		class("delete_hits", served.DeleteHits)
+		class("incr_hits", served.IncrHits)
+		class("decr_hits", served.DecrHits)
+		class("cas_hits", served.CasHits)
+		class("cas_badval", served.CasBadval)
+		class("touch_hits", served.TouchHits)
+	}
+	r.count("active_slabs", active)
+	r.number("total_malloced", stored.SegmentBytes+stored.IndexBytes+stored.TableBytes) // what is held of the limit
+	return r.out
+}
+
+// AppendOwn is `stats gomemd`: what memcached has no name for. It is not part of `stats`, whose names are memcached's and no others:
+// its own test-suite counts them.
+//
+//	memory_…      where the process's memory is (memory.go)
+//	items_…       where the part of it is that -m bounds
+//	evicted_…     live items that were lost, by reason; their sum is evictions
+//	conn_…        clients that were closed, by reason
+//	restored_…    what the start found in the memory file
+func AppendOwn(out []byte, s *Snapshot) []byte {
+	r, stored, served, found := &lines{out}, &s.Store, &s.Served, &s.Restored
+	r.number("memory_items", s.Memory.Items)
+	r.number("memory_connections", s.Memory.Connections)
+	r.number("memory_runtime", s.Memory.Runtime)
+	r.number("memory_program", s.Memory.Program)
+	r.number("memory_sum", s.Memory.Sum())
+	r.number("memory_resident", s.Memory.Resident)
+
+	r.number("items_segments", stored.SegmentBytes)
+	r.number("items_dead", stored.DeadBytes) // of these
+	r.number("items_free", stored.FreeBytes) // segments that could be taken at once, with pages or without
+	r.number("items_index", stored.IndexBytes)
+	r.number("items_table", stored.TableBytes)
+
+	r.number("evicted_room", stored.Evictions-stored.EvictedIndex-stored.EvictedChange)
+	r.number("evicted_index", stored.EvictedIndex)   // both places in the index were full
+	r.number("evicted_change", stored.EvictedChange) // changed, and what it became had no room
+	r.number("evicted_active", stored.EvictedActive) // of all these: used not long ago
+	r.number("evicted_age", stored.EvictedAge)       // seconds: about how long an item that nobody reads stays
+	r.number("evicted_again", stored.GhostHits)      // stored again soon after: a larger memory would have had them
+	r.number("oldest_age", stored.OldestAge)
+	r.number("expired", stored.Expired)
+
+	r.number("conn_input_dropped", served.InputDropped)
+	r.number("conn_budget_dropped", served.BudgetDropped)
+	r.number("conn_panics", served.ConnPanics)
+
+	r.number("restored_items", found.Items)
+	r.number("restored_bytes", found.Bytes)
+	r.number("restored_ended", found.Ended)     // had expired, or been flushed
+	r.number("restored_dropped", found.Dropped) // not restored: they were being written when the last server ended
+	r.number("restored_us", uint64(found.Took.Microseconds()))
+	return r.out
+}
+
+// AppendConns is `stats conns`. asks is the descriptor of who wants to know.
+func AppendConns(out []byte, conns []Conn, asks int) []byte {
+	r := &lines{out}
+	for i := range conns {
+		c := &conns[i]
+		fd, state := strconv.Itoa(c.FD), c.State
+		if c.FD == asks {
+			state = "conn_parse_cmd"
+		}
+		r.text(fd+":addr", c.Addr)
+		if c.Listen != "" {
+			r.text(fd+":listen_addr", c.Listen)
+		}
+		r.text(fd+":state", state)
+		r.number(fd+":secs_since_last_cmd", c.Quiet)
+	}
+	return r.out
+}
+
+// AppendSizes is `stats sizes`. each visits the sizes of items, and how many there are.
+func AppendSizes(out []byte, tracked bool, each func(visit func(size int, items uint64))) []byte {
+	r := &lines{out}
+	if !tracked {
+		r.text("sizes_status", "disabled")
+	}
+	each(func(size int, items uint64) { r.number(strconv.Itoa(size), items) })
+	return r.out
+}
