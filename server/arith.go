@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -46,8 +47,8 @@ func (s *session) touch(req *request) verdict {
 func (s *session) delete(req *request) verdict {
 	hit := s.w.store.Delete(req.hash, req.Key)
 	s.w.counters.HitOrMiss(hit, stats.DeleteHits, stats.DeleteMisses)
-	if hit && s.w.watched&deletions != 0 {
-		s.w.tellDeleted("delete", req.Key, s.w.seen.Len)
+	if hit && s.w.events.Watched&events.Deletions != 0 {
+		s.w.events.Deleted("delete", req.Key, false)
 	}
 	return s.foundOrNot(req, hit, protocol.Deleted)
 }

@@ -125,7 +125,7 @@ func (c *conn) finishAlone(rest []byte) error {
 // finish serves the rest of a session whose loop is gone.
 func (d *drain) finish() {
 	c, srv := d.c, d.c.srv
-	w := &worker{srv: srv, store: srv.store, clock: srv.clock}
+	w := &worker{srv: srv, store: srv.store, clock: srv.clock, events: srv.hub.NewRecorder(srv.clock)}
 	c.w = w
 	for v := yield; !c.closing && (v == yield || v == full); {
 		var n, sent int
@@ -141,11 +141,11 @@ func (d *drain) finish() {
 			break
 		}
 	}
-	c.session.close()
-	if w.watched != 0 {
-		w.tellWatchers()
+	c.closeSession()
+	if w.events.Watched != 0 {
+		w.events.Flush()
 	}
-	c.tellConn("conn_close", c.reason(true))
+	w.events.ConnClose(c.fd, c.remote, c.reason(true))
 	w.counters.Publish()
 	srv.late.Absorb(&w.counters)
 	srv.conns.remove(c)

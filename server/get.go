@@ -75,8 +75,8 @@ func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protoco
 
 // fetch looks one key up and appends its VALUE.
 func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.Instant) {
-	if w.watched != 0 {
-		w.fetched(hash, key)
+	if w.events.Watched != 0 {
+		w.events.Fetched(hash, key)
 	}
 	if op.Touches() {
 		visit := w.appendValue

@@ -62,3 +62,16 @@ func (c *conn) mayLeave() bool {
 	unread, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
 	return err != nil || unread == 0
 }
+
+// reason is why a client goes.
+func (c *conn) reason(byItself bool) string {
+	switch {
+	case c.kicked.Load():
+		return "idle_timeout"
+	case c.srv.life.Err() != nil:
+		return "shutdown"
+	case byItself || c.quits:
+		return "normal"
+	}
+	return "error"
+}

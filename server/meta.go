@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -224,12 +225,8 @@ func (s *session) metaDelete(req *request) verdict {
 	case storage.Stored:
 		if !m.Has('I') {
 			w.counters.Add(stats.DeleteHits, 1)
-			if w.watched&deletions != 0 {
-				n := w.seen.Len
-				if m.Has('x') {
-					n = 0
-				}
-				w.tellDeleted("md", req.Key, n)
+			if w.events.Watched&events.Deletions != 0 {
+				w.events.Deleted("md", req.Key, m.Has('x'))
 			}
 		}
 		if m.Has('q') {
@@ -269,9 +266,9 @@ func (s *session) metaArith(req *request) verdict {
 	case storage.Stored:
 		if !created {
 			w.counters.Add(hits, 1)
-		} else if w.watched&mutations != 0 {
+		} else if w.events.Watched&events.Mutations != 0 {
 			number := storage.Item{Key: req.Key, Deadline: c.Deadline, Value: strconv.AppendUint(nil, m.Initial, 10)}
-			w.tellStored(req.hash, storage.Add, &number, status)
+			w.events.Stored(req.hash, storage.Add, &number, status)
 		}
 	case storage.NotFound:
 		w.counters.Add(misses, 1)

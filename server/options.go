@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
@@ -92,7 +93,7 @@ func (o *Options) settings() stats.Settings {
 		ItemMax: o.ItemMax, DisableEviction: o.DisableEviction, DisableCAS: o.DisableCAS, DisableFlush: o.DisableFlush,
 		DisableDump: o.DisableDump, EnableShutdown: o.EnableShutdown, MemoryFile: o.MemoryFile, AuthFile: o.AuthFile,
 
-		PrefixDelimiter: o.PrefixDelimiter, TrackSizes: o.TrackSizes, WatcherBuffer: o.WatcherBuffer, RecorderBuffer: linesMax,
+		PrefixDelimiter: o.PrefixDelimiter, TrackSizes: o.TrackSizes, WatcherBuffer: o.WatcherBuffer, RecorderBuffer: events.RecorderBuffer,
 		NoMaintainer: o.Settings.NoMaintainer,
 	}
 }

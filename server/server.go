@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/invariants"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
@@ -43,8 +44,7 @@ type Server struct {
 	late    stats.Counters // what was counted off the loops, by drains
 
 	passwords passwords
-	lookout   lookout
-	prefixes  prefixes
+	hub       *events.Hub
 
 	crawlerOff atomic.Bool // lru_crawler disable
 	dumping    atomic.Bool // there is one dump of all items at a time
@@ -127,9 +127,8 @@ func open(opts Options) (*Server, error) {
 		return nil, err
 	}
 	srv.crawlerOff.Store(opts.Settings.NoCrawler)
-	srv.lookout.store, srv.lookout.bufMax = srv.store, opts.WatcherBuffer
-	srv.lookout.setDetail(opts.StatsDetail)
-	srv.prefixes.delimiter = opts.PrefixDelimiter
+	srv.hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
+	srv.hub.SetDetail(opts.StatsDetail)
 	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
 	for _, w := range srv.store.Warnings() {
 		srv.logf("warning: %s\n", w)
@@ -254,9 +253,9 @@ func (srv *Server) Sweep() {
 			runtime.Gosched() // the loops may have this processor alone
 		}
 	}
-	if srv.watched()&evictions != 0 { // a limit that was lowered is reached by sweeping
-		w := &worker{srv: srv, store: srv.store, clock: srv.clock, watched: evictions}
-		w.tellWatchers()
+	recorder := srv.hub.NewRecorder(srv.clock) // a limit that was lowered is reached by sweeping
+	if recorder.Look(0); recorder.Watched&events.Evictions != 0 {
+		recorder.Flush()
 	}
 }
 
@@ -270,7 +269,7 @@ func (srv *Server) firstState() state {
 
 // newWorker makes the state that the sessions of one loop share.
 func (srv *Server) newWorker() *worker {
-	w := &worker{srv: srv, store: srv.store, clock: srv.clock, turns: newTurns(&srv.turns)}
+	w := &worker{srv: srv, store: srv.store, clock: srv.clock, events: srv.hub.NewRecorder(srv.clock), turns: newTurns(&srv.turns)}
 	srv.mu.Lock()
 	defer srv.mu.Unlock()
 	srv.workers = append(srv.workers, w)

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -39,10 +40,7 @@ type worker struct {
 	turns  *turns // of connections with large replies
 	epoll  int32  // the loop's, -1 if it cannot be found; dwell.go
 
-	watched events          // what somebody wants to be told, as looked up at the begin of the read event
-	lines   eventLines      // what there is to tell
-	seen    storage.Glimpse // what the command being served finds, while somebody watches
-	fd      int             // of the session being served
+	events events.Recorder // what there is to tell those who watch
 
 	batch  [batchMax]request // the commands being served
 	keys   [batchMax][]byte  // the keys of a multiget being served …
@@ -81,8 +79,9 @@ type session struct {
 	rest  *retrieval // retrieval: the keys still to be served
 	dump  *dump      // dump: what is listed
 
-	watcher *watcher // watch
-	quits   bool     // has said so
+	watcher *events.Watcher // watch …
+	onLines func()          // … to be called when it has lines
+	quits   bool            // has said so
 }
 
 type state uint8
@@ -112,7 +111,7 @@ const (
 // worker.out. The input may be cut anywhere; bytes that were consumed are never needed again.
 func (s *session) feed(in []byte) (consumed int, _ verdict) {
 	turns := s.w.srv.opts.ReqsPerEvent
-	s.w.fd, s.w.watched = s.fd, s.w.srv.watched()
+	s.w.events.Look(s.fd)
 	for {
 		rest := in[consumed:]
 		if len(rest) == 0 && s.state != stateRetrieval && s.state != stateDump {
@@ -188,8 +187,8 @@ func (s *session) commands(in []byte, limit int) (consumed, served int, _ verdic
 		}
 		consumed = req.next
 		served++
-		if w.watched != 0 {
-			w.spy(req)
+		if w.events.Watched != 0 && req.err == nil && req.Op.HasKey() {
+			w.events.Command(req.Op, req.hash, req.Key)
 		}
 		switch {
 		case req.err != nil:
@@ -285,7 +284,7 @@ func (s *session) close() {
 	s.block, s.rest, s.dump = nil, nil, nil
 	s.line.drop()
 	if s.watcher != nil {
-		s.w.srv.lookout.remove(s.watcher)
+		s.w.srv.hub.Remove(s.watcher)
 		s.watcher = nil
 	}
 }

@@ -44,7 +44,7 @@ func newParlour(t testing.TB, opts Options) *parlour {
 func (p *parlour) Dial() (conversation.Conn, error) { return p.visitor(), nil }
 
 func (p *parlour) visitor() *visitor {
-	return &visitor{p: p, session: session{w: p.w, state: p.srv.firstState()}}
+	return &visitor{p: p, session: session{w: p.w, state: p.srv.firstState(), onLines: func() {}}}
 }
 
 func (p *parlour) Pass(d time.Duration) {
@@ -77,8 +77,8 @@ func (v *visitor) Write(said []byte) (int, error) {
 		v.gone = verdict == hangUp
 	}
 	v.w.counters.Publish()
-	if v.w.watched != 0 {
-		v.w.tellWatchers()
+	if v.w.events.Watched != 0 {
+		v.w.events.Flush()
 	}
 	return len(said), nil
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -95,12 +96,12 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 // cannotStore refuses a value before it is read. A set, and an ms of any mode, takes the old value along: the client
 // believes that it is being replaced, so serving it again would be serving what is stale.
 func (s *session) cannotStore(req *request, why protocol.Refusal) {
-	if w := s.w; w.watched&mutations != 0 {
+	if w := s.w; w.events.Watched&events.Mutations != 0 {
 		status := storage.TooLarge
 		if why == protocol.OutOfMemory {
 			status = storage.OutOfMemory
 		}
-		w.tellStored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
+		w.events.Stored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
 	}
 	s.reply(req.NoReply, string(why))
 	if dropsOld(req.Op) {
@@ -181,8 +182,8 @@ func (s *session) finish(end []byte) {
 // keep stores a value that is complete: the item's, or one that was received piece by piece.
 func (s *session) keep(a *answer, hash uint64, mode storage.Mode, item *storage.Item, large *storage.Incoming) {
 	w := s.w
-	if w.watched&aboutKeys != 0 {
-		w.lookUp(hash, item.Key)
+	if w.events.AboutKeys() {
+		w.events.LookUp(hash, item.Key)
 	}
 	if large == nil {
 		s.stored(a, hash, mode, item, w.store.Put(hash, mode, item))
@@ -210,8 +211,8 @@ func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]
 // stored answers and counts the outcome of a storage command.
 func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storage.Item, status storage.Status) {
 	w := s.w
-	if w.watched&mutations != 0 {
-		w.tellStored(hash, mode, item, status)
+	if w.events.Watched&events.Mutations != 0 {
+		w.events.Stored(hash, mode, item, status)
 	}
 	line := protocol.Stored
 	switch status {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 )
@@ -64,12 +65,12 @@ func (srv *Server) snapshot() stats.Snapshot {
 	sums, now := srv.counters(), srv.clock.Now()
 	all := stats.Snapshot{
 		Process: stats.ThisProcess(), Served: sums.Served(), Store: srv.store.Stats(), Restored: srv.store.Restored(),
-		Conns: srv.conns.numbers(), Watch: srv.lookout.numbers(), Settings: srv.opts.settings(),
+		Conns: srv.conns.numbers(), Watch: srv.hub.Stats(), Settings: srv.opts.settings(),
 		Crawler: stats.Crawler{On: !srv.crawlerOff.Load(), Running: srv.dumping.Load(), Starts: srv.dumps.Load()},
 	}
 	all.Process.Version, all.Process.EventLoop = versionText, eventLoopText
 	all.Process.Uptime, all.Process.Time = uint64(max(now-srv.clock.Started(), 1)), srv.clock.Unix(now)
-	all.Settings.Verbosity, all.Settings.StatsDetail = srv.verbosity.Load(), srv.watched()&countPrefix != 0
+	all.Settings.Verbosity, all.Settings.StatsDetail = srv.verbosity.Load(), srv.hub.Wanted()&events.Prefixes != 0
 	all.Settings.Tuned = srv.tuning.all()
 	return all
 }
@@ -95,8 +96,7 @@ func (srv *Server) resetStats() {
 		w.counters.Reset()
 	}
 	srv.late.Reset()
-	srv.lookout.resetStats()
-	srv.prefixes.clear()
+	srv.hub.ResetStats()
 	srv.conns.total.Store(0)
 	srv.conns.rejected.Store(0)
 	srv.store.ResetStats()

@@ -101,6 +101,8 @@ type conn struct {
 	lastTaken  atomic.Uint32 // when the socket took some of the replies that waited
 	kicked     atomic.Bool   // closed because of IdleTimeout
 
+	watching atomic.Pointer[watching] // once it watches
+
 	leave atomic.Bool // Drain wants it closed between two commands
 }
 
@@ -109,10 +111,11 @@ func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c := gc.Context().(*conn)
 	c.gc, c.local, c.remote = gc, gc.LocalAddr(), gc.RemoteAddr()
 	c.w, c.fd, c.state = ls.worker(gc.EventLoop()), gc.Fd(), ls.srv.firstState()
+	c.onLines = c.linesCame
 	c.lastServed.Store(uint32(ls.srv.clock.Now()))
 	ls.srv.conns.add(c)
 	c.opened.Store(true)
-	c.tellConn("conn_new", "")
+	c.w.events.ConnNew(c.fd, c.remote)
 	return nil, gnet.None
 }
 
@@ -171,8 +174,8 @@ func (c *conn) serve() gnet.Action {
 		w.counters.Add(stats.ConnYields, 1)
 	}
 	w.counters.Publish()
-	if w.watched != 0 {
-		w.tellWatchers()
+	if w.events.Watched != 0 {
+		w.events.Flush()
 	}
 	c.note()
 	c.hold(left)
@@ -181,7 +184,7 @@ func (c *conn) serve() gnet.Action {
 		err = c.wait(w.rest(sent))
 	}
 	w.recycle()
-	if c.state == stateWatch && !c.waiting && c.watcher.file == nil {
+	if c.state == stateWatch && !c.waiting && c.watching.Load() == nil {
 		err = c.startWatching()
 	}
 	switch {
@@ -270,8 +273,8 @@ func (ls *loops) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if c.drain != nil {
 		c.drain.abandon()
 	}
-	c.session.close()
-	c.tellConn("conn_close", c.reason(errors.Is(err, io.EOF)))
+	c.closeSession()
+	c.w.events.ConnClose(c.fd, c.remote, c.reason(errors.Is(err, io.EOF)))
 	ls.srv.conns.remove(c)
 	return gnet.None
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
 )
 
 // hearLine is the next line without its end.
@@ -174,7 +175,7 @@ func TestWatchersComeAndGo(t *testing.T) {
 	srv := startServer(t, Options{Loops: 3})
 	c := dial(t, srv)
 	var all []*client
-	for range watchersMax {
+	for range events.WatchersMax {
 		all = append(all, watch(t, srv, " evictions fetchers"))
 	}
 	c.say("watch\r\nversion\r\n")
@@ -198,7 +199,7 @@ func TestWatchersComeAndGo(t *testing.T) {
 	eventually(t, "one watcher", func() bool { return c.stat("log_watchers") == "1" })
 	all[1].hearEnd()
 	_ = all[0].Close()
-	eventually(t, "no watcher", func() bool { return c.stat("log_watchers") == "0" && srv.watched() == 0 })
+	eventually(t, "no watcher", func() bool { return c.stat("log_watchers") == "0" && srv.hub.Wanted() == 0 })
 	watch(t, srv, " fetchers") // there is room again
 }
 
@@ -272,7 +273,7 @@ func TestWatchTellsOfEvictions(t *testing.T) {
 		t.Errorf("%d evicted, %d kept of %d", n, kept, items)
 	}
 	_ = w.Close()
-	eventually(t, "nobody to watch", func() bool { return srv.watched() == 0 })
+	eventually(t, "nobody to watch", func() bool { return srv.hub.Wanted() == 0 })
 }
 
 func TestWatchNotAllowed(t *testing.T) {
@@ -341,10 +342,10 @@ func TestStatsDetail(t *testing.T) {
 func TestPrefixesAreBounded(t *testing.T) {
 	p := newParlour(t, Options{StatsDetail: true, PrefixDelimiter: '/'})
 	v := p.visitor()
-	for i := range prefixesMax + 100 {
+	for i := range events.PrefixesMax + 100 {
 		v.say(fmt.Sprintf("get %d/k\r\n", i))
 	}
-	if n := strings.Count(v.say("stats detail dump\r\n"), "PREFIX"); n != prefixesMax {
+	if n := strings.Count(v.say("stats detail dump\r\n"), "PREFIX"); n != events.PrefixesMax {
 		t.Errorf("%d prefixes", n)
 	}
 	if v.say("stats reset\r\nstats detail dump\r\n") != "RESET\r\nEND\r\n" {
