@@ -16,11 +16,12 @@ var arrows = map[string][]string{
 	"protocol":              {},
 	"internal/invariants":   {},
 	"internal/conversation": {},
+	"internal/sched":        {},
 	"internal/linear":       {"github.com/anishathalye/porcupine"},
 	"internal/stats":        {"protocol", "storage"},
 	"internal/events":       {"internal/stats", "protocol", "storage", "expiry"},
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
-	"server": {"protocol", "storage", "expiry", "internal/invariants", "internal/stats", "internal/events", "golang.org/x/sys/unix",
+	"server": {"protocol", "storage", "expiry", "internal/invariants", "internal/stats", "internal/events", "internal/sched", "golang.org/x/sys/unix",
 		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
 	"cmd/gomemd": {"server", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }

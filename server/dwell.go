@@ -24,10 +24,6 @@ import (
 // as an event came.
 const dwellMax = 3 * time.Millisecond
 
-// Dwell tells whether loops wait in place when they have nothing to do. It is for a program that lets each of them have a processor
-// (GOMAXPROCS) for itself, and has another for its other goroutines.
-func (srv *Server) Dwell(on bool) { srv.dwells.Store(on) }
-
 // dwell waits until gnet has something to do, for dwellMax at most.
 func (w *worker) dwell(fd int) {
 	if w.epoll == 0 {

@@ -40,7 +40,7 @@ func TestLoopsThatDwell(t *testing.T) {
 	const loops, clients, requests = 2, 8, 200
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(loops + 2))
 	srv := startServer(t, Options{Loops: loops})
-	srv.Dwell(true)
+	srv.load.Dwell.Store(true)
 	big := dial(t, srv)
 	reply := big.fill("big", 800_000) // sent in turns
 	var all sync.WaitGroup

@@ -31,6 +31,10 @@ type Options struct {
 	MaxConnsWait bool          // -o no_maxconns_fast: the next one waits instead, until somebody leaves
 	IdleTimeout  time.Duration // -o idle_timeout: TCP clients that have said nothing for longer are closed; 0: never
 
+	// OwnProcess says that the program is this server and nothing else: it may set GOMAXPROCS and GOGC to follow the load,
+	// unless the environment sets them. An embedder's are left alone.
+	OwnProcess bool
+
 	Loops        int // -t: event loops; 4
 	ReqsPerEvent int // -R: requests served before the loop turns to its other connections; 20
 

@@ -13,6 +13,7 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/invariants"
+	"github.com/gomemd/gomemd/internal/sched"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -34,7 +35,7 @@ type Server struct {
 	verbosity atomic.Uint32
 
 	loops     loops
-	dwells    atomic.Bool
+	load      sched.Load
 	turns     atomic.Uint64 // taken, in all
 	listeners []net.Listener
 	conns     connections
@@ -86,6 +87,9 @@ func Start(opts Options) (*Server, error) {
 	if opts.Clock == nil {
 		srv.callers.Go(srv.tick)
 	}
+	if opts.OwnProcess { // not sooner: a memory file is read with all cores
+		srv.callers.Go(func() { srv.load.Follow(opts.Loops, srv.stop) })
+	}
 	for _, l := range srv.listeners {
 		for range acceptors {
 			srv.callers.Go(func() { srv.accept(l) })
@@ -127,6 +131,7 @@ func open(opts Options) (*Server, error) {
 		return nil, err
 	}
 	srv.crawlerOff.Store(opts.Settings.NoCrawler)
+	srv.load.Errands = func() uint64 { return srv.conns.total.Load() + srv.turns.Load() }
 	srv.hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
 	srv.hub.SetDetail(opts.StatsDetail)
 	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
@@ -175,11 +180,6 @@ func (srv *Server) Reload() error {
 	}
 	return srv.passwords.load(srv.opts.AuthFile)
 }
-
-// Errands is how often so far the loops have needed a goroutine beside them: for a client who was accepted, or whose large reply goes on
-// when others have had their turn. While there are many, one processor (GOMAXPROCS) more than there are busy loops
-// spares these clients waits of 10 ms, after which the scheduler takes one from a loop.
-func (srv *Server) Errands() uint64 { return srv.conns.total.Load() + srv.turns.Load() }
 
 // Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
 func (srv *Server) Addrs() []net.Addr {

@@ -196,7 +196,7 @@ func (c *conn) serve() gnet.Action {
 		if c.mayLeave() {
 			return gnet.Close
 		}
-		if n > 0 && c.srv.dwells.Load() { // n is 0 after a Wake: gnet may have been asked for more, and would not look
+		if n > 0 && c.srv.load.Dwell.Load() { // n is 0 after a Wake: gnet may have been asked for more, and would not look
 			w.dwell(c.fd)
 		}
 		return gnet.None

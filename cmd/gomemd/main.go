@@ -12,7 +12,6 @@
 //	pidfile.go     -P
 //	privileges.go  -u, and the limits that -c and -r ask for
 //	memory.go      --memory-total, shared out
-//	procs.go       how many processors Go's scheduler uses
 package main
 
 import (
@@ -179,17 +178,21 @@ func start(c *config) (_ *server.Server, err error) {
 	}
 	c.opts.Settings.Threads = c.opts.Loops
 	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
+	c.opts.OwnProcess = true
 	c.limitRuntime()
 	srv, err := server.Start(c.opts)
 	if err != nil {
 		return nil, startError(c, err)
 	}
-	followLoad(srv, c.opts.Loops) // not sooner: a memory file is read with all cores
 	if len(c.opts.Listen) > 0 {
 		writePortFile(c.opts.Listen, srv.Addrs())
 	}
 	return srv, nil
 }
+
+// loopsFor is how many event loops serve -t threads: no more than cores, less one for the kernel's network and whoever asks
+// (docs/decisions/0002-processors-follow-the-load.md).
+func loopsFor(threads, cores int) int { return min(threads, max(1, cores-1)) }
 
 // startError words a refusal of Start as memcached does.
 func startError(c *config, err error) error {

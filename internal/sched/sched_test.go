@@ -1,6 +1,11 @@
-package main
+package sched
 
-import "testing"
+import (
+	"runtime"
+	"runtime/debug"
+	"testing"
+	"time"
+)
 
 func TestProcessorsFollowTheLoad(t *testing.T) {
 	for _, tt := range []struct {
@@ -56,18 +61,39 @@ func TestErrandsHaveAProcessorWhileThereAreMany(t *testing.T) {
 	}
 }
 
-func TestLoopsLeaveACore(t *testing.T) {
-	for _, tt := range []struct{ threads, cores, want int }{
-		{4, 1, 1}, {4, 2, 1}, {4, 3, 2}, {4, 16, 4}, {1, 16, 1}, {32, 16, 15},
-	} {
-		if got := loopsFor(tt.threads, tt.cores); got != tt.want {
-			t.Errorf("-t %d on %d cores: %d loops, want %d", tt.threads, tt.cores, got, tt.want)
-		}
-	}
-}
-
 func TestIdleTimeIsRead(t *testing.T) {
 	if idleTime() <= 0 {
 		t.Error("no idle time in /proc/stat")
+	}
+}
+
+// Follow takes effect at once, and when it ends the scheduler is what it was.
+func TestTheSchedulerIsLeftAsItWasFound(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	t.Setenv("GOGC", "")
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(7))
+	defer debug.SetGCPercent(debug.SetGCPercent(77))
+	l := Load{Errands: func() uint64 { return 0 }}
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() { l.Follow(3, stop); close(done) }()
+	for end := time.Now().Add(20 * time.Second); runtime.GOMAXPROCS(0) != 4 || !l.Dwell.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d processors for 3 loops, dwelling: %v", runtime.GOMAXPROCS(0), l.Dwell.Load())
+		}
+	}
+	close(stop)
+	<-done
+	if n, percent := runtime.GOMAXPROCS(0), debug.SetGCPercent(77); n != 7 || percent != 77 || l.Dwell.Load() {
+		t.Errorf("%d processors, GOGC %d, dwelling: %v", n, percent, l.Dwell.Load())
+	}
+}
+
+func TestTheEnvironmentHasTheLastWord(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "2")
+	before := runtime.GOMAXPROCS(0)
+	l := Load{Errands: func() uint64 { return 0 }}
+	l.Follow(before+3, nil) // returns
+	if n := runtime.GOMAXPROCS(0); n != before || l.Dwell.Load() {
+		t.Errorf("%d processors, dwelling: %v", n, l.Dwell.Load())
 	}
 }
