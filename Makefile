@@ -42,11 +42,11 @@ compat: ## real clients, libmemcached's tools and twemproxy against gomemd
 bench: ## gomemd beside memcached, a selection of five minutes
 	go run ./bench/compare -quick -memcached $(MEMCACHED)
 
-benchcmp: ## the benchmarks of this tree beside those of REF (HEAD), by benchstat: BENCH='Feed|Parse' PKG=./server
-	@./.ci/benchcmp "$(or $(REF),HEAD)" "$(or $(PKG),./server)" "$(or $(BENCH),.)"
+benchcmp: ## the benchmarks of this tree beside those of REF (HEAD), by benchstat: BENCH='Feed' PKG=./internal/session
+	@./.ci/benchcmp "$(or $(REF),HEAD)" "$(or $(PKG),./internal/session)" "$(or $(BENCH),.)"
 
 pgo: ## make the profile anew that cmd/gomemd is built with: sessions, and sets that evict
-	go test ./server -run '^$$' -bench Feed -benchtime 2s -cpuprofile feed.prof -o /dev/null
+	go test ./internal/session -run '^$$' -bench Feed -benchtime 2s -cpuprofile feed.prof -o /dev/null
 	go test ./storage -run '^$$' -bench 'SetWithEviction|SetInPlace' -benchtime 5000000x -cpuprofile store.prof -o /dev/null
 	go tool pprof -proto feed.prof store.prof > cmd/gomemd/default.pgo
 	rm feed.prof store.prof

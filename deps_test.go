@@ -17,12 +17,13 @@ var arrows = map[string][]string{
 	"internal/invariants":   {},
 	"internal/conversation": {},
 	"internal/sched":        {},
+	"internal/session":      {"internal/events", "internal/stats", "protocol", "storage", "expiry"},
 	"internal/linear":       {"github.com/anishathalye/porcupine"},
 	"internal/stats":        {"protocol", "storage"},
 	"internal/events":       {"internal/stats", "protocol", "storage", "expiry"},
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
-	"server": {"protocol", "storage", "expiry", "internal/invariants", "internal/stats", "internal/events", "internal/sched", "golang.org/x/sys/unix",
-		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
+	"server": {"internal/session", "internal/events", "internal/stats", "internal/sched", "storage", "expiry", "protocol",
+		"internal/invariants", "golang.org/x/sys/unix", "github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
 	"cmd/gomemd": {"server", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }
 

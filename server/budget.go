@@ -100,7 +100,7 @@ func (b *budget) drop(c *conn) {
 	b.sum -= int64(c.held.in + c.held.out)
 	c.held = held{gone: true}
 	delete(b.holders, c)
-	c.srv.late.AddNow(stats.BudgetDropped, 1)
+	c.srv.env.Late.AddNow(stats.BudgetDropped, 1)
 	go c.cut() // not under the lock: closing may call us
 }
 

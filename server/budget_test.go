@@ -10,7 +10,6 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/stats"
-	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
 
@@ -94,7 +93,7 @@ func TestCrowdsKeepToTheBudget(t *testing.T) {
 				quiet.say("set q 0 0 1\r\nx\r\nget q\r\n")
 				quiet.hear("STORED\r\nVALUE q 0 1\r\nx\r\nEND\r\n")
 			}
-			eventually(t, "some are closed", func() bool { return srv.counters()[stats.BudgetDropped] > 0 })
+			eventually(t, "some are closed", func() bool { return srv.env.Sums()[stats.BudgetDropped] > 0 })
 			now, peak := srv.conns.budget.total()
 			if now > budget*5/4 || peak > 2*budget { // the last to come is counted before the largest goes
 				t.Errorf("%d bytes held, %d at most; the budget is %d", now, peak, budget)
@@ -142,22 +141,22 @@ func TestPipelineIsServedAsItComes(t *testing.T) {
 
 // A mistake in serving one client costs that client the connection.
 func TestPanicCostsOneConnection(t *testing.T) {
-	was := handlers[protocol.OpNoop]
-	t.Cleanup(func() { handlers[protocol.OpNoop] = was })
-	handlers[protocol.OpNoop] = func(s *session, _ *request) verdict {
-		s.w.out = append(s.w.out, "half a reply"...)
-		panic("secret")
-	}
 	log, logged, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := startServer(t, Options{Loops: 1, Verbosity: 1, Log: logged})
+	mistake := writerFunc(func(line []byte) (int, error) {
+		if strings.HasSuffix(string(line), " mn\n") {
+			panic("secret")
+		}
+		return logged.Write(line)
+	})
+	srv := startServer(t, Options{Loops: 1, Verbosity: 2, Log: mistake})
 	other, c := dial(t, srv), dial(t, srv)
 	other.fill("k", 10)
 	c.say("set a 0 0 1\r\nx\r\n")
 	c.hear("STORED\r\n")
-	c.say("mn\r\n")
+	c.say("version\r\nmn\r\n") // what was answered before goes with it
 	c.hearEnd()
 	other.say("get a\r\n")
 	other.hear("VALUE a 0 1\r\nx\r\nEND\r\n")
@@ -173,7 +172,7 @@ func TestPanicCostsOneConnection(t *testing.T) {
 
 // The store's panics are told from others: there a lock may be held, and the process must not go on.
 func TestPanicInTheStoreIsKnown(t *testing.T) {
-	srv := newParlour(t, Options{}).srv
+	srv := startServer(t, Options{})
 	key := []byte("k")
 	hash := storage.Hash(key)
 	srv.store.Put(hash, storage.Set, &storage.Item{Key: key, Value: key})

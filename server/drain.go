@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
@@ -66,7 +67,7 @@ func (c *conn) needDrain() error {
 func (d *drain) run() {
 	srv := d.c.srv
 	defer srv.conns.removeDrain(d)
-	defer d.c.survive(func() { _ = d.file.Close(); srv.unlessStopped(func() { _ = d.c.gc.Close() }) })
+	defer d.c.recoverPanic(func() { _ = d.file.Close(); srv.unlessStopped(func() { _ = d.c.gc.Close() }) })
 	for out := range d.next {
 		err := d.send(out)
 		d.idle.Store(true)
@@ -89,9 +90,9 @@ func (d *drain) send(out []byte) (err error) {
 	srv := d.c.srv
 	for len(out) > 0 && err == nil {
 		var n int
-		n, err = d.file.Write(out[:min(len(out), outMax)])
+		n, err = d.file.Write(out[:min(len(out), session.OutMax)])
 		out = out[n:]
-		srv.late.AddNow(stats.BytesWritten, uint64(n))
+		srv.env.Late.AddNow(stats.BytesWritten, uint64(n))
 		srv.conns.budget.holdOut(d.c, -n)
 		d.c.lastTaken.Store(uint32(srv.clock.Now()))
 	}
@@ -125,29 +126,31 @@ func (c *conn) finishAlone(rest []byte) error {
 // finish serves the rest of a session whose loop is gone.
 func (d *drain) finish() {
 	c, srv := d.c, d.c.srv
-	w := &worker{srv: srv, store: srv.store, clock: srv.clock, events: srv.hub.NewRecorder(srv.clock)}
-	c.w = w
-	for v := yield; !c.closing && (v == yield || v == full); {
+	w := session.NewWorker(&srv.env)
+	defer w.Close()
+	c.loop = &loop{Worker: w}
+	c.session.MoveTo(w)
+	for v := session.Yield; !c.closing && (v == session.Yield || v == session.Full); {
 		var n, sent int
-		n, v = c.feed(d.rest)
+		var err error
+		n, v = c.session.Feed(d.rest)
 		d.rest = d.rest[n:]
-		srv.conns.budget.holdOut(c, len(w.out))
-		sent, err := d.file.Write(w.out)
-		srv.conns.budget.holdOut(c, -len(w.out))
-		w.out = w.out[:0]
-		w.counters.Add(stats.BytesRead, uint64(n))
-		w.counters.Add(stats.BytesWritten, uint64(sent))
+		waits := w.Out.Pending()
+		srv.conns.budget.holdOut(c, waits)
+		for _, part := range w.Out.Parts() { // one at most: nothing is pinned
+			sent, err = d.file.Write(part)
+		}
+		srv.conns.budget.holdOut(c, -waits)
+		w.Out.Reset()
+		w.Counters.Add(stats.BytesRead, uint64(n))
+		w.Counters.Add(stats.BytesWritten, uint64(sent))
 		if err != nil {
 			break
 		}
 	}
 	c.closeSession()
-	if w.events.Watched != 0 {
-		w.events.Flush()
-	}
-	w.events.ConnClose(c.fd, c.remote, c.reason(true))
-	w.counters.Publish()
-	srv.late.Absorb(&w.counters)
+	w.EndEvent()
+	w.Events.ConnClose(c.fd, c.remote, c.reason(true))
 	srv.conns.remove(c)
 }
 

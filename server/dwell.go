@@ -25,14 +25,14 @@ import (
 const dwellMax = 3 * time.Millisecond
 
 // dwell waits until gnet has something to do, for dwellMax at most.
-func (w *worker) dwell(fd int) {
-	if w.epoll == 0 {
-		w.epoll = epollOf(fd)
+func (l *loop) dwell(fd int) {
+	if l.epoll == 0 {
+		l.epoll = epollOf(fd)
 	}
-	if w.epoll < 0 {
+	if l.epoll < 0 {
 		return
 	}
-	ready := unix.PollFd{Fd: w.epoll, Events: unix.POLLIN}
+	ready := unix.PollFd{Fd: l.epoll, Events: unix.POLLIN}
 	most := unix.NsecToTimespec(dwellMax.Nanoseconds())
 	// Go's signal that preempts ends it too.
 	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ready)), 1, uintptr(unsafe.Pointer(&most)), 0, 0, 0)

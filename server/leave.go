@@ -56,7 +56,7 @@ func (cs *connections) leaving(n int) int {
 // mayLeave tells, on its loop, whether this is the moment to close a connection: nothing of a command has come, and all
 // replies are sent. What the system has received and we have not read counts as come.
 func (c *conn) mayLeave() bool {
-	if !c.leave.Load() || c.line.size > 0 || c.gc.InboundBuffered() > 0 || c.state != stateCommand && c.state != stateLogin {
+	if !c.leave.Load() || !c.session.BetweenCommands() || c.gc.InboundBuffered() > 0 {
 		return false
 	}
 	unread, err := unix.IoctlGetInt(c.fd, unix.TIOCINQ)
@@ -70,7 +70,7 @@ func (c *conn) reason(byItself bool) string {
 		return "idle_timeout"
 	case c.srv.life.Err() != nil:
 		return "shutdown"
-	case byItself || c.quits:
+	case byItself || c.session.Quits():
 		return "normal"
 	}
 	return "error"

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 )
@@ -147,8 +148,8 @@ func (srv *Server) accept(l net.Listener) {
 		}
 		if err := srv.loops.adopt(&conn{srv: srv}, c); err != nil {
 			srv.conns.current.Add(-1)
-			if srv.verbosity.Load() > 0 {
-				srv.logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
+			if srv.env.Verbosity.Load() > 0 {
+				srv.env.Logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
 			}
 		}
 	}
@@ -251,10 +252,9 @@ func (srv *Server) closeIdle() {
 	now := srv.clock.Now()
 	for _, c := range srv.conns.list() {
 		_, byTCP := c.remote.(*net.TCPAddr)
-		st := state(c.lastState.Load())
-		waits := st == stateCommand || st == stateLogin
+		waits := session.State(c.lastState.Load()).Waits()
 		if byTCP && waits && c.still(now) > allowed && !c.kicked.Swap(true) {
-			srv.late.AddNow(stats.IdleKicks, 1)
+			srv.env.Late.AddNow(stats.IdleKicks, 1)
 			_ = c.gc.Close() // by its loop
 		}
 	}
@@ -276,21 +276,15 @@ func (srv *Server) clients() (all []stats.Conn) {
 			local = &net.UnixAddr{Name: srv.opts.UnixSocket} // an accepted one has no name
 		}
 		all = append(all, stats.Conn{FD: c.fd, Addr: addressText(c.remote), Listen: addressText(local),
-			State: stateTexts[state(c.lastState.Load())], Quiet: uint64(srv.clock.Now()) - uint64(c.lastServed.Load())})
+			State: session.State(c.lastState.Load()).String(), Quiet: uint64(srv.clock.Now()) - uint64(c.lastServed.Load())})
 	}
 	return all
 }
 
-// stateTexts are the states' names in stats conns, which are memcached's.
-var stateTexts = [...]string{
-	stateCommand:   "conn_read",
-	stateValue:     "conn_nread",
-	stateSwallow:   "conn_swallow",
-	stateRetrieval: "conn_mwrite",
-	stateDump:      "conn_watch",
-	stateLogin:     "conn_read",
-	stateToken:     "conn_nread",
-	stateWatch:     "conn_watch",
+// resetStats starts over what is a count.
+func (cs *connections) resetStats() {
+	cs.total.Store(0)
+	cs.rejected.Store(0)
 }
 
 // list is the clients in the order of their descriptors.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
@@ -19,6 +20,9 @@ const (
 	memcachedVersion = "1.6.45"
 	versionText      = memcachedVersion + "-gomemd" + Version
 )
+
+// AuthFileError is why Options.AuthFile cannot be used. Its text is memcached's.
+type AuthFileError = session.AuthFileError
 
 // Options say what to serve and where. The zero value of a field is memcached's default, named beside it; a server
 // with neither Listen nor UnixSocket serves nobody and is refused by Validate.
@@ -85,6 +89,14 @@ type Settings struct {
 
 	NoCrawler    bool // -o no_lru_crawler …
 	NoMaintainer bool // … and no_lru_maintainer: stats leaves their names out
+}
+
+// rules are the options that decide what clients may do.
+func (o *Options) rules() session.Rules {
+	return session.Rules{
+		ReqsPerEvent: o.ReqsPerEvent, ItemMax: o.ItemMax, MemoryLimitMax: o.MemoryLimitMax, DisableCAS: o.DisableCAS,
+		DisableFlush: o.DisableFlush, DisableDump: o.DisableDump, DisableWatch: o.DisableWatch, EnableShutdown: o.EnableShutdown,
+	}
 }
 
 // settings is what stats tells of the options.

@@ -14,7 +14,7 @@ import (
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/invariants"
 	"github.com/gomemd/gomemd/internal/sched"
-	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/storage"
 )
 
@@ -28,30 +28,16 @@ const (
 
 // Server is a running server.
 type Server struct {
-	opts      Options
-	clock     *expiry.Clock
-	started   time.Time // when the clock stood at its start: a whole second of the wall clock
-	store     *storage.Store
-	verbosity atomic.Uint32
+	opts  Options
+	clock *expiry.Clock
+	store *storage.Store
+	env   session.Env // what the conversations share
+	load  sched.Load
 
 	loops     loops
-	load      sched.Load
 	turns     atomic.Uint64 // taken, in all
 	listeners []net.Listener
 	conns     connections
-
-	mu      sync.Mutex // guards workers
-	workers []*worker
-	late    stats.Counters // what was counted off the loops, by drains
-
-	passwords passwords
-	hub       *events.Hub
-
-	crawlerOff atomic.Bool // lru_crawler disable
-	dumping    atomic.Bool // there is one dump of all items at a time
-	dumps      atomic.Uint64
-	tuning     tuning
-	ahead      timeAhead // debugtime
 
 	life context.Context         // done when the server wants to end
 	end  context.CancelCauseFunc // says why
@@ -98,7 +84,7 @@ func Start(opts Options) (*Server, error) {
 	return srv, nil
 }
 
-// open makes a server that serves nobody yet: sessions can be fed by hand.
+// open makes a server that serves nobody yet.
 func open(opts Options) (*Server, error) {
 	opts = opts.withDefaults()
 	clock, started := opts.Clock, time.Now()
@@ -108,12 +94,14 @@ func open(opts Options) (*Server, error) {
 	if clock == nil {
 		clock = expiry.NewClock(started.Unix())
 	}
-	srv := &Server{opts: opts, clock: clock, started: started, stop: make(chan struct{})}
+	srv := &Server{opts: opts, clock: clock, stop: make(chan struct{})}
 	srv.life, srv.end = context.WithCancelCause(context.Background())
-	srv.verbosity.Store(uint32(opts.Verbosity))
-	err := srv.Reload()
-	if err != nil {
-		return nil, err
+	env := &srv.env
+	var err error
+	if opts.AuthFile != "" {
+		if env.Passwords, err = session.LoadPasswords(opts.AuthFile); err != nil {
+			return nil, err
+		}
 	}
 	srv.store, err = storage.Open(storage.Options{
 		MemoryLimit:     opts.MemoryLimit,
@@ -130,16 +118,29 @@ func open(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	srv.crawlerOff.Store(opts.Settings.NoCrawler)
+	env.Store, env.Clock, env.Started, env.Log = srv.store, clock, started, opts.Log
+	env.Hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
+	env.Hub.SetDetail(opts.StatsDetail)
+	env.Rules, env.Settings = opts.rules(), opts.settings()
+	env.Version, env.EventLoop = versionText, eventLoopText
+	env.Verbosity.Store(uint32(opts.Verbosity))
+	env.CrawlerOff.Store(opts.Settings.NoCrawler)
+	env.End = func(graceful bool) {
+		if graceful {
+			srv.end(ErrShutdownGraceful)
+		} else {
+			srv.end(ErrShutdown)
+		}
+	}
+	env.Conns, env.ResetConns, env.Clients = srv.conns.numbers, srv.conns.resetStats, srv.clients
+	env.HeldByClients = func() uint64 { now, _ := srv.conns.budget.total(); return uint64(now) }
 	srv.load.Errands = func() uint64 { return srv.conns.total.Load() + srv.turns.Load() }
-	srv.hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
-	srv.hub.SetDetail(opts.StatsDetail)
 	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
 	for _, w := range srv.store.Warnings() {
-		srv.logf("warning: %s\n", w)
+		env.Logf("warning: %s\n", w)
 	}
 	if r := srv.store.Restored(); r.Took > 0 && opts.Verbosity > 0 {
-		srv.logf("%d items restored from %s in %v; %d had ended, %d were not whole\n",
+		env.Logf("%d items restored from %s in %v; %d had ended, %d were not whole\n",
 			r.Items, opts.MemoryFile, r.Took.Round(time.Millisecond), r.Ended, r.Dropped)
 	}
 	return srv, nil
@@ -175,10 +176,10 @@ func (srv *Server) Err() error { return context.Cause(srv.life) }
 // Reload reads again what is in files: the passwords. Clients that have logged in stay. When a file cannot be read or
 // understood, what was read before stays in force.
 func (srv *Server) Reload() error {
-	if srv.opts.AuthFile == "" {
+	if srv.env.Passwords == nil {
 		return nil
 	}
-	return srv.passwords.load(srv.opts.AuthFile)
+	return srv.env.Passwords.Reload()
 }
 
 // Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
@@ -234,7 +235,7 @@ func (srv *Server) tick() {
 		case <-srv.stop:
 			return
 		case <-ticker.C:
-			srv.setClock()
+			srv.env.SetClock()
 			srv.Sweep()
 			if srv.opts.IdleTimeout > 0 {
 				srv.closeIdle()
@@ -253,33 +254,7 @@ func (srv *Server) Sweep() {
 			runtime.Gosched() // the loops may have this processor alone
 		}
 	}
-	recorder := srv.hub.NewRecorder(srv.clock) // a limit that was lowered is reached by sweeping
-	if recorder.Look(0); recorder.Watched&events.Evictions != 0 {
-		recorder.Flush()
-	}
-}
-
-// firstState is what a session begins in.
-func (srv *Server) firstState() state {
-	if srv.opts.AuthFile != "" {
-		return stateLogin
-	}
-	return stateCommand
-}
-
-// newWorker makes the state that the sessions of one loop share.
-func (srv *Server) newWorker() *worker {
-	w := &worker{srv: srv, store: srv.store, clock: srv.clock, events: srv.hub.NewRecorder(srv.clock), turns: newTurns(&srv.turns)}
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	srv.workers = append(srv.workers, w)
-	return w
-}
-
-func (srv *Server) allWorkers() []*worker {
-	srv.mu.Lock()
-	defer srv.mu.Unlock()
-	return srv.workers[:len(srv.workers):len(srv.workers)]
+	srv.env.FlushEvictions() // a limit that was lowered is reached by sweeping
 }
 
 // socketFile refuses a path where something else than a socket stands: binding would fail, and removing it first, as one does

@@ -117,15 +117,6 @@ func TestStatsReset(t *testing.T) {
 	}
 }
 
-func TestStatsSizes(t *testing.T) {
-	p := newParlour(t, Options{TrackSizes: true})
-	v := p.visitor()
-	v.say("set a 0 0 1\r\nx\r\nset c 0 0 1\r\ny\r\nset b 1 0 300\r\n" + strings.Repeat("x", 300) + "\r\n")
-	if got, want := v.say("stats sizes\r\n"), "STAT 64 2\r\nSTAT 384 1\r\nEND\r\n"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}
-
 // The rows come by descriptor, which says nothing of who came first: a client gets one that is free just then.
 func TestStatsConns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")

@@ -7,12 +7,12 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
-// survive is deferred around the serving of a connection: a mistake of ours costs that client its connection, and nobody
+// recoverPanic is deferred around the serving of a connection: a mistake of ours costs that client its connection, and nobody
 // else anything. It counts, and says where at -v.
 //
 // Not so when the store was being called: its lock may be held, and what it guards be changed by half. Serving on would be
 // serving wrong values, so the process dies with the panic's own text.
-func (c *conn) survive(giveUp func()) {
+func (c *conn) recoverPanic(giveUp func()) {
 	p := recover()
 	if p == nil {
 		return
@@ -21,9 +21,9 @@ func (c *conn) survive(giveUp func()) {
 	if inStore {
 		panic(p)
 	}
-	c.srv.late.AddNow(stats.ConnPanics, 1)
-	if c.srv.verbosity.Load() > 0 {
-		c.srv.logf("a connection is closed for a mistake of ours in %s\n", where) // not p: it may hold a key
+	c.srv.env.Late.AddNow(stats.ConnPanics, 1)
+	if c.srv.env.Verbosity.Load() > 0 {
+		c.srv.env.Logf("a connection is closed for a mistake of ours in %s\n", where) // not p: it may hold a key
 	}
 	giveUp()
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
@@ -38,12 +39,12 @@ type loops struct {
 	srv    *Server
 	client *gnet.Client // an engine of loops without listeners; it is called a client for its usual use
 
-	mu      sync.Mutex
-	workers map[gnet.EventLoop]*worker
+	mu    sync.Mutex
+	loops map[gnet.EventLoop]*loop
 }
 
 func (ls *loops) start(srv *Server) (err error) {
-	ls.srv, ls.workers = srv, map[gnet.EventLoop]*worker{}
+	ls.srv, ls.loops = srv, map[gnet.EventLoop]*loop{}
 	ls.client, err = gnet.NewClient(ls,
 		gnet.WithNumEventLoop(srv.opts.Loops),
 		gnet.WithLogger(gnetLog{srv}))
@@ -66,28 +67,38 @@ func (ls *loops) adopt(c *conn, socket net.Conn) error {
 	return nil
 }
 
-// worker finds, or makes, the state of a loop's sessions.
-func (ls *loops) worker(loop gnet.EventLoop) *worker {
+// loop is what the connections of one event loop share.
+type loop struct {
+	*session.Worker
+	turns  *turns       // of connections with large replies
+	epoll  int32        // the loop's, 0 until it is looked for, -1 if it cannot be found; dwell.go
+	iovecs []unix.Iovec // for writev
+}
+
+// loop finds, or makes, what the connections of a loop share.
+func (ls *loops) loop(of gnet.EventLoop) *loop {
 	ls.mu.Lock()
 	defer ls.mu.Unlock()
-	w := ls.workers[loop]
-	if w == nil {
-		w = ls.srv.newWorker()
-		w.pins = true
-		ls.srv.callers.Go(func() { w.turns.run(ls.srv.stop) })
-		ls.workers[loop] = w
+	l := ls.loops[of]
+	if l == nil {
+		l = &loop{Worker: session.NewWorker(&ls.srv.env), turns: newTurns(&ls.srv.turns)}
+		l.Out.Pins = true
+		ls.srv.callers.Go(func() { l.turns.run(ls.srv.stop) })
+		ls.loops[of] = l
 	}
-	return w
+	return l
 }
 
 // conn is one client's connection: its session, and the socket under it.
 type conn struct {
-	session
-	srv    *Server
-	gc     gnet.Conn
-	local  net.Addr
-	remote net.Addr
-	opened atomic.Bool
+	session session.Session
+	loop    *loop
+	srv     *Server
+	fd      int
+	gc      gnet.Conn
+	local   net.Addr
+	remote  net.Addr
+	opened  atomic.Bool
 
 	drain   *drain // made when output first had to wait
 	waiting bool   // output waits in drain, and the session rests
@@ -110,28 +121,28 @@ type conn struct {
 func (ls *loops) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 	c := gc.Context().(*conn)
 	c.gc, c.local, c.remote = gc, gc.LocalAddr(), gc.RemoteAddr()
-	c.w, c.fd, c.state = ls.worker(gc.EventLoop()), gc.Fd(), ls.srv.firstState()
-	c.onLines = c.linesCame
+	c.loop, c.fd = ls.loop(gc.EventLoop()), gc.Fd()
+	c.session.Init(c.loop.Worker, c.fd, c.linesCame)
 	c.lastServed.Store(uint32(ls.srv.clock.Now()))
 	ls.srv.conns.add(c)
 	c.opened.Store(true)
-	c.w.events.ConnNew(c.fd, c.remote)
+	c.loop.Events.ConnNew(c.fd, c.remote)
 	return nil, gnet.None
 }
 
 // OnTraffic is called when input has come, and after a Wake.
 func (ls *loops) OnTraffic(gc gnet.Conn) (action gnet.Action) {
 	c := gc.Context().(*conn)
-	defer c.survive(func() {
-		c.w.recycle()
+	defer c.recoverPanic(func() {
+		c.loop.Out.Reset()
 		action = gnet.Close
 	})
 	if c.waiting {
 		if !c.drain.idle.Load() {
 			left := gc.InboundBuffered()
 			if left > inputMax {
-				c.w.counters.Add(stats.InputDropped, 1)
-				c.w.counters.Publish()
+				c.loop.Counters.Add(stats.InputDropped, 1)
+				c.loop.Counters.Publish()
 				return gnet.Close
 			}
 			c.hold(left)
@@ -147,18 +158,18 @@ func (ls *loops) OnTraffic(gc gnet.Conn) (action gnet.Action) {
 
 // serve feeds the session what has come and writes all its replies at once, or in partsAtOnce parts if they are large.
 func (c *conn) serve() gnet.Action {
-	w := c.w
+	l := c.loop
 	in, _ := c.gc.Peek(-1) // everything there is: cannot fail
-	n, sent, v, err := 0, 0, full, error(nil)
-	for part, large := 0, true; large && v == full && part < partsAtOnce; part++ {
-		w.recycle()
+	n, sent, v, err := 0, 0, session.Full, error(nil)
+	for part, large := 0, true; large && v == session.Full && part < partsAtOnce; part++ {
+		l.Out.Reset()
 		var more int
-		more, v = c.feed(in[n:])
+		more, v = c.session.Feed(in[n:])
 		n += more
-		large = w.pending() >= outMax
-		sent, err = w.write(c.fd)
-		w.counters.Add(stats.BytesWritten, uint64(sent))
-		if err != nil || sent < w.pending() {
+		large = l.Out.Pending() >= session.OutMax
+		sent, err = l.write(c.fd)
+		l.Counters.Add(stats.BytesWritten, uint64(sent))
+		if err != nil || sent < l.Out.Pending() {
 			break
 		}
 	}
@@ -166,25 +177,22 @@ func (c *conn) serve() gnet.Action {
 		_, _ = c.gc.Discard(n) // the same
 	}
 	left := len(in) - n
-	if v == idle && c.streams() {
-		n += c.stream(c.read) // gnet's buffer is one copy too many
+	if v == session.Idle && c.session.Streams() {
+		n += c.session.Stream(c.read) // gnet's buffer is one copy too many
 	}
-	w.counters.Add(stats.BytesRead, uint64(n))
-	if v == yield {
-		w.counters.Add(stats.ConnYields, 1)
+	l.Counters.Add(stats.BytesRead, uint64(n))
+	if v == session.Yield {
+		l.Counters.Add(stats.ConnYields, 1)
 	}
-	w.counters.Publish()
-	if w.events.Watched != 0 {
-		w.events.Flush()
-	}
+	l.EndEvent()
 	c.note()
 	c.hold(left)
-	if err == nil && sent < w.pending() {
-		c.waiting, c.closing = true, v == hangUp
-		err = c.wait(w.rest(sent))
+	if err == nil && sent < l.Out.Pending() {
+		c.waiting, c.closing = true, v == session.HangUp
+		err = c.wait(l.Out.Rest(sent))
 	}
-	w.recycle()
-	if c.state == stateWatch && !c.waiting && c.watching.Load() == nil {
+	l.Out.Reset()
+	if c.session.Watcher() != nil && !c.waiting && c.watching.Load() == nil {
 		err = c.startWatching()
 	}
 	switch {
@@ -192,18 +200,18 @@ func (c *conn) serve() gnet.Action {
 		return gnet.Close // the client is gone
 	case c.waiting:
 		return gnet.None
-	case v == idle:
+	case v == session.Idle:
 		if c.mayLeave() {
 			return gnet.Close
 		}
 		if n > 0 && c.srv.load.Dwell.Load() { // n is 0 after a Wake: gnet may have been asked for more, and would not look
-			w.dwell(c.fd)
+			l.dwell(c.fd)
 		}
 		return gnet.None
-	case v == hangUp:
+	case v == session.HangUp:
 		return gnet.Close
-	case v == full:
-		w.turns.wait(c)
+	case v == session.Full:
+		l.turns.wait(c)
 		return gnet.None
 	default: // more to do, when those had their turn who are woken, too; what was read is served before gnet reads on
 		_ = c.gc.Wake(nil)
@@ -224,7 +232,7 @@ func (c *conn) wake(done func()) {
 
 // hold tells the budget what is kept of the client's input, of which so much has not been looked at.
 func (c *conn) hold(left int) {
-	if n := left + c.gathered(); n != c.holding {
+	if n := left + c.session.Gathered(); n != c.holding {
 		c.holding = n
 		c.srv.conns.budget.holdIn(c, n)
 	}
@@ -250,10 +258,10 @@ func (c *conn) cut() {
 
 // note keeps what stats conns tells of a connection. The stores are skipped when nothing changed, which is nearly always.
 func (c *conn) note() {
-	if now := uint32(c.w.clock.Now()); c.lastServed.Load() != now {
+	if now := uint32(c.srv.clock.Now()); c.lastServed.Load() != now {
 		c.lastServed.Store(now)
 	}
-	if state := uint32(c.state); c.lastState.Load() != state {
+	if state := uint32(c.session.State()); c.lastState.Load() != state {
 		c.lastState.Store(state)
 	}
 }
@@ -264,7 +272,7 @@ func (ls *loops) OnClose(gc gnet.Conn, err error) gnet.Action {
 	c := gc.Context().(*conn)
 	if errors.Is(err, io.EOF) {
 		rest, _ := gc.Peek(-1)
-		if c.waiting || len(rest) > 0 || c.state == stateRetrieval || c.state == stateDump {
+		if c.waiting || len(rest) > 0 || c.session.Owes() {
 			if c.finishAlone(rest) == nil {
 				return gnet.None
 			}
@@ -274,7 +282,7 @@ func (ls *loops) OnClose(gc gnet.Conn, err error) gnet.Action {
 		c.drain.abandon()
 	}
 	c.closeSession()
-	c.w.events.ConnClose(c.fd, c.remote, c.reason(errors.Is(err, io.EOF)))
+	c.loop.Events.ConnClose(c.fd, c.remote, c.reason(errors.Is(err, io.EOF)))
 	ls.srv.conns.remove(c)
 	return gnet.None
 }
@@ -292,7 +300,7 @@ func (l gnetLog) Errorf(format string, args ...any) { l.log(format, args) }
 func (l gnetLog) Fatalf(format string, args ...any) { l.log(format, args) }
 
 func (l gnetLog) log(format string, args []any) {
-	if l.srv.verbosity.Load() > 0 {
-		l.srv.logf(format+"\n", args...)
+	if l.srv.env.Verbosity.Load() > 0 {
+		l.srv.env.Logf(format+"\n", args...)
 	}
 }

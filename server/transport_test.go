@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
@@ -76,7 +77,7 @@ func (c *client) amidValue(srv *Server) {
 	c.t.Helper()
 	eventually(c.t, "a client is in the middle of a value", func() bool {
 		s := c.served(srv)
-		return s != nil && s.lastState.Load() == uint32(stateValue)
+		return s != nil && s.lastState.Load() == uint32(session.StateValue)
 	})
 }
 
@@ -162,7 +163,7 @@ func TestHalfCloseWithOutputWaiting(t *testing.T) {
 	}
 	c.hearEnd()
 	eventually(t, "the connection is counted out", func() bool { return srv.conns.current.Load() == 0 })
-	if n := srv.counters()[stats.CmdGet]; n != manyReplies {
+	if n := srv.env.Sums()[stats.CmdGet]; n != manyReplies {
 		t.Errorf("counted %d gets, want %d", n, manyReplies)
 	}
 }
@@ -215,7 +216,7 @@ func TestFloodWithoutReadingIsCutOff(t *testing.T) {
 	watch := dial(t, srv)
 	watch.say("mn\r\n")
 	watch.hear("MN\r\n")
-	eventually(t, "it is counted", func() bool { return srv.counters()[stats.InputDropped] == 1 })
+	eventually(t, "it is counted", func() bool { return srv.env.Sums()[stats.InputDropped] == 1 })
 	eventually(t, "only the watcher is left", func() bool { return srv.conns.current.Load() == 1 })
 }
 

@@ -87,10 +87,12 @@ func TestTurnsOfTheGone(t *testing.T) {
 		c.say("get k\r\n")
 		c.hear(reply)
 	}
-	w := srv.allWorkers()[0]
+	var l *loop
+	for _, l = range srv.loops.loops { // there is one
+	}
 	eventually(t, "the line is empty", func() bool {
-		w.turns.mu.Lock()
-		defer w.turns.mu.Unlock()
-		return len(w.turns.waiting) == 0 && w.turns.awake == 0
+		l.turns.mu.Lock()
+		defer l.turns.mu.Unlock()
+		return len(l.turns.waiting) == 0 && l.turns.awake == 0
 	})
 }

@@ -199,7 +199,7 @@ func TestWatchersComeAndGo(t *testing.T) {
 	eventually(t, "one watcher", func() bool { return c.stat("log_watchers") == "1" })
 	all[1].hearEnd()
 	_ = all[0].Close()
-	eventually(t, "no watcher", func() bool { return c.stat("log_watchers") == "0" && srv.hub.Wanted() == 0 })
+	eventually(t, "no watcher", func() bool { return c.stat("log_watchers") == "0" && srv.env.Hub.Wanted() == 0 })
 	watch(t, srv, " fetchers") // there is room again
 }
 
@@ -273,7 +273,7 @@ func TestWatchTellsOfEvictions(t *testing.T) {
 		t.Errorf("%d evicted, %d kept of %d", n, kept, items)
 	}
 	_ = w.Close()
-	eventually(t, "nobody to watch", func() bool { return srv.hub.Wanted() == 0 })
+	eventually(t, "nobody to watch", func() bool { return srv.env.Hub.Wanted() == 0 })
 }
 
 func TestWatchNotAllowed(t *testing.T) {
@@ -298,57 +298,5 @@ func TestShutdownDoesNotWaitForWatchers(t *testing.T) {
 	start := time.Now()
 	if err := srv.Shutdown(context.Background()); err != nil || time.Since(start) > 2*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
-	}
-}
-
-// Nobody watches: what is served costs no memory.
-func TestServingUnwatchedAllocatesNothing(t *testing.T) {
-	p := newParlour(t, Options{})
-	v := p.visitor()
-	said := []byte("set k 0 0 3\r\nabc\r\nget k\r\nincr k 1\r\ntouch k 0\r\ndelete k\r\nmg k v\r\n")
-	serve := func() {
-		v.feed(said)
-		p.w.out = p.w.out[:0]
-	}
-	serve()
-	if n := testing.AllocsPerRun(1000, serve); n != 0 {
-		t.Errorf("%v allocations", n)
-	}
-}
-
-func TestStatsDetail(t *testing.T) {
-	p := newParlour(t, Options{})
-	v := p.visitor()
-	check := func(say, want string) {
-		t.Helper()
-		if got := v.say(say); got != want {
-			t.Errorf("%.60q: %q, want %q", say, got, want)
-		}
-	}
-	v.say("get off:1\r\n")
-	check("stats detail dump\r\n", "END\r\n")
-	// One write: what follows "on" is counted at once.
-	check("stats detail on\r\nget a:1 b:2 none\r\nstats detail off\r\nget a:1\r\nstats detail dump\r\n",
-		"OK\r\nEND\r\nOK\r\nEND\r\nPREFIX a get 1 hit 0 set 0 del 0\r\nPREFIX b get 1 hit 0 set 0 del 0\r\nEND\r\n")
-	v.say("stats reset\r\nstats detail on\r\n")
-	v.say("set a:1 0 0 1\r\nx\r\nset a:b:c 0 0 5\r\n")
-	v.say("bad data\r\nadd :e 0 0 1\r\nx\r\ngat 0 a:1\r\ngets a:1\r\ndelete a:1\r\ndelete a:2\r\nms a:1 1\r\nx\r\nmg a:1\r\nincr a:1 1\r\nmd a:1\r\n")
-	check("stats detail dump\r\n", "PREFIX  get 0 hit 0 set 1 del 0\r\nPREFIX a get 2 hit 2 set 2 del 2\r\nEND\r\n")
-	if got := v.say("stats settings\r\n"); !strings.Contains(got, "STAT detail_enabled yes\r\n") {
-		t.Errorf("%q", got)
-	}
-}
-
-func TestPrefixesAreBounded(t *testing.T) {
-	p := newParlour(t, Options{StatsDetail: true, PrefixDelimiter: '/'})
-	v := p.visitor()
-	for i := range events.PrefixesMax + 100 {
-		v.say(fmt.Sprintf("get %d/k\r\n", i))
-	}
-	if n := strings.Count(v.say("stats detail dump\r\n"), "PREFIX"); n != events.PrefixesMax {
-		t.Errorf("%d prefixes", n)
-	}
-	if v.say("stats reset\r\nstats detail dump\r\n") != "RESET\r\nEND\r\n" {
-		t.Error("stats reset leaves some")
 	}
 }

@@ -24,7 +24,7 @@ func (c *conn) startWatching() error {
 	wg := &watching{os.NewFile(uintptr(fd), "watcher"), make(chan struct{}, 1), make(chan struct{})}
 	c.watching.Store(wg)
 	c.linesCame() // those that came before
-	watcher := c.watcher
+	watcher := c.session.Watcher()
 	c.srv.running.Go(func() { wg.run(watcher) })
 	return nil
 }
@@ -56,7 +56,7 @@ func (c *conn) linesCame() {
 
 // closeSession ends the session and what belongs to it.
 func (c *conn) closeSession() {
-	c.session.close()
+	c.session.Close()
 	if wg := c.watching.Load(); wg != nil {
 		close(wg.over)
 		_ = wg.file.Close() // a write under way fails

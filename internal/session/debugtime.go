@@ -1,6 +1,6 @@
 //go:build debugtime
 
-package server
+package session
 
 import (
 	"sync"
@@ -25,31 +25,31 @@ type timeAhead struct {
 	paused  bool
 }
 
-// setClock sets the clock to the second that it is, and as many more as were asked for.
-func (srv *Server) setClock() {
-	a := &srv.ahead
+// SetClock sets the clock to the second that it is, and as many more as were asked for.
+func (e *Env) SetClock() {
+	a := &e.ahead
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.paused {
-		srv.moveClock()
+		e.moveClock()
 	}
 }
 
-func (srv *Server) moveClock() {
-	now := int64(srv.clock.Started()) + int64(time.Since(srv.started)/time.Second) + srv.ahead.seconds
-	srv.clock.Set(expiry.Instant(max(now, int64(expiry.Start))))
+func (e *Env) moveClock() {
+	now := int64(e.Clock.Started()) + int64(time.Since(e.Started)/time.Second) + e.ahead.seconds
+	e.Clock.Set(expiry.Instant(max(now, int64(expiry.Start))))
 }
 
-func (s *session) debugTime(req *request) verdict {
-	s.reply(req.NoReply, s.w.srv.travel(req.Args()))
-	return idle
+func (s *Session) debugTime(req *request) Verdict {
+	s.reply(req.NoReply, s.w.env.travel(req.Args()))
+	return Idle
 }
 
-func (srv *Server) travel(args [][]byte) (answer string) {
+func (e *Env) travel(args [][]byte) (answer string) {
 	if len(args) == 0 {
 		return string(protocol.Unknown)
 	}
-	a := &srv.ahead
+	a := &e.ahead
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch string(args[0]) {
@@ -63,7 +63,7 @@ func (srv *Server) travel(args [][]byte) (answer string) {
 			return string(protocol.Unknown)
 		}
 		a.seconds += int64(n)
-		srv.moveClock()
+		e.moveClock()
 	}
 	return protocol.OK
 }

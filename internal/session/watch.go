@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"github.com/gomemd/gomemd/internal/events"
@@ -7,42 +7,42 @@ import (
 
 // watch turns a connection into a watcher: from then on it hears what happens in the server, a line each, and what it says
 // is not heard. It answers OK; lines follow when that has been written.
-func (s *session) watch(req *request) verdict {
+func (s *Session) watch(req *request) Verdict {
 	w := s.w
 	wants, known := events.Named(req.Args())
 	switch {
-	case w.srv.opts.DisableWatch:
+	case w.env.Rules.DisableWatch:
 		s.reply(false, string(protocol.WatchNotAllowed))
-	case len(w.out) > 0:
+	case len(w.Out.buf) > 0:
 		s.reply(false, string(protocol.WatchPipelined))
 	case !known:
 		s.reply(false, string(protocol.Unknown))
 	default:
-		if s.watcher = w.srv.hub.Add(wants, s.onLines); s.watcher == nil {
+		if s.watcher = w.env.Hub.Add(wants, s.onLines); s.watcher == nil {
 			s.reply(false, string(protocol.TooManyWatchers))
-			return idle
+			return Idle
 		}
-		s.state = stateWatch
+		s.state = StateWatch
 		s.reply(false, protocol.OK)
 	}
-	return idle
+	return Idle
 }
 
 // detail serves stats detail.
-func (s *session) detail(args [][]byte) {
+func (s *Session) detail(args [][]byte) {
 	w, word := s.w, ""
 	if len(args) > 0 {
 		word = string(args[0])
 	}
 	switch {
-	case w.srv.opts.DisableDump:
+	case w.env.Rules.DisableDump:
 		s.reply(false, string(protocol.DetailNotAllowed))
 	case word == "on", word == "off":
-		w.srv.hub.SetDetail(word == "on")
-		w.events.Look(s.fd) // for what follows in this read event
+		w.env.Hub.SetDetail(word == "on")
+		w.Events.Look(s.fd) // for what follows in this read event
 		s.reply(false, protocol.OK)
 	case word == "dump":
-		w.out = w.srv.hub.AppendDetail(w.out)
+		w.Out.buf = w.env.Hub.AppendDetail(w.Out.buf)
 	default:
 		s.reply(false, string(protocol.DetailUsage))
 	}

@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"github.com/gomemd/gomemd/internal/events"
@@ -7,56 +7,56 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-func (s *session) incr(req *request) verdict {
+func (s *Session) incr(req *request) Verdict {
 	n, status := s.w.store.Incr(req.hash, req.Key, req.Delta)
 	return s.counted(req, n, status, stats.IncrHits, stats.IncrMisses)
 }
 
-func (s *session) decr(req *request) verdict {
+func (s *Session) decr(req *request) Verdict {
 	n, status := s.w.store.Decr(req.hash, req.Key, req.Delta)
 	return s.counted(req, n, status, stats.DecrHits, stats.DecrMisses)
 }
 
 // counted answers incr and decr.
-func (s *session) counted(req *request, n uint64, status storage.Status, hits, misses stats.Counter) verdict {
+func (s *Session) counted(req *request, n uint64, status storage.Status, hits, misses stats.Counter) Verdict {
 	switch status {
 	case storage.Stored:
-		s.w.counters.Add(hits, 1)
+		s.w.Counters.Add(hits, 1)
 		if !req.NoReply {
-			s.w.out = protocol.AppendNumber(s.w.out, n)
+			s.w.Out.buf = protocol.AppendNumber(s.w.Out.buf, n)
 		}
 	case storage.NotFound:
-		s.w.counters.Add(misses, 1)
+		s.w.Counters.Add(misses, 1)
 		s.reply(req.NoReply, protocol.NotFound)
 	case storage.NotNumber:
 		s.reply(req.NoReply, string(protocol.NotNumber))
 	default:
 		s.reply(req.NoReply, string(protocol.OutOfMemoryIncr))
 	}
-	return idle
+	return Idle
 }
 
-func (s *session) touch(req *request) verdict {
+func (s *Session) touch(req *request) Verdict {
 	w := s.w
 	hit := w.store.TouchView(req.hash, req.Key, w.clock.Deadline(req.Exptime), false, nil)
-	w.counters.Add(stats.CmdTouch, 1)
-	w.counters.HitOrMiss(hit, stats.TouchHits, stats.TouchMisses)
+	w.Counters.Add(stats.CmdTouch, 1)
+	w.Counters.HitOrMiss(hit, stats.TouchHits, stats.TouchMisses)
 	return s.foundOrNot(req, hit, protocol.Touched)
 }
 
-func (s *session) delete(req *request) verdict {
+func (s *Session) delete(req *request) Verdict {
 	hit := s.w.store.Delete(req.hash, req.Key)
-	s.w.counters.HitOrMiss(hit, stats.DeleteHits, stats.DeleteMisses)
-	if hit && s.w.events.Watched&events.Deletions != 0 {
-		s.w.events.Deleted("delete", req.Key, false)
+	s.w.Counters.HitOrMiss(hit, stats.DeleteHits, stats.DeleteMisses)
+	if hit && s.w.Events.Watched&events.Deletions != 0 {
+		s.w.Events.Deleted("delete", req.Key, false)
 	}
 	return s.foundOrNot(req, hit, protocol.Deleted)
 }
 
-func (s *session) foundOrNot(req *request, found bool, line string) verdict {
+func (s *Session) foundOrNot(req *request, found bool, line string) Verdict {
 	if !found {
 		line = protocol.NotFound
 	}
 	s.reply(req.NoReply, line)
-	return idle
+	return Idle
 }

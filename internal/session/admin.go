@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"math"
@@ -12,26 +12,26 @@ import (
 const verbosityMax = 2
 
 // flushAll ends everything stored until now, or until the delay is over.
-func (s *session) flushAll(req *request) verdict {
+func (s *Session) flushAll(req *request) Verdict {
 	w := s.w
-	w.counters.Add(stats.CmdFlush, 1)
-	if w.srv.opts.DisableFlush {
+	w.Counters.Add(stats.CmdFlush, 1)
+	if w.env.Rules.DisableFlush {
 		s.reply(req.NoReply, string(protocol.FlushNotAllowed))
-		return idle
+		return Idle
 	}
 	if !req.ExptimeOK {
 		s.reply(req.NoReply, string(protocol.BadExptime))
-		return idle
+		return Idle
 	}
 	w.store.FlushAll(w.flushTime(req.Exptime))
 	s.reply(req.NoReply, protocol.OK)
-	return idle
+	return Idle
 }
 
 // flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a second off, so that a
 // delay of 1 is none. And a date from before the server's start finds nothing that old: all it does is to replace a flush
 // that was due.
-func (w *worker) flushTime(delay int32) expiry.Instant {
+func (w *Worker) flushTime(delay int32) expiry.Instant {
 	if delay <= 0 {
 		return expiry.Never
 	}
@@ -42,25 +42,25 @@ func (w *worker) flushTime(delay int32) expiry.Instant {
 	return deadline - 1
 }
 
-func (s *session) version(*request) verdict {
-	s.w.out = protocol.AppendVersion(s.w.out, versionText)
-	return idle
+func (s *Session) version(*request) Verdict {
+	s.w.Out.buf = protocol.AppendVersion(s.w.Out.buf, s.w.env.Version)
+	return Idle
 }
 
-func (s *session) verbosity(req *request) verdict {
-	s.w.srv.verbosity.Store(min(req.Level, verbosityMax))
+func (s *Session) verbosity(req *request) Verdict {
+	s.w.env.Verbosity.Store(min(req.Level, verbosityMax))
 	s.reply(req.NoReply, protocol.OK)
-	return idle
+	return Idle
 }
 
-func (s *session) quit(*request) verdict {
+func (s *Session) quit(*request) Verdict {
 	s.quits = true
-	return hangUp
+	return HangUp
 }
 
-func (s *session) noop(*request) verdict {
-	s.w.out = append(s.w.out, protocol.Noop...)
-	return idle
+func (s *Session) noop(*request) Verdict {
+	s.w.Out.buf = append(s.w.Out.buf, protocol.Noop...)
+	return Idle
 }
 
 // memoryMinMB is the least that cache_memlimit sets, and memoryMaxMB what it still takes for a number of megabytes. Source:
@@ -71,16 +71,16 @@ const (
 )
 
 // memoryLimit serves cache_memlimit: the limit changes at once, and what is too much under it goes in small steps.
-func (s *session) memoryLimit(req *request) verdict {
-	s.reply(req.NoReply, s.w.srv.limitMemory(req.Args()))
-	return idle
+func (s *Session) memoryLimit(req *request) Verdict {
+	s.reply(req.NoReply, s.w.env.limitMemory(req.Args()))
+	return Idle
 }
 
-func (srv *Server) limitMemory(args [][]byte) (answer string) {
+func (e *Env) limitMemory(args [][]byte) (answer string) {
 	if len(args) == 0 {
 		return string(protocol.Unknown)
 	}
-	most := srv.opts.MemoryLimitMax
+	most := e.Rules.MemoryLimitMax
 	megabytes, ok := protocol.ParseUint32(args[0])
 	switch {
 	case !ok:
@@ -89,36 +89,36 @@ func (srv *Server) limitMemory(args [][]byte) (answer string) {
 		return string(protocol.LimitTooSmall)
 	case megabytes > memoryMaxMB:
 		return string(protocol.LimitNotMegabytes)
-	case most > 0 && int64(megabytes)<<20 > most, srv.store.SetLimit(int64(megabytes)<<20) != nil:
+	case most > 0 && int64(megabytes)<<20 > most, e.Store.SetLimit(int64(megabytes)<<20) != nil:
 		return string(protocol.LimitOutOfBounds)
 	}
-	if srv.verbosity.Load() > 0 {
-		srv.logf("maxbytes adjusted to %dm\n", megabytes)
+	if e.Verbosity.Load() > 0 {
+		e.Logf("maxbytes adjusted to %dm\n", megabytes)
 	}
 	return protocol.OK
 }
 
 // shutdown serves shutdown, which the owner of the server has to allow and to carry out: see Done. A client that is obeyed
 // sees its connection close.
-func (s *session) shutdown(req *request) verdict {
-	srv, args := s.w.srv, req.Args()
+func (s *Session) shutdown(req *request) Verdict {
+	env, args := s.w.env, req.Args()
 	switch {
-	case !srv.opts.EnableShutdown:
+	case !env.Rules.EnableShutdown:
 		s.reply(req.NoReply, string(protocol.ShutdownNotEnabled))
-		return idle
+		return Idle
 	case len(args) == 0:
-		srv.end(ErrShutdown)
+		env.End(false)
 	case len(args) == 1 && string(args[0]) == "graceful":
-		srv.end(ErrShutdownGraceful)
+		env.End(true)
 	default:
 		s.reply(req.NoReply, string(protocol.BadShutdownMode))
-		return idle
+		return Idle
 	}
-	return hangUp
+	return HangUp
 }
 
 // refreshCerts serves refresh_certs. There is no TLS yet, and so no certificate.
-func (s *session) refreshCerts(*request) verdict {
+func (s *Session) refreshCerts(*request) Verdict {
 	s.reply(false, string(protocol.NoCertificates)) // memcached forgets the noreply here
-	return idle
+	return Idle
 }

@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 )
 
 // optionsOf maps the options in a conversation's head, which are memcached's, to ours.
-func optionsOf(args []string) (opts Options, err error) {
+func optionsOf(args []string) (opts options, err error) {
 	for i := 0; i < len(args) && err == nil; i++ {
 		value := func() (n int) {
 			if i++; i == len(args) {
@@ -21,7 +21,7 @@ func optionsOf(args []string) (opts Options, err error) {
 		switch args[i] {
 		case "-Y":
 			i++
-			opts.AuthFile = filepath.Join("../compat_test", args[i])
+			opts.AuthFile = filepath.Join("../../compat_test", args[i])
 		case "-C":
 			opts.DisableCAS = true
 		case "-A":

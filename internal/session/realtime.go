@@ -1,6 +1,6 @@
 //go:build !debugtime
 
-package server
+package session
 
 import (
 	"time"
@@ -12,13 +12,13 @@ import (
 // timeAhead: the clock cannot be moved (debugtime.go).
 type timeAhead struct{}
 
-// setClock sets the clock to the second that it is.
-func (srv *Server) setClock() {
-	srv.clock.Set(srv.clock.Started() + expiry.Instant(time.Since(srv.started)/time.Second))
+// SetClock sets the clock to the second that it is.
+func (e *Env) SetClock() {
+	e.Clock.Set(e.Clock.Started() + expiry.Instant(time.Since(e.Started)/time.Second))
 }
 
 // debugTime knows no such command.
-func (s *session) debugTime(req *request) verdict {
+func (s *Session) debugTime(req *request) Verdict {
 	s.reply(req.NoReply, string(protocol.Unknown))
-	return idle
+	return Idle
 }

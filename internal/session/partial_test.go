@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -30,7 +30,7 @@ func TestALineInPiecesIsTheLine(t *testing.T) {
 
 // A multiget of some hundred kilobytes comes cut anywhere, and its keys are those that were asked for.
 func TestALongMultigetComesInPieces(t *testing.T) {
-	v := newParlour(t, Options{}).visitor()
+	v := newParlour(t, options{}).visitor()
 	var line, want strings.Builder
 	line.WriteString("get")
 	for i := range 40_000 {

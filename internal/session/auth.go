@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -40,13 +40,20 @@ func newAccount(user, password []byte) (a account) {
 	return account(h.Sum(a[:0]))
 }
 
-// passwords are the accounts of Options.AuthFile, as last read.
-type passwords struct {
+// Passwords are the accounts of a password file, as last read.
+type Passwords struct {
+	file     string
 	accounts atomic.Pointer[[]account]
 }
 
+// LoadPasswords reads a password file: a line "user:password" each, of at most 255 bytes, 8 at most.
+func LoadPasswords(file string) (*Passwords, error) {
+	p := &Passwords{file: file}
+	return p, p.Reload()
+}
+
 // admits tells whether one of the accounts is this one.
-func (p *passwords) admits(who account) bool {
+func (p *Passwords) admits(who account) bool {
 	found := 0
 	for _, a := range *p.accounts.Load() {
 		found |= subtle.ConstantTimeCompare(a[:], who[:])
@@ -54,21 +61,21 @@ func (p *passwords) admits(who account) bool {
 	return found == 1
 }
 
-// load reads the file. When that fails the accounts stay as they were.
-func (p *passwords) load(file string) error {
-	text, err := os.ReadFile(file)
+// Reload reads the file again. When that fails the accounts stay as they were.
+func (p *Passwords) Reload() error {
+	text, err := os.ReadFile(p.file)
 	if err != nil {
-		return &AuthFileError{file, err}
+		return &AuthFileError{p.file, err}
 	}
 	accounts, err := parseAccounts(text)
 	if err != nil {
-		return &AuthFileError{file, err}
+		return &AuthFileError{p.file, err}
 	}
 	p.accounts.Store(&accounts)
 	return nil
 }
 
-// AuthFileError is why Options.AuthFile cannot be used. Its text is memcached's.
+// AuthFileError is why a password file cannot be used. Its text is memcached's.
 type AuthFileError struct {
 	File string
 	Err  error // of reading it, or what is wrong with it
@@ -116,19 +123,19 @@ func parseAccounts(text []byte) (accounts []account, err error) {
 }
 
 // login takes the line of a set, or refuses. It consumes nothing past the line's end.
-func (s *session) login(in []byte) (consumed int, _ verdict) {
+func (s *Session) login(in []byte) (consumed int, _ Verdict) {
 	end := bytes.IndexByte(in, '\n')
 	if end < 0 {
 		s.line.add(in)
 		if s.line.size > lineMax {
-			return len(in), hangUp
+			return len(in), HangUp
 		}
-		return len(in), idle
+		return len(in), Idle
 	}
 	line := s.line.with(in[:end])
 	s.line.drop()
 	if len(line) < loginLineMin {
-		return end + 1, hangUp
+		return end + 1, HangUp
 	}
 	n, ok := protocol.ParseLogin(line)
 	switch {
@@ -137,13 +144,13 @@ func (s *session) login(in []byte) (consumed int, _ verdict) {
 	case n > tokenMax:
 		s.reply(false, string(protocol.TokenTooLong))
 	default:
-		s.state, s.want = stateToken, n+len(lineEnd)
+		s.state, s.want = StateToken, n+len(lineEnd)
 	}
-	return end + 1, idle
+	return end + 1, Idle
 }
 
 // token gathers "user password" and its line end, and lets the client in or not.
-func (s *session) token(in []byte) (consumed int) {
+func (s *Session) token(in []byte) (consumed int) {
 	in = in[:min(len(in), s.want)]
 	s.want -= len(in)
 	if s.want > 0 {
@@ -152,7 +159,7 @@ func (s *session) token(in []byte) (consumed int) {
 	}
 	text := s.line.with(in)
 	s.line.drop()
-	s.state = stateLogin
+	s.state = StateLogin
 	if !endsLine(text) {
 		s.reply(false, string(protocol.BadTermination))
 		return len(in)
@@ -162,13 +169,13 @@ func (s *session) token(in []byte) (consumed int) {
 		s.reply(false, string(protocol.BadTokenFormat))
 		return len(in)
 	}
-	s.w.counters.Add(stats.AuthCmds, 1)
-	if !s.w.srv.passwords.admits(newAccount(user, password)) {
-		s.w.counters.Add(stats.AuthErrors, 1)
+	s.w.Counters.Add(stats.AuthCmds, 1)
+	if !s.w.env.Passwords.admits(newAccount(user, password)) {
+		s.w.Counters.Add(stats.AuthErrors, 1)
 		s.reply(false, string(protocol.AuthFailure))
 		return len(in)
 	}
-	s.state = stateCommand
+	s.state = StateCommand
 	s.reply(false, protocol.Stored)
 	return len(in)
 }

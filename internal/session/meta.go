@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -16,33 +16,33 @@ import (
 // counts for the flags behind it: "t T30" tells the time to live that was, "T30 t" the new one.
 
 // metaGet serves mg.
-func (s *session) metaGet(req *request) verdict {
+func (s *Session) metaGet(req *request) Verdict {
 	w, m := s.w, &req.Meta
 	v := storage.Visit{Unique: m.Has('c') || m.Has('C'), Unnoticed: m.Has('u')}
 	if m.Has('N') {
 		v.Create, v.Deadline, v.Explicit, v.Binary = true, w.deadlineOfNew(m), m.Explicit, m.Has('b')
 	}
 	if !w.store.Edit(req.hash, req.Key, v, func(it *storage.Item) { w.appendMetaItem(m, it) }) {
-		w.counters.Add(stats.CmdGet, 1)
-		w.counters.Add(stats.GetMisses, 1)
+		w.Counters.Add(stats.CmdGet, 1)
+		w.Counters.Add(stats.GetMisses, 1)
 		if !m.Has('q') {
 			w.appendMetaOutcome(protocol.MetaMiss, req)
 		}
-		return idle
+		return Idle
 	}
 	if m.Has('T') {
-		w.counters.Add(stats.CmdTouch, 1)
-		w.counters.Add(stats.TouchHits, 1)
+		w.Counters.Add(stats.CmdTouch, 1)
+		w.Counters.Add(stats.TouchHits, 1)
 	} else {
-		w.counters.Add(stats.CmdGet, 1)
-		w.counters.Add(stats.GetHits, 1)
+		w.Counters.Add(stats.CmdGet, 1)
+		w.Counters.Add(stats.GetHits, 1)
 	}
-	return idle
+	return Idle
 }
 
 // appendMetaItem answers an mg that hits, and sets what it changes of the item.
-func (w *worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
-	out, value := w.out, m.Has('v') && !(m.Has('C') && it.Unique == m.Compare)
+func (w *Worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
+	out, value := w.Out.buf, m.Has('v') && !(m.Has('C') && it.Unique == m.Compare)
 	if value {
 		out = strconv.AppendUint(append(out, protocol.MetaValue...), uint64(it.Len()), 10)
 	} else {
@@ -93,15 +93,15 @@ func (w *worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
 		it.Won = true
 	}
 	it.Deadline = deadline
-	w.out = protocol.AppendValueEnd(out)
+	w.Out.buf = protocol.AppendValueEnd(out)
 	if value {
-		w.appendStored(it)
-		w.out = protocol.AppendValueEnd(w.out)
+		w.Out.appendValueOf(it)
+		w.Out.buf = protocol.AppendValueEnd(w.Out.buf)
 	}
 }
 
 // amend is the deadline after a flag, when it was deadline before.
-func (w *worker) amend(m *protocol.Meta, letter byte, deadline expiry.Instant, created bool) expiry.Instant {
+func (w *Worker) amend(m *protocol.Meta, letter byte, deadline expiry.Instant, created bool) expiry.Instant {
 	switch {
 	case letter == 'T':
 		return w.clock.Deadline(m.TTL)
@@ -112,7 +112,7 @@ func (w *worker) amend(m *protocol.Meta, letter byte, deadline expiry.Instant, c
 }
 
 // deadlineOfNew is the deadline of an item that comes to be by N.
-func (w *worker) deadlineOfNew(m *protocol.Meta) expiry.Instant {
+func (w *Worker) deadlineOfNew(m *protocol.Meta) expiry.Instant {
 	deadline := expiry.Never
 	for _, letter := range m.Flags {
 		deadline = w.amend(m, letter, deadline, true)
@@ -122,7 +122,7 @@ func (w *worker) deadlineOfNew(m *protocol.Meta) expiry.Instant {
 
 // appendTTL tells how many seconds are left. Of an item that the same command has ended it is a large number, as in
 // memcached: less than none, in 32 bits.
-func (w *worker) appendTTL(out []byte, deadline expiry.Instant) []byte {
+func (w *Worker) appendTTL(out []byte, deadline expiry.Instant) []byte {
 	if deadline == expiry.Never {
 		return append(out, " t-1"...)
 	}
@@ -130,8 +130,8 @@ func (w *worker) appendTTL(out []byte, deadline expiry.Instant) []byte {
 }
 
 // appendMetaOutcome appends an answer that tells nothing of an item.
-func (w *worker) appendMetaOutcome(code string, req *request) {
-	out, m := append(w.out, code...), &req.Meta
+func (w *Worker) appendMetaOutcome(code string, req *request) {
+	out, m := append(w.Out.buf, code...), &req.Meta
 	for _, letter := range m.Flags {
 		switch letter {
 		case 'O':
@@ -140,7 +140,7 @@ func (w *worker) appendMetaOutcome(code string, req *request) {
 			out = protocol.AppendKeyFlag(out, req.Key, m.Has('b'))
 		}
 	}
-	w.out = protocol.AppendValueEnd(out)
+	w.Out.buf = protocol.AppendValueEnd(out)
 }
 
 // metaItem says how ms stores: what it finds in the flags goes into the item. The modes:
@@ -149,7 +149,7 @@ func (w *worker) appendMetaOutcome(code string, req *request) {
 //	S, R    Set, Replace     CompareAndSwap, …Stale with I    (no matter)
 //	E       Add              Add                              (no matter)
 //	A, P    Append, Prepend  the same, compared               AppendOrSet, PrependOrSet; N is the deadline, not T
-func (w *worker) metaItem(m *protocol.Meta, item *storage.Item) storage.Mode {
+func (w *Worker) metaItem(m *protocol.Meta, item *storage.Item) storage.Mode {
 	item.Deadline = w.clock.Deadline(m.TTL)
 	item.Unique, item.Explicit, item.Binary, item.Show = m.Compare, m.Explicit, m.Has('b'), m.Has('c') || m.Has('s')
 	if m.Has('N') && (m.Mode == 'A' || m.Mode == 'P') {
@@ -177,7 +177,7 @@ func (w *worker) metaItem(m *protocol.Meta, item *storage.Item) storage.Mode {
 }
 
 // metaStored answers ms. line is what a set would hear.
-func (w *worker) metaStored(a *answer, item *storage.Item, status storage.Status, line string) {
+func (w *Worker) metaStored(a *answer, item *storage.Item, status storage.Status, line string) {
 	code, unique := "", uint64(0)
 	switch status {
 	case storage.Stored:
@@ -192,10 +192,10 @@ func (w *worker) metaStored(a *answer, item *storage.Item, status storage.Status
 	case storage.NotFound:
 		code = protocol.MetaNotFound
 	default:
-		w.out = append(w.out, line...)
+		w.Out.buf = append(w.Out.buf, line...)
 		return
 	}
-	out := append(w.out, code...)
+	out := append(w.Out.buf, code...)
 	for _, letter := range a.flags {
 		switch letter {
 		case 'O':
@@ -208,11 +208,11 @@ func (w *worker) metaStored(a *answer, item *storage.Item, status storage.Status
 			out = protocol.AppendFlag(out, 's', uint64(item.Len()))
 		}
 	}
-	w.out = protocol.AppendValueEnd(out)
+	w.Out.buf = protocol.AppendValueEnd(out)
 }
 
 // metaDelete serves md.
-func (s *session) metaDelete(req *request) verdict {
+func (s *Session) metaDelete(req *request) Verdict {
 	w, m := s.w, &req.Meta
 	status := w.store.Remove(req.hash, req.Key, storage.Removal{
 		Compare: m.Has('C'), Unique: m.Compare,
@@ -224,30 +224,30 @@ func (s *session) metaDelete(req *request) verdict {
 	switch status {
 	case storage.Stored:
 		if !m.Has('I') {
-			w.counters.Add(stats.DeleteHits, 1)
-			if w.events.Watched&events.Deletions != 0 {
-				w.events.Deleted("md", req.Key, m.Has('x'))
+			w.Counters.Add(stats.DeleteHits, 1)
+			if w.Events.Watched&events.Deletions != 0 {
+				w.Events.Deleted("md", req.Key, m.Has('x'))
 			}
 		}
 		if m.Has('q') {
-			return idle
+			return Idle
 		}
 	case storage.NotFound:
 		code = protocol.MetaNotFound
-		w.counters.Add(stats.DeleteMisses, 1)
+		w.Counters.Add(stats.DeleteMisses, 1)
 	case storage.Exists:
 		code = protocol.MetaExists
-		w.counters.Add(stats.DeleteMisses, 1)
+		w.Counters.Add(stats.DeleteMisses, 1)
 	default:
 		s.reply(false, string(protocol.OutOfMemoryIncr))
-		return idle
+		return Idle
 	}
 	w.appendMetaOutcome(code, req)
-	return idle
+	return Idle
 }
 
 // metaArith serves ma.
-func (s *session) metaArith(req *request) verdict {
+func (s *Session) metaArith(req *request) Verdict {
 	w, m := s.w, &req.Meta
 	c := storage.Count{Delta: m.Delta, Down: m.Mode == 'D' || m.Mode == '-', Compare: m.Compare, Explicit: m.Explicit, Binary: m.Has('b')}
 	if m.Has('N') {
@@ -265,13 +265,13 @@ func (s *session) metaArith(req *request) verdict {
 	switch status {
 	case storage.Stored:
 		if !created {
-			w.counters.Add(hits, 1)
-		} else if w.events.Watched&events.Mutations != 0 {
+			w.Counters.Add(hits, 1)
+		} else if w.Events.Watched&events.Mutations != 0 {
 			number := storage.Item{Key: req.Key, Deadline: c.Deadline, Value: strconv.AppendUint(nil, m.Initial, 10)}
-			w.events.Stored(req.hash, storage.Add, &number, status)
+			w.Events.Stored(req.hash, storage.Add, &number, status)
 		}
 	case storage.NotFound:
-		w.counters.Add(misses, 1)
+		w.Counters.Add(misses, 1)
 		w.appendMetaOutcome(protocol.MetaNotFound, req)
 	case storage.Exists:
 		w.appendMetaOutcome(protocol.MetaExists, req)
@@ -282,14 +282,14 @@ func (s *session) metaArith(req *request) verdict {
 	default:
 		s.reply(false, string(protocol.OutOfMemoryIncr))
 	}
-	return idle
+	return Idle
 }
 
 // appendMetaNumber answers an ma that counted, and sets the item's deadline.
-func (w *worker) appendMetaNumber(m *protocol.Meta, it *storage.Item, n uint64) {
+func (w *Worker) appendMetaNumber(m *protocol.Meta, it *storage.Item, n uint64) {
 	var digits [20]byte
 	number := strconv.AppendUint(digits[:0], n, 10)
-	begin, out := len(w.out), w.out
+	begin, out := len(w.Out.buf), w.Out.buf
 	if m.Has('v') {
 		out = strconv.AppendUint(append(out, protocol.MetaValue...), uint64(len(number)), 10)
 	} else {
@@ -320,15 +320,15 @@ func (w *worker) appendMetaNumber(m *protocol.Meta, it *storage.Item, n uint64) 
 	if m.Has('q') {
 		out = out[:begin]
 	}
-	w.out = out
+	w.Out.buf = out
 }
 
 // metaDebug serves me, which is for people: what is known of an item, without using it.
-func (s *session) metaDebug(req *request) verdict {
+func (s *Session) metaDebug(req *request) Verdict {
 	w := s.w
-	w.counters.Add(stats.CmdMeta, 1)
+	w.Counters.Add(stats.CmdMeta, 1)
 	hit := w.store.Edit(req.hash, req.Key, storage.Visit{Unique: true, Unnoticed: true}, func(it *storage.Item) {
-		out := append(w.out, protocol.MetaDebug...)
+		out := append(w.Out.buf, protocol.MetaDebug...)
 		if it.Binary {
 			out = base64.StdEncoding.AppendEncode(out, it.Key)
 		} else {
@@ -345,12 +345,12 @@ func (s *session) metaDebug(req *request) verdict {
 		out = strconv.AppendUint(append(out, " la="...), uint64(it.Idle), 10)
 		out = strconv.AppendUint(append(out, " cas="...), it.Unique, 10)
 		out = append(append(out, " fetch="...), fetched...)
-		size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.srv.opts.DisableCAS)
+		size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.env.Rules.DisableCAS)
 		out = strconv.AppendUint(append(out, " cls=1 size="...), uint64(size), 10)
-		w.out = protocol.AppendValueEnd(out)
+		w.Out.buf = protocol.AppendValueEnd(out)
 	})
 	if !hit {
-		w.out = append(w.out, protocol.MetaMiss+lineEnd...)
+		w.Out.buf = append(w.Out.buf, protocol.MetaMiss+lineEnd...)
 	}
-	return idle
+	return Idle
 }

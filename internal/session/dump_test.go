@@ -1,15 +1,15 @@
-package server
+package session
 
 import (
-	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
 
 // A dump makes no more lines than are taken, leaves the others their turn, and there is one at a time.
 func TestADumpWaitsForItsReader(t *testing.T) {
-	p := newParlour(t, Options{})
+	p := newParlour(t, options{})
 	v, other := p.visitor(), p.visitor()
 	const items = 20_000
 	for i := range items {
@@ -19,14 +19,13 @@ func TestADumpWaitsForItsReader(t *testing.T) {
 	var heard strings.Builder
 	turns := 0
 	for ; ; turns++ {
-		n, verdict := v.feed(in)
+		n, verdict := v.Feed(in)
 		in = in[n:]
-		if len(v.w.out) > 2*outMax {
-			t.Fatalf("%d bytes of a dump in one turn", len(v.w.out))
+		if v.w.Out.Pending() > 2*OutMax {
+			t.Fatalf("%d bytes of a dump in one turn", v.w.Out.Pending())
 		}
-		heard.Write(v.w.out)
-		v.w.out = v.w.out[:0]
-		if verdict == idle {
+		heard.Write(v.w.taken())
+		if verdict == Idle {
 			break
 		}
 		if got := other.say("lru_crawler mgdump all\r\nlru_crawler crawl all\r\nmn\r\n"); got != strings.Repeat("BUSY currently processing crawler request\r\n", 2)+"MN\r\n" {
@@ -44,15 +43,15 @@ func TestADumpWaitsForItsReader(t *testing.T) {
 
 // Who goes away in the middle of a dump leaves no trace of it.
 func TestADumpEndsWithItsClient(t *testing.T) {
-	p := newParlour(t, Options{})
+	p := newParlour(t, options{})
 	v, other := p.visitor(), p.visitor()
 	for i := range 5_000 {
 		v.say(fmt.Sprintf("set key%d 0 0 1 noreply\r\nx\r\n", i))
 	}
-	if _, verdict := v.feed([]byte("lru_crawler metadump all\r\n")); verdict != full {
+	if _, verdict := v.Feed([]byte("lru_crawler metadump all\r\n")); verdict != Full {
 		t.Fatalf("verdict %d", verdict)
 	}
-	v.w.out = v.w.out[:0]
+	v.w.Out.Reset()
 	_ = v.Close()
 	if got := other.say("lru_crawler crawl all\r\n"); got != "OK\r\n" {
 		t.Errorf("after the client has gone: %q", got)
@@ -61,7 +60,7 @@ func TestADumpEndsWithItsClient(t *testing.T) {
 
 // stats cachedump ends at two megabytes, or where it was told to.
 func TestCachedumpEnds(t *testing.T) {
-	v := newParlour(t, Options{}).visitor()
+	v := newParlour(t, options{}).visitor()
 	for i := range 30_000 {
 		v.say(fmt.Sprintf("set key%d%s 0 0 1 noreply\r\nx\r\n", i, strings.Repeat("k", 100)))
 	}
@@ -75,30 +74,25 @@ func TestCachedumpEnds(t *testing.T) {
 }
 
 func TestShutdownIsForTheOwnerToCarryOut(t *testing.T) {
-	for command, why := range map[string]error{"shutdown": ErrShutdown, "shutdown graceful": ErrShutdownGraceful} {
-		p := newParlour(t, Options{EnableShutdown: true})
+	for command, graceful := range map[string]bool{"shutdown": false, "shutdown graceful": true} {
+		p := newParlour(t, options{Rules: Rules{EnableShutdown: true}})
 		v := p.visitor()
-		if got := v.say(command + "\r\n"); got != "" || !v.gone || !errors.Is(p.srv.Err(), why) {
-			t.Errorf("%s: said %q, gone %t, the server wants to end: %v", command, got, v.gone, p.srv.Err())
-		}
-		select {
-		case <-p.srv.Done():
-		default:
-			t.Errorf("%s: not done", command)
+		if got := v.say(command + "\r\n"); got != "" || !v.gone || !slices.Equal(p.end, []bool{graceful}) {
+			t.Errorf("%s: said %q, gone %t, told: %v", command, got, v.gone, p.end)
 		}
 	}
 }
 
 // The memory limit moves live, and items go or stay by it.
 func TestMemoryLimitMovesLive(t *testing.T) {
-	p := newParlour(t, Options{})
+	p := newParlour(t, options{})
 	v := p.visitor()
 	fill := func() uint64 {
 		for i := range 40_000 {
 			v.say(fmt.Sprintf("set key%d 0 0 1000 noreply\r\n%01000d\r\n", i, i))
 		}
-		p.srv.Sweep()
-		return p.srv.store.Stats().Bytes >> 20
+		p.sweep()
+		return p.env.Store.Stats().Bytes >> 20
 	}
 	if got := v.say("cache_memlimit 16\r\n"); got != "OK\r\n" {
 		t.Fatal(got)
@@ -111,8 +105,8 @@ func TestMemoryLimitMovesLive(t *testing.T) {
 		t.Errorf("%d MB with a limit of 32", mb)
 	}
 	v.say("cache_memlimit 8\r\n")
-	p.srv.Sweep()
-	if s := p.srv.store.Stats(); s.Bytes > 8<<20 || s.LimitBytes != 8<<20 {
+	p.sweep()
+	if s := p.env.Store.Stats(); s.Bytes > 8<<20 || s.LimitBytes != 8<<20 {
 		t.Errorf("%d bytes with a limit of %d", s.Bytes, s.LimitBytes)
 	}
 	if got := v.say("cache_memlimit 100000\r\n"); got != "MEMLIMIT_ADJUST_FAILED out of bounds or unable to adjust\r\n" {

@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -15,9 +15,6 @@ import (
 // so the session makes of it what its client takes, and has a state for that.
 
 const (
-	// dumpSteps is how many steps of a walk the other connections of the loop wait for, if not outMax ends it sooner: well
-	// below a millisecond.
-	dumpSteps = 16
 	// cachedumpMax is how many bytes stats cachedump answers at most, and classMax the end of the slab classes. Source:
 	// memcached's item_cachedump and MAX_NUMBER_OF_SLAB_CLASSES.
 	cachedumpMax = 2 << 20
@@ -26,9 +23,9 @@ const (
 
 // dump is a list of items that is under way.
 type dump struct {
-	srv   *Server
+	env   *Env
 	walk  *storage.Walk
-	line  func(*worker, *storage.Item) // appends an item's line, or nothing
+	line  func(*Worker, *storage.Item) // appends an item's line, or nothing
 	end   string
 	lines int  // how many there may still be
 	bytes int  // and how many bytes of them
@@ -38,37 +35,37 @@ type dump struct {
 func (d *dump) close() {
 	d.walk.Close()
 	if d.alone {
-		d.srv.dumping.Store(false)
+		d.env.dumping.Store(false)
 	}
 }
 
 // dumpAll serves metadump and mgdump of these classes.
-func (s *session) dumpAll(req *request, classes []byte, forbidden, notFirst protocol.Refusal, d dump) verdict {
-	srv := s.w.srv
-	d.srv, d.walk, d.lines, d.bytes, d.alone = srv, srv.store.Walk(), math.MaxInt, math.MaxInt, true
+func (s *Session) dumpAll(req *request, classes []byte, forbidden, notFirst protocol.Refusal, d dump) Verdict {
+	env := s.w.env
+	d.env, d.walk, d.lines, d.bytes, d.alone = env, env.Store.Walk(), math.MaxInt, math.MaxInt, true
 	ours, refusal := anyOurs(classes, true)
 	switch {
-	case srv.crawlerOff.Load():
+	case env.CrawlerOff.Load():
 		refusal = protocol.CrawlerDisabled
-	case srv.opts.DisableDump:
+	case env.Rules.DisableDump:
 		refusal = forbidden
-	case len(s.w.out) > 0: // memcached's rule, and its tests count on it: dumps come alone
+	case len(s.w.Out.buf) > 0: // memcached's rule, and its tests count on it: dumps come alone
 		refusal = notFirst
 	case refusal != "":
-	case !srv.dumping.CompareAndSwap(false, true):
+	case !env.dumping.CompareAndSwap(false, true):
 		refusal = protocol.CrawlerBusy
 	}
 	if refusal != "" {
 		s.reply(req.NoReply, string(refusal))
-		return idle
+		return Idle
 	}
 	if !ours {
 		d.lines = 0
 	}
-	srv.dumps.Add(1)
-	s.w.out = append(s.w.out, protocol.OK...)
-	s.dump, s.state = &d, stateDump
-	return idle
+	env.dumps.Add(1)
+	s.w.Out.buf = append(s.w.Out.buf, protocol.OK...)
+	s.dump, s.state = &d, StateDump
+	return Idle
 }
 
 // anyOurs reads a list of slab classes and tells whether class 1 is in it, where everything is. "hash" is for who may also
@@ -98,10 +95,10 @@ func anyOurs(classes []byte, mayHash bool) (ours bool, refusal protocol.Refusal)
 }
 
 // cachedump serves stats cachedump <class> <lines>, where 0 lines are all.
-func (s *session) cachedump(args [][]byte) {
-	srv := s.w.srv
+func (s *Session) cachedump(args [][]byte) {
+	env := s.w.env
 	switch {
-	case srv.opts.DisableDump:
+	case env.Rules.DisableDump:
 		s.reply(false, string(protocol.CachedumpNotAllowed))
 		return
 	case len(args) < 2:
@@ -118,7 +115,7 @@ func (s *session) cachedump(args [][]byte) {
 		s.reply(false, string(protocol.IllegalClass))
 		return
 	}
-	d := &dump{srv: srv, walk: srv.store.Walk(), line: (*worker).appendCachedump, end: protocol.End,
+	d := &dump{env: env, walk: env.Store.Walk(), line: (*Worker).appendCachedump, end: protocol.End,
 		lines: int(lines), bytes: cachedumpMax - len(protocol.End) - 1}
 	switch {
 	case class != 1:
@@ -126,39 +123,39 @@ func (s *session) cachedump(args [][]byte) {
 	case lines == 0:
 		d.lines = math.MaxInt
 	}
-	s.dump, s.state = d, stateDump
+	s.dump, s.state = d, StateDump
 }
 
 // resumeDump lists some more items.
-func (s *session) resumeDump() {
+func (s *Session) resumeDump() {
 	w, d := s.w, s.dump
 	meet := func(it *storage.Item) {
-		before := len(w.out)
+		before := len(w.Out.buf)
 		d.line(w, it)
-		switch n := len(w.out) - before; {
+		switch n := len(w.Out.buf) - before; {
 		case n == 0:
 		case d.lines == 0 || n > d.bytes:
-			w.out, d.lines = w.out[:before], 0
+			w.Out.buf, d.lines = w.Out.buf[:before], 0
 		default:
 			d.lines--
 			d.bytes -= n
 		}
 	}
 	more := true
-	for step := 0; more && d.lines > 0 && step < dumpSteps && len(w.out) < outMax; step++ {
+	for more && d.lines > 0 && w.turn.step() {
 		more = d.walk.Next(meet)
 	}
 	if more && d.lines > 0 {
 		return
 	}
-	w.out = append(w.out, d.end...)
+	w.Out.buf = append(w.Out.buf, d.end...)
 	d.close()
-	s.dump, s.state = nil, stateCommand
+	s.dump, s.state = nil, StateCommand
 }
 
 // appendMetadump tells all that is known of an item but its value.
-func (w *worker) appendMetadump(it *storage.Item) {
-	out := protocol.AppendURI(append(w.out, "key="...), it.Key)
+func (w *Worker) appendMetadump(it *storage.Item) {
+	out := protocol.AppendURI(append(w.Out.buf, "key="...), it.Key)
 	exp, fetched := int64(-1), "no"
 	if it.Deadline != expiry.Never {
 		exp = w.clock.Unix(it.Deadline)
@@ -170,25 +167,25 @@ func (w *worker) appendMetadump(it *storage.Item) {
 	out = strconv.AppendInt(append(out, " la="...), w.clock.Unix(w.clock.Now())-int64(it.Idle), 10)
 	out = strconv.AppendUint(append(out, " cas="...), it.Unique, 10)
 	out = append(append(out, " fetch="...), fetched...)
-	size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.srv.opts.DisableCAS)
+	size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.env.Rules.DisableCAS)
 	out = strconv.AppendUint(append(out, " cls=1 size="...), uint64(size), 10)
 	out = strconv.AppendUint(append(out, " flags="...), uint64(it.Flags), 10)
-	w.out = append(out, " \n"...)
+	w.Out.buf = append(out, " \n"...)
 }
 
 // appendMgdump makes of an item the mg that asks for it.
-func (w *worker) appendMgdump(it *storage.Item) {
-	out := append(w.out, "mg "...)
+func (w *Worker) appendMgdump(it *storage.Item) {
+	out := append(w.Out.buf, "mg "...)
 	if it.Binary {
 		out = append(base64.StdEncoding.AppendEncode(out, it.Key), " b"...)
 	} else {
 		out = append(out, it.Key...)
 	}
-	w.out = append(out, lineEnd...)
+	w.Out.buf = append(out, lineEnd...)
 }
 
 // appendCachedump leaves out what cannot be said: keys that came in base64.
-func (w *worker) appendCachedump(it *storage.Item) {
+func (w *Worker) appendCachedump(it *storage.Item) {
 	if it.Binary {
 		return
 	}
@@ -196,8 +193,8 @@ func (w *worker) appendCachedump(it *storage.Item) {
 	if it.Deadline != expiry.Never {
 		exp = w.clock.Unix(it.Deadline)
 	}
-	out := append(append(w.out, "ITEM "...), it.Key...)
+	out := append(append(w.Out.buf, "ITEM "...), it.Key...)
 	out = strconv.AppendInt(append(out, " ["...), int64(it.Len()), 10)
 	out = strconv.AppendInt(append(out, " b; "...), exp, 10)
-	w.out = append(out, " s]"+lineEnd...)
+	w.Out.buf = append(out, " s]"+lineEnd...)
 }

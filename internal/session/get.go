@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -10,7 +10,7 @@ import (
 )
 
 // get serves get, gets, gat and gats: a VALUE for each key that hits, then END.
-func (s *session) get(req *request) verdict {
+func (s *Session) get(req *request) Verdict {
 	w := s.w
 	deadline := expiry.Never
 	if req.Op.Touches() {
@@ -18,15 +18,15 @@ func (s *session) get(req *request) verdict {
 	}
 	if req.Lone { // the usual case, and its hash is known
 		w.fetch(req.Op, req.hash, req.Key, deadline)
-		w.out = append(w.out, protocol.End...)
-		return idle
+		w.Out.buf = append(w.Out.buf, protocol.End...)
+		return Idle
 	}
 	if !w.retrieve(req.Op, deadline, &req.Keys) {
 		// The keys point into a line that is about to go.
 		s.rest = &retrieval{req.Op, deadline, bytes.Clone(req.Keys)}
-		s.state = stateRetrieval
+		s.state = StateRetrieval
 	}
-	return idle
+	return Idle
 }
 
 // retrieval is a multiget that waits for its replies to be written.
@@ -37,17 +37,17 @@ type retrieval struct {
 }
 
 // resumeRetrieval serves on where get stopped.
-func (s *session) resumeRetrieval() {
+func (s *Session) resumeRetrieval() {
 	if s.w.retrieve(s.rest.op, s.rest.deadline, &s.rest.keys) {
-		s.rest, s.state = nil, stateCommand
+		s.rest, s.state = nil, StateCommand
 	}
 }
 
-// retrieve serves keys until none is left, and says so with END, or until outMax bytes of replies wait.
+// retrieve serves keys until none is left, and says so with END, or until OutMax bytes of replies wait.
 //
 // The keys are served in batches whose memory is warmed together: cache misses then overlap instead of following one another.
-func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protocol.Keys) (done bool) {
-	for w.pending() < outMax {
+func (w *Worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protocol.Keys) (done bool) {
+	for !w.turn.full() {
 		batch, n := *keys, 0
 		for n < batchMax {
 			key := keys.Next()
@@ -58,12 +58,12 @@ func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protoco
 			n++
 		}
 		if n == 0 {
-			w.out = append(w.out, protocol.End...)
+			w.Out.buf = append(w.Out.buf, protocol.End...)
 			return true
 		}
 		w.store.Warm(w.hashes[:n])
 		for i := range n {
-			if w.pending() >= outMax {
+			if w.turn.full() {
 				*keys = batch.After(i)
 				return false
 			}
@@ -74,9 +74,9 @@ func (w *worker) retrieve(op protocol.Op, deadline expiry.Instant, keys *protoco
 }
 
 // fetch looks one key up and appends its VALUE.
-func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.Instant) {
-	if w.events.Watched != 0 {
-		w.events.Fetched(hash, key)
+func (w *Worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.Instant) {
+	if w.Events.Watched != 0 {
+		w.Events.Fetched(hash, key)
 	}
 	if op.Touches() {
 		visit := w.appendValue
@@ -84,8 +84,8 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 			visit = w.appendUnique
 		}
 		hit := w.store.TouchView(hash, key, deadline, op == protocol.OpGats, visit)
-		w.counters.Add(stats.CmdTouch, 1)
-		w.counters.HitOrMiss(hit, stats.TouchHits, stats.TouchMisses)
+		w.Counters.Add(stats.CmdTouch, 1)
+		w.Counters.HitOrMiss(hit, stats.TouchHits, stats.TouchMisses)
 		return
 	}
 	var hit bool
@@ -94,18 +94,18 @@ func (w *worker) fetch(op protocol.Op, hash uint64, key []byte, deadline expiry.
 	} else {
 		hit = w.store.View(hash, key, w.appendValue)
 	}
-	w.counters.Add(stats.CmdGet, 1)
-	w.counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
+	w.Counters.Add(stats.CmdGet, 1)
+	w.Counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
 }
 
-func (w *worker) appendValue(it storage.Item) {
-	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), nil)
-	w.appendStored(&it)
-	w.out = protocol.AppendValueEnd(w.out)
+func (w *Worker) appendValue(it storage.Item) {
+	w.Out.buf = protocol.AppendValueHead(w.Out.buf, it.Key, it.Flags, it.Len(), nil)
+	w.Out.appendValueOf(&it)
+	w.Out.buf = protocol.AppendValueEnd(w.Out.buf)
 }
 
-func (w *worker) appendUnique(it storage.Item) {
-	w.out = protocol.AppendValueHead(w.out, it.Key, it.Flags, it.Len(), &it.Unique)
-	w.appendStored(&it)
-	w.out = protocol.AppendValueEnd(w.out)
+func (w *Worker) appendUnique(it storage.Item) {
+	w.Out.buf = protocol.AppendValueHead(w.Out.buf, it.Key, it.Flags, it.Len(), &it.Unique)
+	w.Out.appendValueOf(&it)
+	w.Out.buf = protocol.AppendValueEnd(w.Out.buf)
 }

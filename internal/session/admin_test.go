@@ -1,4 +1,4 @@
-package server
+package session
 
 import "testing"
 
@@ -19,7 +19,7 @@ func TestFlushAllDelay(t *testing.T) {
 		{"the later replaces the earlier", "flush_all 9\r\nflush_all 3", 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newParlour(t, Options{})
+			p := newParlour(t, options{})
 			v := p.visitor()
 			v.say("set k 0 0 1\r\nx\r\n" + tt.command + "\r\n")
 			lived := -1

@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -21,9 +21,6 @@ var modes = [protocol.NumOps]storage.Mode{
 
 // lineEnd is what a block ends with, always both bytes.
 const lineEnd = "\r\n"
-
-// streamMax is how much of a large value is read before it is the other connections' turn.
-const streamMax = 512 << 10
 
 // block is a storage command whose value has not come whole. Small values gather in buf and are copied into the store
 // once; large ones go into their place there as they come, so that a half-sent one never sits in a growing buffer.
@@ -54,14 +51,14 @@ func (b *block) abort() {
 
 // begin serves a storage line, together with its block when that has come whole, and tells how many bytes of the input
 // it used. A refusal, or a block that has only begun, leaves the session reading on.
-func (s *session) begin(req *request, in []byte) (consumed int) {
+func (s *Session) begin(req *request, in []byte) (consumed int) {
 	w, hash := s.w, req.hash
-	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.srv.opts.DisableCAS) > w.srv.opts.ItemMax {
-		w.counters.Add(stats.StoreTooLarge, 1)
+	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
+		w.Counters.Add(stats.StoreTooLarge, 1)
 		s.cannotStore(req, protocol.TooLarge)
 		return 0
 	}
-	w.counters.Add(stats.CmdSet, 1)
+	w.Counters.Add(stats.CmdSet, 1)
 	item, mode, a := storage.Item{Key: req.Key, Flags: req.Flags}, modes[req.Op], answer{op: req.Op, noReply: req.NoReply}
 	if req.Op == protocol.OpMetaSet {
 		mode = w.metaItem(&req.Meta, &item)
@@ -83,25 +80,25 @@ func (s *session) begin(req *request, in []byte) (consumed int) {
 	if req.Bytes >= w.store.LargeMin() {
 		var status storage.Status
 		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes); status != storage.Stored {
-			w.counters.Add(stats.StoreNoMemory, 1)
+			w.Counters.Add(stats.StoreNoMemory, 1)
 			s.cannotStore(req, protocol.OutOfMemory)
 			return 0
 		}
 		b.tail = make([]byte, 0, len(lineEnd))
 	}
-	s.state, s.want, s.block = stateValue, req.Block, b
+	s.state, s.want, s.block = StateValue, req.Block, b
 	return 0
 }
 
 // cannotStore refuses a value before it is read. A set, and an ms of any mode, takes the old value along: the client
 // believes that it is being replaced, so serving it again would be serving what is stale.
-func (s *session) cannotStore(req *request, why protocol.Refusal) {
-	if w := s.w; w.events.Watched&events.Mutations != 0 {
+func (s *Session) cannotStore(req *request, why protocol.Refusal) {
+	if w := s.w; w.Events.Watched&events.Mutations != 0 {
 		status := storage.TooLarge
 		if why == protocol.OutOfMemory {
 			status = storage.OutOfMemory
 		}
-		w.events.Stored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
+		w.Events.Stored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
 	}
 	s.reply(req.NoReply, string(why))
 	if dropsOld(req.Op) {
@@ -113,7 +110,7 @@ func (s *session) cannotStore(req *request, why protocol.Refusal) {
 func dropsOld(op protocol.Op) bool { return op == protocol.OpSet || op == protocol.OpMetaSet }
 
 // value takes what has come of a block, and stores it when it is complete.
-func (s *session) value(in []byte) (consumed int) {
+func (s *Session) value(in []byte) (consumed int) {
 	b := s.block
 	in = in[:min(len(in), s.want)]
 	ofValue := min(len(in), max(0, s.want-len(lineEnd)))
@@ -140,11 +137,11 @@ func (s *session) value(in []byte) (consumed int) {
 	return len(in)
 }
 
-// stream has bytes of a large value that are still to come read to where they will lie. It ends when there are no more at present, or
+// Stream has bytes of a large value that are still to come read to where they will lie. It ends when there are no more at present, or
 // enough for one turn; the line end is left to value.
-func (s *session) stream(read func(room []byte) (n int, more bool)) (n int) {
+func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int) {
 	more := true
-	for more && n < streamMax && s.streams() {
+	for more && s.w.turn.reads(n) && s.Streams() {
 		got, status := s.block.large.Fill(func(room []byte) (got int) {
 			got, more = read(room)
 			return got
@@ -158,15 +155,15 @@ func (s *session) stream(read func(room []byte) (n int, more bool)) (n int) {
 	return n
 }
 
-// streams tells whether bytes of a large value are still to come.
-func (s *session) streams() bool {
-	return s.state == stateValue && s.block.large != nil && s.want > len(lineEnd)
+// Streams tells whether bytes of a large value are still to come.
+func (s *Session) Streams() bool {
+	return s.state == StateValue && s.block.large != nil && s.want > len(lineEnd)
 }
 
 // finish stores a complete block, whose last bytes are given.
-func (s *session) finish(end []byte) {
+func (s *Session) finish(end []byte) {
 	b := s.block
-	s.state, s.block = stateCommand, nil
+	s.state, s.block = StateCommand, nil
 	switch {
 	case !endsLine(end):
 		b.abort()
@@ -180,10 +177,10 @@ func (s *session) finish(end []byte) {
 }
 
 // keep stores a value that is complete: the item's, or one that was received piece by piece.
-func (s *session) keep(a *answer, hash uint64, mode storage.Mode, item *storage.Item, large *storage.Incoming) {
+func (s *Session) keep(a *answer, hash uint64, mode storage.Mode, item *storage.Item, large *storage.Incoming) {
 	w := s.w
-	if w.events.AboutKeys() {
-		w.events.LookUp(hash, item.Key)
+	if w.Events.AboutKeys() {
+		w.Events.LookUp(hash, item.Key)
 	}
 	if large == nil {
 		s.stored(a, hash, mode, item, w.store.Put(hash, mode, item))
@@ -195,11 +192,11 @@ func (s *session) keep(a *answer, hash uint64, mode storage.Mode, item *storage.
 }
 
 // outOfMemory gives up a large value half-way and reads past the rest of it.
-func (s *session) outOfMemory() {
+func (s *Session) outOfMemory() {
 	b := s.block
 	b.abort()
 	s.block = nil
-	s.state = stateCommand
+	s.state = StateCommand
 	if s.want > 0 {
 		s.swallow(s.want)
 	}
@@ -209,10 +206,10 @@ func (s *session) outOfMemory() {
 func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]) == lineEnd }
 
 // stored answers and counts the outcome of a storage command.
-func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storage.Item, status storage.Status) {
+func (s *Session) stored(a *answer, hash uint64, mode storage.Mode, item *storage.Item, status storage.Status) {
 	w := s.w
-	if w.events.Watched&events.Mutations != 0 {
-		w.events.Stored(hash, mode, item, status)
+	if w.Events.Watched&events.Mutations != 0 {
+		w.Events.Stored(hash, mode, item, status)
 	}
 	line := protocol.Stored
 	switch status {
@@ -226,7 +223,7 @@ func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storag
 		line = string(protocol.TooLarge)
 	case storage.OutOfMemory:
 		line = string(protocol.OutOfMemory)
-		w.counters.Add(stats.StoreNoMemory, 1)
+		w.Counters.Add(stats.StoreNoMemory, 1)
 		if dropsOld(a.op) {
 			w.store.Delete(hash, item.Key)
 		}
@@ -234,11 +231,11 @@ func (s *session) stored(a *answer, hash uint64, mode storage.Mode, item *storag
 	if mode == storage.CompareAndSwap || mode == storage.CompareAndSwapStale {
 		switch status {
 		case storage.Stored:
-			w.counters.Add(stats.CasHits, 1)
+			w.Counters.Add(stats.CasHits, 1)
 		case storage.Exists:
-			w.counters.Add(stats.CasBadval, 1)
+			w.Counters.Add(stats.CasBadval, 1)
 		case storage.NotFound:
-			w.counters.Add(stats.CasMisses, 1)
+			w.Counters.Add(stats.CasMisses, 1)
 		}
 	}
 	if a.op == protocol.OpMetaSet {

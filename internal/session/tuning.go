@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"fmt"
@@ -34,38 +34,38 @@ func (t *tuning) all() map[string]string {
 }
 
 // crawler serves lru_crawler.
-func (s *session) crawler(req *request) verdict {
-	srv, args := s.w.srv, req.Args()
+func (s *Session) crawler(req *request) Verdict {
+	env, args := s.w.env, req.Args()
 	answer := string(protocol.Unknown)
 	switch len(args) {
 	case 1:
-		answer = srv.switchCrawler(string(args[0]))
+		answer = env.switchCrawler(string(args[0]))
 	case 2:
 		switch string(args[0]) {
 		case "metadump":
 			return s.dumpAll(req, args[1], protocol.DumpNotAllowed, protocol.DumpNotFirst,
-				dump{line: (*worker).appendMetadump, end: protocol.End})
+				dump{line: (*Worker).appendMetadump, end: protocol.End})
 		case "mgdump":
 			return s.dumpAll(req, args[1], protocol.KeysNotAllowed, protocol.KeysNotFirst,
-				dump{line: (*worker).appendMgdump, end: protocol.MetaEnd})
+				dump{line: (*Worker).appendMgdump, end: protocol.MetaEnd})
 		case "crawl":
-			answer = srv.crawl(args[1])
+			answer = env.crawl(args[1])
 		case "tocrawl", "sleep":
-			answer = srv.tuneCrawler(string(args[0]), args[1])
+			answer = env.tuneCrawler(string(args[0]), args[1])
 		}
 	}
 	s.reply(req.NoReply, answer)
-	return idle
+	return Idle
 }
 
-func (srv *Server) switchCrawler(word string) (answer string) {
+func (e *Env) switchCrawler(word string) (answer string) {
 	switch word {
 	case "enable":
-		if !srv.crawlerOff.CompareAndSwap(true, false) {
+		if !e.CrawlerOff.CompareAndSwap(true, false) {
 			return string(protocol.CrawlerRuns)
 		}
 	case "disable":
-		srv.crawlerOff.Store(true)
+		e.CrawlerOff.Store(true)
 	default:
 		return string(protocol.Unknown)
 	}
@@ -73,14 +73,14 @@ func (srv *Server) switchCrawler(word string) (answer string) {
 }
 
 // crawl is for memory of expired items, which comes back without.
-func (srv *Server) crawl(classes []byte) (answer string) {
+func (e *Env) crawl(classes []byte) (answer string) {
 	_, refusal := anyOurs(classes, false)
 	switch {
-	case srv.crawlerOff.Load():
+	case e.CrawlerOff.Load():
 		return string(protocol.CrawlerDisabled)
 	case refusal != "":
 		return string(refusal)
-	case srv.dumping.Load():
+	case e.dumping.Load():
 		return string(protocol.CrawlerBusy)
 	}
 	return protocol.OK
@@ -89,7 +89,7 @@ func (srv *Server) crawl(classes []byte) (answer string) {
 // sleepMax is memcached's: a second, in microseconds.
 const sleepMax = 1_000_000
 
-func (srv *Server) tuneCrawler(name string, word []byte) (answer string) {
+func (e *Env) tuneCrawler(name string, word []byte) (answer string) {
 	n, ok := protocol.ParseUint32(word)
 	switch {
 	case !ok:
@@ -97,18 +97,18 @@ func (srv *Server) tuneCrawler(name string, word []byte) (answer string) {
 	case name == "sleep" && n > sleepMax:
 		return string(protocol.CrawlerSleepsLong)
 	}
-	srv.tuning.set("lru_crawler_"+name, strconv.FormatUint(uint64(n), 10))
+	e.tuning.set("lru_crawler_"+name, strconv.FormatUint(uint64(n), 10))
 	return protocol.OK
 }
 
 // lru serves lru tune, mode and temp_ttl.
-func (s *session) lru(req *request) verdict {
-	s.reply(req.NoReply, s.w.srv.tuneLRU(req.Args()))
-	return idle
+func (s *Session) lru(req *request) Verdict {
+	s.reply(req.NoReply, s.w.env.tuneLRU(req.Args()))
+	return Idle
 }
 
-func (srv *Server) tuneLRU(args [][]byte) (answer string) {
-	t := &srv.tuning
+func (e *Env) tuneLRU(args [][]byte) (answer string) {
+	t := &e.tuning
 	switch {
 	case len(args) >= 5 && string(args[0]) == "tune":
 		return t.ages(args[1:])
@@ -159,17 +159,17 @@ func (t *tuning) ages(args [][]byte) (answer string) {
 }
 
 // slabs serves slabs reassign and automove.
-func (s *session) slabs(req *request) verdict {
+func (s *Session) slabs(req *request) Verdict {
 	args := req.Args()
 	answer := string(protocol.Unknown)
 	switch {
 	case len(args) == 3 && string(args[0]) == "reassign":
 		answer = reassign(args[1], args[2])
 	case len(args) >= 2 && string(args[0]) == "automove":
-		answer = s.w.srv.tuning.automove(args[1:])
+		answer = s.w.env.tuning.automove(args[1:])
 	}
 	s.reply(req.NoReply, answer)
-	return idle
+	return Idle
 }
 
 // slabClasses is how many slab classes memcached makes with its default options.

@@ -1,4 +1,4 @@
-package server
+package session
 
 import (
 	"bytes"
@@ -12,51 +12,107 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/conversation"
+	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/invariants"
+	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/storage"
 )
 
-// A parlour is a server without sockets: its visitors' bytes go straight to sessions. It does what transport.go does,
-// but for waiting: everything is written at once, and a session is always fed until it has nothing more to do.
-type parlour struct {
-	srv *Server
-	w   *worker
+// options are what a test's server may be told.
+type options struct {
+	Rules
+	MemoryLimit     int64
+	DisableEviction bool
+	StatsDetail     bool
+	TrackSizes      bool
+	PrefixDelimiter byte
+	AuthFile        string
+	Loops           int
 }
 
-func newParlour(t testing.TB, opts Options) *parlour {
-	if opts.Clock == nil {
-		opts.Clock = expiry.NewClock(1_700_000_000)
-	}
-	srv, err := open(opts)
+// A parlour is a server without sockets: its visitors' bytes go straight to sessions. It does what a server does,
+// but for waiting: everything is written at once, and a session is always fed until it has nothing more to do.
+type parlour struct {
+	env *Env
+	w   *Worker
+	end []bool // clients have said shutdown; graceful?
+}
+
+func newParlour(t testing.TB, opts options) *parlour {
+	orElse(&opts.MemoryLimit, 64<<20)
+	orElse(&opts.ItemMax, 1<<20)
+	orElse(&opts.ReqsPerEvent, 20)
+	orElse(&opts.PrefixDelimiter, ':')
+	clock := expiry.NewClock(1_700_000_000)
+	store, err := storage.Open(storage.Options{
+		MemoryLimit: opts.MemoryLimit, ItemMax: opts.ItemMax, DisableEviction: opts.DisableEviction,
+		DisableCAS: opts.DisableCAS, TrackSizes: opts.TrackSizes, HeapArena: invariants.Enabled,
+	}, clock)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := srv.store.Check(); err != nil {
+		if err := store.Check(); err != nil {
 			t.Error(err)
 		}
-		if err := srv.store.Close(); err != nil {
+		if err := store.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return &parlour{srv, srv.newWorker()}
+	p := &parlour{}
+	p.env = &Env{
+		Store: store, Clock: clock, Started: time.Now(), Hub: events.NewHub(store, 256<<10, opts.PrefixDelimiter),
+		Rules: opts.Rules, Version: "1.6.45-gomemd0.0.0", EventLoop: "none", Log: io.Discard,
+		Settings: stats.Settings{ItemMax: opts.ItemMax, ReqsPerEvent: opts.ReqsPerEvent, DisableEviction: opts.DisableEviction,
+			DisableCAS: opts.DisableCAS, DisableFlush: opts.DisableFlush, DisableDump: opts.DisableDump,
+			EnableShutdown: opts.EnableShutdown, TrackSizes: opts.TrackSizes, PrefixDelimiter: opts.PrefixDelimiter},
+		End:           func(graceful bool) { p.end = append(p.end, graceful) },
+		Conns:         func() stats.Conns { return stats.Conns{Current: 1, Total: 1} },
+		ResetConns:    func() {},
+		Clients:       func() []stats.Conn { return nil },
+		HeldByClients: func() uint64 { return 0 },
+	}
+	p.env.Hub.SetDetail(opts.StatsDetail)
+	if opts.AuthFile != "" {
+		if p.env.Passwords, err = LoadPasswords(opts.AuthFile); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.w = NewWorker(p.env)
+	return p
+}
+
+func orElse[T comparable](field *T, def T) {
+	var zero T
+	if *field == zero {
+		*field = def
+	}
 }
 
 func (p *parlour) Dial() (conversation.Conn, error) { return p.visitor(), nil }
 
 func (p *parlour) visitor() *visitor {
-	return &visitor{p: p, session: session{w: p.w, state: p.srv.firstState(), onLines: func() {}}}
+	v := &visitor{p: p}
+	v.Init(p.w, 0, func() {})
+	return v
 }
 
 func (p *parlour) Pass(d time.Duration) {
-	p.srv.clock.Set(p.srv.clock.Now() + expiry.Instant(d/time.Second))
-	p.srv.Sweep()
+	p.env.Clock.Set(p.env.Clock.Now() + expiry.Instant(d/time.Second))
+	p.sweep()
+}
+
+func (p *parlour) sweep() {
+	for p.env.Store.Sweep() {
+	}
+	p.env.FlushEvictions()
 }
 
 func (p *parlour) Name() string { return "gomemd" }
 
 // visitor is a client, seen from his own side.
 type visitor struct {
-	session
+	Session
 	p      *parlour
 	unread []byte // input that the session has not consumed
 	heard  bytes.Buffer
@@ -69,17 +125,13 @@ func (v *visitor) Write(said []byte) (int, error) {
 	}
 	v.unread = append(v.unread, said...)
 	for more := true; more && !v.gone; {
-		n, verdict := v.feed(v.unread)
+		n, verdict := v.Feed(v.unread)
 		v.unread = v.unread[n:]
-		v.heard.Write(v.w.out)
-		v.w.out = v.w.out[:0]
-		more = verdict == yield || verdict == full
-		v.gone = verdict == hangUp
+		v.heard.Write(v.w.taken())
+		more = verdict == Yield || verdict == Full
+		v.gone = verdict == HangUp
 	}
-	v.w.counters.Publish()
-	if v.w.events.Watched != 0 {
-		v.w.events.Flush()
-	}
+	v.w.EndEvent()
 	return len(said), nil
 }
 
@@ -91,9 +143,16 @@ func (v *visitor) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-func (v *visitor) Close() error                    { v.gone = true; v.session.close(); return nil }
+func (v *visitor) Close() error                    { v.gone = true; v.Session.Close(); return nil }
 func (v *visitor) CloseWrite() error               { return v.Close() }
 func (v *visitor) SetReadDeadline(time.Time) error { return nil }
+
+// taken writes the replies out.
+func (w *Worker) taken() []byte {
+	out := w.Out.Rest(0)
+	w.Out.Reset()
+	return out
+}
 
 func (v *visitor) say(text string) string {
 	v.heard.Reset()
@@ -103,7 +162,7 @@ func (v *visitor) say(text string) string {
 
 // Every conversation is held whole, byte by byte, and cut at random; the answers may not depend on the cutting.
 func TestConversationsHoweverCut(t *testing.T) {
-	files, err := filepath.Glob("../compat_test/testdata/conversations/*.txt")
+	files, err := filepath.Glob("../../compat_test/testdata/conversations/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no conversations: %v", err)
 	}
@@ -158,8 +217,8 @@ func FuzzCuts(f *testing.F) {
 		if bytes.Contains(said, []byte("stats")) || bytes.Contains(said, []byte("dump")) {
 			t.Skip() // counts what has been consumed so far, or looks what comes before it
 		}
-		whole := newParlour(t, Options{MemoryLimit: 4 << 20, ItemMax: 64 << 10}).visitor().say(string(said))
-		cutter := newParlour(t, Options{MemoryLimit: 4 << 20, ItemMax: 64 << 10}).visitor()
+		whole := newParlour(t, options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}).visitor().say(string(said))
+		cutter := newParlour(t, options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}).visitor()
 		var heard bytes.Buffer
 		random := rand.New(rand.NewPCG(seed, 1))
 		for rest := said; len(rest) > 0; {
@@ -174,21 +233,21 @@ func FuzzCuts(f *testing.F) {
 }
 
 func TestOneTurnServesReqsPerEvent(t *testing.T) {
-	p := newParlour(t, Options{ReqsPerEvent: 3})
+	p := newParlour(t, options{Rules: Rules{ReqsPerEvent: 3}})
 	v := p.visitor()
 	in := []byte("mn\r\nmn\r\nmn\r\nmn\r\n")
-	n, verdict := v.feed(in)
-	if verdict != yield || n != len("mn\r\n")*3 {
+	n, verdict := v.Feed(in)
+	if verdict != Yield || n != len("mn\r\n")*3 {
 		t.Errorf("feed consumed %d and said %d, want 12 and yield", n, verdict)
 	}
-	if n, verdict = v.feed(in[n:]); verdict != idle || n != len("mn\r\n") {
+	if n, verdict = v.Feed(in[n:]); verdict != Idle || n != len("mn\r\n") {
 		t.Errorf("then feed consumed %d and said %d, want 4 and idle", n, verdict)
 	}
 }
 
-// A multiget with more to say than outMax stops where it is and goes on later, without being asked again.
+// A multiget with more to say than OutMax stops where it is and goes on later, without being asked again.
 func TestMultigetWaitsForItsReplies(t *testing.T) {
-	v := newParlour(t, Options{}).visitor()
+	v := newParlour(t, options{}).visitor()
 	value := bytes.Repeat([]byte("v"), 10_000)
 	v.say("set k 0 0 10000\r\n" + string(value) + "\r\n")
 	line := "get" + string(bytes.Repeat([]byte(" k"), 100)) + "\r\n"
@@ -197,17 +256,16 @@ func TestMultigetWaitsForItsReplies(t *testing.T) {
 	var heard bytes.Buffer
 	in := []byte(line)
 	for turns := 0; ; turns++ {
-		n, verdict := v.feed(in)
+		n, verdict := v.Feed(in)
 		for i := range in[:n] {
 			in[i] = 'X' // consumed bytes are the reader's again
 		}
 		in = in[n:]
-		if len(v.w.out) > outMax+len(value)+100 {
-			t.Fatalf("%d bytes of replies in one turn", len(v.w.out))
+		if v.w.Out.Pending() > OutMax+len(value)+100 {
+			t.Fatalf("%d bytes of replies in one turn", v.w.Out.Pending())
 		}
-		heard.Write(v.w.out)
-		v.w.out = v.w.out[:0]
-		if verdict == idle {
+		heard.Write(v.w.taken())
+		if verdict == Idle {
 			if turns < 10 {
 				t.Errorf("a megabyte of replies took %d turns", turns)
 			}
@@ -221,7 +279,7 @@ func TestMultigetWaitsForItsReplies(t *testing.T) {
 
 // An idle connection holds no buffer, whatever came before.
 func TestNothingIsKeptBetweenCommands(t *testing.T) {
-	v := newParlour(t, Options{}).visitor()
+	v := newParlour(t, options{}).visitor()
 	v.say("get a")
 	v.say("b\r\n")
 	v.say("set k 0 0 5\r\nhe")
@@ -232,7 +290,7 @@ func TestNothingIsKeptBetweenCommands(t *testing.T) {
 }
 
 func TestRequestsAllocateNothing(t *testing.T) {
-	p := newParlour(t, Options{})
+	p := newParlour(t, options{})
 	v := p.visitor()
 	v.say("set k 0 0 32\r\n0123456789abcdef0123456789abcdef\r\nset n 0 0 1\r\n1\r\n")
 	for _, said := range []string{
@@ -248,11 +306,11 @@ func TestRequestsAllocateNothing(t *testing.T) {
 	} {
 		in := []byte(said)
 		n := testing.AllocsPerRun(200, func() {
-			if n, verdict := v.feed(in); n != len(in) || verdict != idle {
+			if n, verdict := v.Feed(in); n != len(in) || verdict != Idle {
 				t.Fatalf("%q: consumed %d, verdict %d", said, n, verdict)
 			}
-			v.w.out = v.w.out[:0]
-			v.w.counters.Publish()
+			v.w.Out.Reset()
+			v.w.Counters.Publish()
 		})
 		if n != 0 {
 			t.Errorf("%q: %v allocations", said, n)

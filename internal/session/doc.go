@@ -1,0 +1,39 @@
+// Package session is the conversation with a client, without its socket: bytes in, replies out. It knows
+// the protocol and the store, and is where the two meet.
+//
+//	env.go         Env         what all conversations of a server share, and what they ask of the server
+//	worker.go      Worker      what the sessions of one event loop share
+//	replies.go     Replies     what waits to be written
+//	turn.go        turn        how much one client may have done before the others are served
+//	session.go     Session     Feed: input → commands → what serves them
+//	partial.go     partial     the beginning of a line whose end has not come
+//	handlers.go                which verb is served by what:
+//	  get.go set.go meta.go arith.go      items
+//	  admin.go dump.go tuning.go          the server
+//	  stats.go watch.go                   what is told of it
+//	  auth.go                             who may come in
+//	  realtime.go, debugtime.go           the clock, and how it is moved in tests
+//
+// # How it is used
+//
+// Whoever has the sockets makes a Worker for each event loop, and Inits a Session for each connection. When
+// input has come:
+//
+//	worker.Out.Reset()
+//	n, verdict := session.Feed(input)
+//	write worker.Out.Parts(); what is not written now is kept by the caller (Rest)
+//	worker.EndEvent()
+//
+// The verdict says whether there is more to do. While replies wait to be written, the session is not fed.
+//
+// # Who holds which bytes
+//
+// The input is the caller's; what Feed has consumed is never needed again. Replies are the worker's until
+// Reset. A session owns nothing between commands; in the middle of one it owns a copy of the beginning of a
+// line, of the keys still to be served, or of a small value. What an item's callback sees is the store's,
+// until it returns.
+//
+// # Locks
+//
+// A worker and its sessions belong to one goroutine at a time. What an Env holds may be used by all.
+package session

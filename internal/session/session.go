@@ -1,0 +1,294 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// Session is the conversation with one client.
+//
+//	          a line            a storage line             block complete
+//	command ─────────▶ command ───────────────▶ value ─────────────────▶ command
+//	   ▲                   └── refused ───────▶ swallow ── block gone ──▶ command
+//	   │ all keys served
+//	retrieval ◀── replies of a multiget pass OutMax ── command
+//	   dump   ◀── something that lists all items ── command
+//
+// After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a session begins in login;
+// auth.go has the way from there to command.
+//
+// Whoever feeds it writes out what gathers in Worker.Out, and feeds it no further while that does not fit the socket. The zero
+// value is ready for Init.
+type Session struct {
+	w     *Worker
+	fd    int // names the connection in -vv lines
+	state State
+	line  partial    // command, login: the beginning of a line whose end has not come; token: what has come of it
+	want  int        // value, swallow, token: bytes of the block still to come
+	block *block     // value: what the block is for
+	rest  *retrieval // retrieval: the keys still to be served
+	dump  *dump      // dump: what is listed
+
+	watcher *events.Watcher // watch …
+	onLines func()          // … to be called when it has lines
+	quits   bool            // has said so
+}
+
+// State is where in the conversation a session is.
+type State uint8
+
+// The states.
+const (
+	StateCommand State = iota
+	StateValue
+	StateSwallow
+	StateRetrieval
+	StateDump
+	StateLogin
+	StateToken
+	StateWatch
+)
+
+// Waits tells whether a session in this state waits for its client to begin a command. The beginning of a
+// line may have come.
+func (st State) Waits() bool { return st == StateCommand || st == StateLogin }
+
+// String is the state's name in stats conns, which is memcached's.
+func (st State) String() string { return stateTexts[st] }
+
+var stateTexts = [...]string{
+	StateCommand:   "conn_read",
+	StateValue:     "conn_nread",
+	StateSwallow:   "conn_swallow",
+	StateRetrieval: "conn_mwrite",
+	StateDump:      "conn_watch",
+	StateLogin:     "conn_read",
+	StateToken:     "conn_nread",
+	StateWatch:     "conn_watch",
+}
+
+// Verdict says why Feed came back.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Idle   Verdict = iota // all input is consumed
+	Yield                 // it is the other connections' turn: ReqsPerEvent commands were served
+	Full                  // replies wait to be written
+	HangUp                // write what there is and close
+)
+
+// Init begins a conversation, on the worker of the loop that has the connection. fd names the connection in
+// what is logged and told to watchers. onLines is called, by any goroutine, when the client watches and its
+// Watcher has lines: see events.Hub.Add.
+func (s *Session) Init(w *Worker, fd int, onLines func()) {
+	s.w, s.fd, s.onLines = w, fd, onLines
+	if w.env.Passwords != nil {
+		s.state = StateLogin
+	}
+}
+
+// MoveTo has the session served by another worker from now on, when its loop has let go of it.
+func (s *Session) MoveTo(w *Worker) { s.w = w }
+
+// Feed serves the commands in the input and tells how much of it was consumed and why it stopped. Replies gather in
+// Worker.Out. The input may be cut anywhere; bytes that were consumed are never needed again. The input may be empty: there
+// may be replies to go on with.
+func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
+	t := &s.w.turn
+	t.begin(s.w.env.Rules.ReqsPerEvent)
+	s.w.Events.Look(s.fd)
+	for {
+		rest := in[consumed:]
+		if len(rest) == 0 && !s.Owes() {
+			return consumed, Idle
+		}
+		if t.full() {
+			return consumed, Full
+		}
+		switch s.state {
+		case StateCommand:
+			if t.spent() {
+				return consumed, Yield
+			}
+			n, v := s.commands(rest)
+			consumed += n
+			if v != Idle {
+				return consumed, v
+			}
+		case StateValue:
+			consumed += s.value(rest)
+		case StateSwallow:
+			n := min(s.want, len(rest))
+			s.want -= n
+			consumed += n
+			if s.want == 0 {
+				s.state = StateCommand
+			}
+		case StateRetrieval:
+			s.resumeRetrieval()
+		case StateDump:
+			if s.resumeDump(); s.state == StateDump {
+				return consumed, Full // or not, but it is the other connections' turn
+			}
+		case StateLogin:
+			if t.spent() {
+				return consumed, Yield
+			}
+			t.serve()
+			n, v := s.login(rest)
+			consumed += n
+			if v != Idle {
+				return consumed, v
+			}
+		case StateToken:
+			consumed += s.token(rest)
+		case StateWatch:
+			return len(in), Idle
+		}
+	}
+}
+
+// State tells where in the conversation the session is.
+func (s *Session) State() State { return s.state }
+
+// BetweenCommands tells whether nothing of a command has come that is not served and answered. Replies may
+// still wait in Worker.Out.
+func (s *Session) BetweenCommands() bool { return s.state.Waits() && s.line.size == 0 }
+
+// Owes tells whether a command that has come whole is answered by half: Feed goes on with it, input or not.
+func (s *Session) Owes() bool { return s.state == StateRetrieval || s.state == StateDump }
+
+// Watcher is where the lines of a client who watches wait, and nil when the client does not.
+func (s *Session) Watcher() *events.Watcher { return s.watcher }
+
+// Quits tells whether the client has said quit.
+func (s *Session) Quits() bool { return s.quits }
+
+// commands serves the lines that have come, up to a batch of them, each with its block as far as that has come. It
+// stops early when a command leaves the session in another state, or when enough replies wait.
+func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
+	w := s.w
+	n := s.parse(in, w.turn.batch())
+	if n == 0 {
+		s.line.add(in)
+		if s.line.tooLong() {
+			return len(in), HangUp
+		}
+		return len(in), Idle
+	}
+	s.line.drop() // it is being served; an idle connection keeps no buffer
+	for i := range w.batch[:n] {
+		if s.state != StateCommand || w.turn.full() {
+			return consumed, Idle
+		}
+		req := &w.batch[i]
+		if w.env.Verbosity.Load() > 1 {
+			w.env.Logf("<%d %s\n", s.fd, bytes.TrimSuffix(req.line, []byte("\r")))
+		}
+		consumed = req.next
+		w.turn.serve()
+		if w.Events.Watched != 0 && req.err == nil && req.Op.HasKey() {
+			w.Events.Command(req.Op, req.hash, req.Key)
+		}
+		switch {
+		case req.err != nil:
+			if s.refused(req) == HangUp {
+				return consumed, HangUp
+			}
+		case req.Block > 0:
+			consumed += s.begin(req, in[consumed:])
+		default:
+			if handlers[req.Op](s, req) == HangUp {
+				return consumed, HangUp
+			}
+		}
+	}
+	return consumed, Idle
+}
+
+// parse cuts up to limit commands off the input, hashes their keys, and has the store warm what they will need. It tells how
+// many there are; 0 means that not even the first line has come whole. Nothing is decided here: a command may turn out
+// to be the last that is served.
+func (s *Session) parse(in []byte, limit int) (n int) {
+	w := s.w
+	for pos, more := 0, true; more && n < limit; {
+		end := bytes.IndexByte(in[pos:], '\n')
+		if end < 0 {
+			break
+		}
+		req := &w.batch[n]
+		req.line, req.next = in[pos:pos+end], pos+end+1
+		if n == 0 && s.line.size > 0 {
+			req.line = s.line.with(req.line)
+		}
+		req.err = protocol.Parse(req.line, &req.Request)
+		w.hashes[n] = 0
+		if req.err == nil && req.Op.HasKey() {
+			req.hash = storage.Hash(req.Key)
+			w.hashes[n] = req.hash
+		}
+		n++
+		// What comes after a block that is not all here, or after a refusal, may not be a command.
+		pos = req.next + req.Block
+		more = req.err == nil && pos < len(in)
+	}
+	if n > 1 {
+		w.store.Warm(w.hashes[:n])
+	}
+	return n
+}
+
+// refused answers a line that could not be parsed.
+func (s *Session) refused(req *request) Verdict {
+	refusal, ok := req.err.(protocol.Refusal)
+	if !ok {
+		return HangUp
+	}
+	s.reply(req.NoReply, string(refusal))
+	if req.Block > 0 {
+		s.swallow(req.Block)
+	}
+	return Idle
+}
+
+// reply appends a line unless the client wants none.
+func (s *Session) reply(noReply bool, line string) {
+	if !noReply {
+		s.w.Out.buf = append(s.w.Out.buf, line...)
+	}
+}
+
+// swallow reads past n bytes.
+func (s *Session) swallow(n int) { s.state, s.want = StateSwallow, n }
+
+// Gathered is how many bytes of unfinished commands the session keeps.
+func (s *Session) Gathered() int {
+	n := s.line.kept()
+	if s.block != nil {
+		n += cap(s.block.buf)
+	}
+	if s.rest != nil {
+		n += cap(s.rest.keys)
+	}
+	return n
+}
+
+// Close gives back what a session holds when its client is gone.
+func (s *Session) Close() {
+	if s.block != nil {
+		s.block.abort()
+	}
+	if s.dump != nil {
+		s.dump.close()
+	}
+	s.block, s.rest, s.dump = nil, nil, nil
+	s.line.drop()
+	if s.watcher != nil {
+		s.w.env.Hub.Remove(s.watcher)
+		s.watcher = nil
+	}
+}

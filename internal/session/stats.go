@@ -1,0 +1,92 @@
+package session
+
+import (
+	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// stats serves the statistics.
+func (s *Session) stats(req *request) Verdict {
+	w, env, args, word := s.w, s.w.env, req.Args(), ""
+	if len(args) > 0 {
+		word = string(args[0])
+	}
+	switch word {
+	case "":
+		s.report(stats.AppendGeneral)
+	case "reset":
+		env.resetStats()
+		w.Out.buf = append(w.Out.buf, protocol.Reset...)
+	case "settings":
+		s.report(stats.AppendSettings)
+	case "items":
+		s.report(stats.AppendItems)
+	case "slabs":
+		s.report(stats.AppendSlabs)
+	case "gomemd":
+		s.report(func(out []byte, all *stats.Snapshot) []byte {
+			all.Memory = env.memory()
+			return stats.AppendOwn(out, all)
+		})
+	case "conns":
+		w.Out.buf = append(stats.AppendConns(w.Out.buf, env.Clients(), s.fd), protocol.End...)
+	case "sizes":
+		w.Out.buf = append(stats.AppendSizes(w.Out.buf, env.Settings.TrackSizes, env.Store.Sizes), protocol.End...)
+	case "detail":
+		s.detail(args[1:])
+	case "cachedump":
+		s.cachedump(args[1:])
+	default:
+		w.Out.buf = append(w.Out.buf, protocol.Unknown...)
+	}
+	return Idle
+}
+
+// report answers with STAT lines made of a snapshot.
+func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
+	w := s.w
+	w.Counters.Publish() // the commands before this one on its own connection are counted in it
+	all := w.env.snapshot()
+	w.Out.buf = append(lines(w.Out.buf, &all), protocol.End...)
+}
+
+// Snapshot is everything that can be told of the server now.
+func (e *Env) Snapshot() stats.Snapshot {
+	all := e.snapshot()
+	all.Memory, all.Clients = e.memory(), e.Clients()
+	return all
+}
+
+// snapshot is Snapshot without the memory and the list of clients.
+func (e *Env) snapshot() stats.Snapshot {
+	sums, now := e.Sums(), e.Clock.Now()
+	all := stats.Snapshot{
+		Process: stats.ThisProcess(), Served: sums.Served(), Store: e.Store.Stats(), Restored: e.Store.Restored(),
+		Conns: e.Conns(), Watch: e.Hub.Stats(), Settings: e.Settings,
+		Crawler: stats.Crawler{On: !e.CrawlerOff.Load(), Running: e.dumping.Load(), Starts: e.dumps.Load()},
+	}
+	all.Process.Version, all.Process.EventLoop = e.Version, e.EventLoop
+	all.Process.Uptime, all.Process.Time = uint64(max(now-e.Clock.Started(), 1)), e.Clock.Unix(now)
+	all.Settings.Verbosity, all.Settings.StatsDetail = e.Verbosity.Load(), e.Hub.Wanted()&events.Prefixes != 0
+	all.Settings.Tuned = e.tuning.all()
+	return all
+}
+
+// memory is where the memory of the process is.
+func (e *Env) memory() stats.Memory {
+	return stats.TakeMemory(e.Store.Stats().HeldBytes, e.HeldByClients())
+}
+
+// resetStats starts the counters over; what is a state rather than a count stays.
+func (e *Env) resetStats() {
+	e.mu.Lock()
+	for w := range e.workers {
+		w.Counters.Reset()
+	}
+	e.mu.Unlock()
+	e.Late.Reset()
+	e.Hub.ResetStats()
+	e.ResetConns()
+	e.Store.ResetStats()
+}

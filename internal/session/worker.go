@@ -1,0 +1,69 @@
+package session
+
+import (
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// batchMax is how many commands of a pipeline, or keys of a multiget, are looked at before the first is served:
+// more of the memory that they need is then fetched at the same time, but it must stay in the nearest cache.
+const batchMax = 16
+
+// Worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for what its
+// Counters have published.
+type Worker struct {
+	Out      Replies         // of the read event being served
+	Counters stats.Counters  // published when it ends
+	Events   events.Recorder // what there is to tell those who watch
+
+	env   *Env
+	store *storage.Store
+	clock *expiry.Clock
+	turn  turn // of the session being fed
+
+	batch  [batchMax]request // the commands being served
+	keys   [batchMax][]byte  // the keys of a multiget being served …
+	hashes [batchMax]uint64  // … and the hashes of either
+}
+
+// request is one command of a batch.
+type request struct {
+	protocol.Request
+	err  error
+	line []byte // without its LF
+	next int    // where in the input its block begins, or the next command
+	hash uint64 // of Key
+}
+
+// NewWorker makes the worker of one loop, whose counters are in all sums from now on.
+func NewWorker(e *Env) *Worker {
+	w := &Worker{env: e, store: e.Store, clock: e.Clock, Events: e.Hub.NewRecorder(e.Clock)}
+	w.turn.out = &w.Out
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.workers == nil {
+		e.workers = map[*Worker]struct{}{}
+	}
+	e.workers[w] = struct{}{}
+	return w
+}
+
+// EndEvent ends a read event: what it has counted and what it has to tell can be seen.
+func (w *Worker) EndEvent() {
+	w.Counters.Publish()
+	if w.Events.Watched != 0 {
+		w.Events.Flush()
+	}
+}
+
+// Close ends a worker whose loop is no more. What it has counted stays counted.
+func (w *Worker) Close() {
+	w.Counters.Publish()
+	w.env.mu.Lock()
+	defer w.env.mu.Unlock()
+	delete(w.env.workers, w)
+	w.env.Late.Absorb(&w.Counters)
+}
