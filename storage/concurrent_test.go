@@ -43,7 +43,7 @@ func TestManyAtOnce(t *testing.T) {
 					binary.LittleEndian.PutUint64(v, uint64(n))
 					st.Put(h, Set, &Item{Key: key, Value: v, Deadline: clock.Now() + expiryInstant(draw.IntN(5))})
 				case 3:
-					if in, status := st.Receive(h, &Item{Key: key}, 9000); status == Stored {
+					if in, status := st.Receive(h, &Item{Key: key}, 9000, nil); status == Stored {
 						v := value[:4500]
 						binary.LittleEndian.PutUint64(v, uint64(n))
 						in.Write(v)

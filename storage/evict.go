@@ -63,9 +63,19 @@ func (s *shard) makeRoom(qi int, n int) bool { return s.makeRoomBeside(none, qi,
 
 // makeRoomBeside does so without losing the record at guard, which may move.
 func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
-	if s.holds(qi, n) {
+	if s.fits(qi, n) {
 		return true
 	}
+	for !s.scanForRoom(guard, qi, n) {
+		if !s.dropStill() {
+			return false
+		}
+	}
+	return true
+}
+
+// scanForRoom empties victims until a queue holds n bytes.
+func (s *shard) scanForRoom(guard int64, qi int, n int) bool {
 	if n > s.allowed()*int(s.segSize)/2 {
 		return false
 	}
@@ -74,7 +84,7 @@ func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
 	// that takes long, whatever comes next goes, used or not. What is guarded or on its way in stays even then.
 	ok := true
 	bytes, all := int64(0), s.usedBytes+4*int64(s.segSize)
-	for records := 0; ok && !s.holds(qi, n); records += scanStep {
+	for records := 0; ok && !s.fits(qi, n); records += scanStep {
 		s.force = bytes > 5*all || records > hurryAfter && bytes > 2*(int64(n)+int64(s.segSize))
 		scanned, _ := s.scanVictim(scanStep)
 		bytes += int64(scanned)
@@ -189,14 +199,30 @@ func (s *shard) chooseVictim() bool {
 		if qi = s.sealFullest(); qi == none {
 			return false
 		}
+		if s.queues[qi].head == none {
+			return true // nothing lived in what was sealed: it is free now
+		}
 	}
-	g := s.queues[qi].head
-	if g == none {
-		return true // nothing lived in what was sealed: it is free now
+	g := s.oldestUnpinned(qi)
+	for i := 0; g == none; i++ { // all of that queue are pinned
+		if i == len(s.queues) {
+			return false
+		}
+		g = s.oldestUnpinned(i)
 	}
 	s.evictedAge = s.now - s.segments[g].created
 	s.startScan(g, forRoom)
 	return true
+}
+
+// oldestUnpinned finds the oldest sealed segment of a queue that nobody reads from. One that is pinned would be emptied in vain:
+// its room comes back with the last pin. And what is in it is in use.
+func (s *shard) oldestUnpinned(qi int) int32 {
+	g := s.queues[qi].head
+	for g != none && s.segments[g].pins > 0 {
+		g = s.segments[g].next
+	}
+	return g
 }
 
 // sealFullest seals an open segment, for there is no sealed one. It finds none when nothing is stored.
@@ -242,7 +268,7 @@ func (s *shard) mostDead() int32 {
 	}
 	best, most := int32(none), uint32(least)
 	for g := range s.segments[:s.fresh] {
-		if sg := &s.segments[g]; sg.state == stateSealed && sg.used-sg.live > most {
+		if sg := &s.segments[g]; sg.state == stateSealed && sg.pins == 0 && sg.used-sg.live > most {
 			best, most = int32(g), sg.used-sg.live
 		}
 	}
@@ -310,7 +336,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 		ghost = ghostMain
 	}
 	e, _ := s.entryOf(h, f.loc)
-	s.index.bury(h, e, ghost)
+	s.index.addGhost(h, e, ghost)
 	s.killItem(&f.record, f.sg)
 	s.items--
 	s.moves++
@@ -416,8 +442,8 @@ func (s *shard) deadlineOf(r *record) expiryInstant {
 	return f.deadline(f.sg.created)
 }
 
-// haunt asks whether a new item's key was evicted not long ago, and lets the ghost steer the target of small.
-func (s *shard) haunt(h uint64, n int) bool {
+// takeGhost asks whether a new item's key was evicted not long ago, and lets the ghost steer the target of small.
+func (s *shard) takeGhost(h uint64, n int) bool {
 	x := &s.index
 	tag, top := tags(h)
 	b := x.first(h)

@@ -91,6 +91,10 @@ func (s *shard) tick() bool {
 	s.lock()
 	defer s.unlock()
 	busy := s.maintainIndex(scanStep)
+	if s.calledAt != s.now {
+		s.calledAt = s.now
+		s.call(len(s.waiting)) // somebody may have stood still for long enough
+	}
 	switch {
 	case s.visit.seg != none:
 		s.visitSome(scanStep)

@@ -109,6 +109,7 @@ func (s *shard) setLimit(limit int64) {
 	s.exceed()
 	s.index.max = max(s.index.min, uint64(limit)/2/bucketSize)
 	s.condemn()
+	s.noteHolds()
 }
 
 // trim gives back pages of the index that it has shrunk out of, a slice at a time. They are clear: a sweep leaves

@@ -2,12 +2,16 @@ package storage
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/gomemd/gomemd/expiry"
 )
 
 // Incoming is a large value on its way in. Its bytes are put where they will stay; only at Commit the index hears of
 // them. It is used by one goroutine and ends with Commit or Abort.
+//
+// It costs nothing before its first byte comes, and then what has come, up to a record more. Room for that is made like room for
+// anything else. Who stands still while somebody needs room loses what has come (hold.go).
 type Incoming struct {
 	st       *Store
 	s        *shard
@@ -22,81 +26,126 @@ type Incoming struct {
 	answered Item // … and what Put would have told
 	n        int  // bytes that were announced
 	queue    int
+	later    func()
 
 	// Guarded by the shard's lock, for the shard may have to take the room back.
-	came   int    // bytes that have come
-	room   int    // bytes that the chain has room for; only its last record is not full
-	chain  uint32 // noChain: it is over
-	failed Status // and this is why
+	came    int            // bytes that have come
+	room    int            // bytes that the chain has room for; only its last record is not full
+	chain   uint32         // noChain: it has none yet, or it is over
+	over    bool           // it has been committed, aborted or dropped …
+	failed  Status         // … and this is what whoever goes on with it is told
+	waits   bool           // for us, and not for its client
+	moved   int            // of the bytes that have come, those that had at movedAt …
+	movedAt expiry.Instant // … when at least stillLeast had come since the time before
 }
 
 // writeStep bounds what Write copies while it holds the lock.
 const writeStep = 16 << 10
 
-// Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key is copied. What is
-// on its way may occupy an eighth of the store together, or one item may if it is the only one.
-func (st *Store) Receive(hash uint64, it *Item, n int) (*Incoming, Status) {
+// Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key is copied.
+// later is called, as MaySend's, when Write or Fill have said Later and it is worth trying again.
+func (st *Store) Receive(hash uint64, it *Item, n int, later func()) (*Incoming, Status) {
 	if len(it.Key) == 0 || len(it.Key) > keyMax || Charge(len(it.Key), it.Flags, n, !st.opts.DisableCAS) > st.opts.ItemMax {
 		return nil, TooLarge
 	}
-	if all := st.incoming.Add(int64(n)); all > int64(n) && all > st.limit.Load()/8 {
-		st.incoming.Add(-int64(n))
-		return nil, OutOfMemory
-	}
 	in := &Incoming{
 		st: st, s: st.shard(hash), hash: hash, key: bytes.Clone(it.Key), flags: it.Flags, deadline: it.Deadline,
-		unique: it.Unique, binary: it.Binary, explicit: it.Explicit, show: it.Show, n: n, chain: noChain,
+		unique: it.Unique, binary: it.Binary, explicit: it.Explicit, show: it.Show, n: n, chain: noChain, later: later,
 	}
 	s := in.s
 	s.lock()
 	defer s.unlock()
 	in.queue = s.queueFor(it.Deadline, headerMax+len(it.Key)+n)
-	if status := s.begin(in); status != Stored {
-		in.end(status)
-		return nil, status
-	}
 	return in, Stored
 }
 
 // begin writes the head, with room for the first bytes.
-func (s *shard) begin(in *Incoming) Status {
+func (s *shard) begin(in *Incoming) {
 	// The unique is only known when the value is complete; there is room for it.
 	nf := fields{klen: len(in.key), vlen: in.n, flags: in.flags, deadline: in.deadline, binary: in.binary, unique: 1, coming: true}
 	if s.store.opts.DisableCAS {
 		nf.unique = 0
 	}
-	first := headerMax + len(in.key) + tailMin
-	if !s.makeRoom(in.queue, first) {
-		return OutOfMemory
-	}
-	if s.tail(in.queue) < first {
+	if s.tail(in.queue) < headerMax+len(in.key)+tailMin {
 		s.next(in.queue)
 	}
 	var r record
 	s.writeHead(&r, in.queue, &nf, in.key)
 	r.publish()
-	in.chain, in.room = nf.chain, int(r.vlen)
+	in.chain = nf.chain
 	s.chains[in.chain].incoming = in
+	s.arrivals = append(s.arrivals, in)
+	s.arrive(in, int(r.vlen))
 	s.pace(r.size)
+}
+
+// extend makes room for the next bytes. Later: there will be, and then in.later is called; nothing has changed.
+func (s *shard) extend(in *Incoming) Status {
+	in.waits = true
+	status := s.tryExtend(in)
+	for status == Later && s.dropStill() {
+		status = s.tryExtend(in)
+	}
+	switch status {
+	case Stored:
+		in.waits, in.moved, in.movedAt = false, in.came, s.now
+	case Later:
+		s.wait(in.later)
+	default:
+		s.abandon(in, status)
+	}
+	return status
+}
+
+func (s *shard) tryExtend(in *Incoming) Status {
+	n := min(in.n-in.came, recordMax)
+	if !s.mayArrive(in, n) {
+		return Later
+	}
+	least := pieceHeader + tailMin
+	if in.chain == noChain {
+		least = headerMax + len(in.key) + tailMin
+	}
+	if !s.makeRoom(in.queue, least) {
+		if s.pinned > 0 || len(s.arrivals) > 0 && s.arrivals[0] != in {
+			return Later
+		}
+		return OutOfMemory
+	}
+	if in.over { // the room was made at this value's own cost
+		return in.failed
+	}
+	if in.chain == noChain {
+		s.begin(in)
+		return Stored
+	}
+	if s.tail(in.queue) < least {
+		s.next(in.queue)
+	}
+	// The piece is made for what will come, not only for what is here.
+	n = min(n, min(s.tail(in.queue), recordMax)-pieceHeader)
+	s.linkPiece(in.queue, in.chain, n, in.deadline)
+	s.arrive(in, n)
 	return Stored
 }
 
-// Write takes the next part. More than was announced is TooLarge; OutOfMemory says that the room is gone, and what had
-// come with it. Either ends the Incoming.
-func (in *Incoming) Write(p []byte) Status {
-	for {
-		part := p[:min(len(p), writeStep)]
-		if status := in.locked(func(s *shard) Status { return s.receive(in, part) }); status != Stored {
+// Write takes the next part, and tells how many bytes of it it has taken: all, or with Later as many as there is room for at
+// present. More than was announced is TooLarge; OutOfMemory says that the room is gone, and what had come with it. Either ends
+// the Incoming.
+func (in *Incoming) Write(p []byte) (taken int, status Status) {
+	for taken < len(p) && status == Stored {
+		part := p[taken:min(len(p), taken+writeStep)]
+		status = in.locked(func(s *shard) Status {
+			n, status := s.receive(in, part)
+			taken += n
 			return status
-		}
-		if p = p[len(part):]; len(p) == 0 {
-			return Stored
-		}
+		})
 	}
+	return taken, status
 }
 
 // Fill is Write for who can put bytes in place himself, such as by reading a socket. It may be called while some are missing: fill
-// is given room for one to recordMax of these, and tells how many it has put there. It holds the shard's lock, and must not wait.
+// is given room for one to recordMax of these, and tells how many it has put there. With Later fill was not called. It holds the shard's lock, and must not wait.
 func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
 	status = in.locked(func(s *shard) Status {
 		room, status := s.room(in)
@@ -117,51 +166,41 @@ func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
 func (in *Incoming) locked(f func(s *shard) Status) Status {
 	in.s.lock()
 	defer in.s.unlock()
-	if in.chain == noChain {
+	if in.over {
 		return in.failed
 	}
 	return f(in.s)
 }
 
 // receive puts a part where it belongs.
-func (s *shard) receive(in *Incoming, p []byte) Status {
+func (s *shard) receive(in *Incoming, p []byte) (taken int, _ Status) {
 	if len(p) > in.n-in.came {
 		s.abandon(in, TooLarge)
-		return TooLarge
+		return 0, TooLarge
 	}
-	for len(p) > 0 {
+	for taken < len(p) {
 		room, status := s.room(in)
 		if status != Stored {
-			return status
+			return taken, status
 		}
-		n := copy(room, p)
-		p = p[n:]
+		n := copy(room, p[taken:])
+		taken += n
 		if status := s.came(in, n); status != Stored {
-			return status
+			return taken, status
 		}
 	}
-	return Stored
+	return taken, Stored
 }
 
 // room is where the next bytes of a value belong: what is left of the chain's last record, or else a new piece.
 func (s *shard) room(in *Incoming) ([]byte, Status) {
 	if in.came == in.room {
-		const least = pieceHeader + tailMin
-		ok := s.makeRoom(in.queue, least)
-		if in.chain == noChain { // the room was made at this value's own cost
+		if status := s.extend(in); status != Stored {
+			return nil, status
+		}
+		if in.over { // pace has found nothing else to give up
 			return nil, in.failed
 		}
-		if !ok {
-			s.abandon(in, OutOfMemory)
-			return nil, OutOfMemory
-		}
-		if s.tail(in.queue) < least {
-			s.next(in.queue)
-		}
-		// The piece is made for what will come, not only for what is here.
-		n := min(in.n-in.came, min(s.tail(in.queue), recordMax)-pieceHeader)
-		s.linkPiece(in.queue, in.chain, n, in.deadline)
-		in.room += n
 	}
 	var last record
 	last.read(s.at(s.chains[in.chain].last))
@@ -172,8 +211,11 @@ func (s *shard) room(in *Incoming) ([]byte, Status) {
 // came counts n bytes that have been put in their place, and pays for them.
 func (s *shard) came(in *Incoming, n int) Status {
 	in.came += n
+	if in.came-in.moved >= stillLeast {
+		in.moved, in.movedAt = in.came, s.now
+	}
 	s.pace(uint32(n))
-	if in.chain == noChain {
+	if in.over {
 		return in.failed
 	}
 	return Stored
@@ -193,6 +235,10 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 	if in.came != in.n {
 		s.abandon(in, NotStored)
 		return NotStored
+	}
+	if in.n == 0 && s.extend(in) != Stored { // an empty value has no head yet
+		s.abandon(in, OutOfMemory)
+		return OutOfMemory
 	}
 	var f found
 	present := s.getForUpdate(in.hash, in.key, &f)
@@ -243,7 +289,7 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 	if s.store.sizes != nil {
 		s.sized(&r, +1)
 	}
-	in.end(NotStored) // for whoever goes on with it
+	s.end(in, NotStored) // for whoever goes on with it
 	s.moves++
 	s.stats.TotalItems++
 	return Stored
@@ -251,17 +297,28 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 
 // abandon gives back the room of a value that will not be completed.
 func (s *shard) abandon(in *Incoming, why Status) {
-	loc := s.chains[in.chain].head
-	var r record
-	r.read(s.at(loc))
-	s.killItem(&r, s.segmentOf(loc))
-	s.moves++
-	in.end(why)
+	if in.over {
+		return
+	}
+	if in.chain != noChain {
+		loc := s.chains[in.chain].head
+		var r record
+		r.read(s.at(loc))
+		s.killItem(&r, s.segmentOf(loc))
+		s.moves++
+	}
+	s.end(in, why)
 }
 
-func (in *Incoming) end(why Status) {
-	in.st.incoming.Add(-int64(in.n))
-	in.chain, in.failed = noChain, why
+// end is the end of a value's way, be it stored or not.
+func (s *shard) end(in *Incoming, why Status) {
+	if i := slices.Index(s.arrivals, in); i >= 0 {
+		s.arrivals = slices.Delete(s.arrivals, i, i+1)
+	}
+	s.arriving -= int64(in.room)
+	in.chain, in.over, in.failed = noChain, true, why
+	s.noteHolds()
+	s.call(callsAtOnce)
 }
 
 // Abort gives the room back. It may be called at any time, and again.

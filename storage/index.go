@@ -213,9 +213,9 @@ func (x *index) remove(h uint64, e slot) {
 	}
 }
 
-// bury turns an entry into a ghost of this kind. Ghosts live in first choices only, since over counts items: an entry
+// addGhost turns an entry into a ghost of this kind. Ghosts live in first choices only, since over counts items: an entry
 // elsewhere is removed.
-func (x *index) bury(h uint64, e slot, kind uint32) {
+func (x *index) addGhost(h uint64, e slot, kind uint32) {
 	if e.b == nil || e.b != x.first(h) {
 		x.remove(h, e)
 		return

@@ -19,12 +19,12 @@ func pattern(n, seed int) []byte {
 
 func receive(t *testing.T, st *Store, key string, value []byte, mode Mode) Status {
 	t.Helper()
-	in, status := st.Receive(Hash([]byte(key)), &Item{Key: []byte(key), Flags: 7}, len(value))
+	in, status := st.Receive(Hash([]byte(key)), &Item{Key: []byte(key), Flags: 7}, len(value), nil)
 	if status != Stored {
 		return status
 	}
 	for in.came < in.n {
-		status := in.Write(value[in.came:][:min(in.n-in.came, 40_000)])
+		_, status := in.Write(value[in.came:][:min(in.n-in.came, 40_000)])
 		if status == Stored && in.came < in.n {
 			_, status = in.Fill(func(room []byte) int { return copy(room, value[in.came:]) })
 		}
@@ -81,11 +81,11 @@ func TestAnAbortedValueLeavesNothing(t *testing.T) {
 	put(st, Set, "k", "old", 0)
 	before := st.Stats()
 	for i := range 100 {
-		in, status := st.Receive(Hash([]byte("k")), &Item{Key: []byte("k")}, 900_000)
+		in, status := st.Receive(Hash([]byte("k")), &Item{Key: []byte("k")}, 900_000, nil)
 		if status != Stored {
 			t.Fatalf("Receive: %d", status)
 		}
-		if status := in.Write(make([]byte, 8_000*i)); status != Stored {
+		if _, status := in.Write(make([]byte, 8_000*i)); status != Stored {
 			t.Fatalf("Write: %d", status)
 		}
 		if i%2 == 0 {
@@ -95,11 +95,11 @@ func TestAnAbortedValueLeavesNothing(t *testing.T) {
 		}
 		in.Abort()
 		in.Abort()
-		if in.Write([]byte("x")) == Stored || in.Commit(Set) == Stored {
+		if _, status := in.Write([]byte("x")); status == Stored || in.Commit(Set) == Stored {
 			t.Fatal("an aborted value goes on")
 		}
 	}
-	if s := st.Stats(); s.Bytes != before.Bytes || s.CurrItems != 1 || s.Evictions != 0 || st.incoming.Load() != 0 {
+	if s := st.Stats(); s.Bytes != before.Bytes || s.CurrItems != 1 || s.Evictions != 0 || st.shards[0].arriving != 0 {
 		t.Errorf("%d bytes, %d before; %d items, %d evicted", s.Bytes, before.Bytes, s.CurrItems, s.Evictions)
 	}
 	if v, _ := get(st, "k"); v != "old" {
@@ -107,30 +107,13 @@ func TestAnAbortedValueLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestWhatIsOnItsWayIsBounded(t *testing.T) {
-	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
-	first, status := st.Receive(1, &Item{Key: []byte("a")}, 1_900_000) // more than an eighth, but the only one
-	if status != Stored {
-		t.Fatalf("the first: %d", status)
-	}
-	if _, status := st.Receive(2, &Item{Key: []byte("b")}, 100_000); status != OutOfMemory {
-		t.Fatalf("the second: %d", status)
-	}
-	first.Abort()
-	if in, status := st.Receive(2, &Item{Key: []byte("b")}, 100_000); status != Stored {
-		t.Fatalf("alone again: %d", status)
-	} else {
-		in.Abort()
-	}
-}
-
 // A slow upload must survive that the store is written over many times meanwhile.
 func TestASlowUploadSurvivesAFlood(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 2 << 20, Shards: 1, SegmentSize: 16 << 10, ItemMax: 512 << 10})
 	want := pattern(200_000, 3)
-	in, _ := st.Receive(Hash([]byte("slow")), &Item{Key: []byte("slow")}, len(want))
+	in, _ := st.Receive(Hash([]byte("slow")), &Item{Key: []byte("slow")}, len(want), nil)
 	for i := 0; i < len(want); i += 10_000 {
-		if status := in.Write(want[i : i+10_000]); status != Stored {
+		if _, status := in.Write(want[i : i+10_000]); status != Stored {
 			t.Fatalf("Write: %d", status)
 		}
 		for j := range 5_000 {

@@ -211,7 +211,7 @@ func (m *model) put(mode Mode, key string, it *Item) {
 }
 
 func (m *model) receive(h uint64, mode Mode, it *Item) Status {
-	in, status := m.st.Receive(h, it, len(it.Value))
+	in, status := m.st.Receive(h, it, len(it.Value), nil)
 	if status != Stored {
 		return status
 	}
@@ -221,7 +221,7 @@ func (m *model) receive(h uint64, mode Mode, it *Item) Status {
 		if rapid.Bool().Draw(m.t, "in place") {
 			n, status = in.Fill(func(room []byte) int { return copy(room, rest[:n]) })
 		} else {
-			status = in.Write(rest[:n])
+			n, status = in.Write(rest[:n])
 		}
 		if status == OutOfMemory {
 			return status

@@ -47,7 +47,7 @@ type segment struct {
 	due         expiry.Instant // when it is worth looking for expired items; Never: there will be none
 	state       segmentState
 	queue       uint8
-	pins        uint16 // how often somebody reads a value here without the lock
+	pins        uint32 // how often somebody reads a value here without the lock
 }
 
 // queue is a list of sealed segments, oldest first, and the one that is being filled.

@@ -52,6 +52,7 @@ type shard struct {
 	scratch   []byte // a split value that is being made whole
 	touched   uint32 // sink for loads that are made for the cache's sake
 	walks     []*Walk
+	holds
 
 	victim     scan
 	guard      int64          // granule of a record that must not be dropped at present, or none
@@ -574,7 +575,7 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 	}
 	n := headerMax + nf.klen + nf.vlen
 	qi := queueMain
-	if present && f.sg.queue != queueMain || !present && !s.haunt(h, n) {
+	if present && f.sg.queue != queueMain || !present && !s.takeGhost(h, n) {
 		qi = s.queueFor(nf.deadline, n)
 	}
 	before := s.moves

@@ -53,8 +53,8 @@ func (s *shard) dropChain(c uint32) {
 	s.freeChain = c
 }
 
-// holds tells whether a queue can take a record of n bytes, header included, split if it is long.
-func (s *shard) holds(qi int, n int) bool {
+// fits tells whether a queue can take a record of n bytes, header included, split if it is long.
+func (s *shard) fits(qi int, n int) bool {
 	room := s.tail(qi)
 	if n <= room && n <= recordMax {
 		return true

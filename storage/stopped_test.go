@@ -303,10 +303,10 @@ func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 			status = st.Put(h, CompareAndSwap, &it)
 		}
 	case doReceive:
-		in, s := st.Receive(h, &it, len(d.value))
+		in, s := st.Receive(h, &it, len(d.value), nil)
 		for rest := d.value; s == Stored && len(rest) > 0; {
 			n := min(len(rest), 1+int(d.n)*5)
-			s = in.Write(rest[:n])
+			_, s = in.Write(rest[:n])
 			rest = rest[n:]
 		}
 		if s == Stored {

@@ -108,6 +108,7 @@ const (
 	TooLarge           // Charge exceeds ItemMax
 	OutOfMemory        // no room, and none to be had; nothing has changed
 	NotNumber          // Incr, Decr: the value is no number
+	Later              // of a value on its way in: there is no room yet; nothing has changed
 )
 
 // Store keeps items in memory. All methods may be called from any goroutine.
@@ -116,7 +117,8 @@ type Store struct {
 	clock        *expiry.Clock
 	shards       []shard
 	incarnations *atomic.Uint64
-	incoming     atomic.Int64 // bytes announced by Receive and not yet stored
+	scarce       atomic.Int32 // shards in which there may be too little room to pin a large value …
+	crowded      atomic.Int32 // … and those in which pins take more than a quarter
 	limit        atomic.Int64
 	limiting     sync.Mutex // one SetLimit at a time
 	warned       []string

@@ -175,9 +175,11 @@ func TestLargeValuesLoseNothing(t *testing.T) {
 				case c.to <= l.st.LargeMin():
 					l.set(k, 20, draw.IntN(c.to-c.from)+c.from, 0)
 				case in == nil:
-					coming[k], _ = l.st.Receive(Hash(key), &Item{Key: key}, draw.IntN(c.to-c.from)+c.from)
-				case in.came == 0 && in.Write(l.value[:64<<10]) != Stored:
-					t.Fatal("no room for the first part")
+					coming[k], _ = l.st.Receive(Hash(key), &Item{Key: key}, draw.IntN(c.to-c.from)+c.from, nil)
+				case in.came == 0:
+					if _, status := in.Write(l.value[:64<<10]); status != Stored {
+						t.Fatal("no room for the first part")
+					}
 				case in.came < in.n:
 					if _, status := in.Fill(func(room []byte) int { return len(room) }); status != Stored {
 						t.Fatal(status)

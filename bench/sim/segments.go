@@ -97,7 +97,7 @@ func (p *merging) merge() {
 }
 
 // queues are package storage's: small takes what is new and has a target size; what was read moves to main. With adapt the target
-// moves, led by the ghosts of both, as storage's haunt does it; without, it stays at a tenth, and only small has ghosts.
+// moves, led by the ghosts of both, as storage's takeGhost does it; without, it stays at a tenth, and only small has ghosts.
 type queues struct {
 	log
 	sealed [2][]int32

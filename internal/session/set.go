@@ -79,7 +79,7 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	b.item.Key, b.flags, b.opaque = bytes.Clone(item.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
 	if req.Bytes >= w.store.LargeMin() {
 		var status storage.Status
-		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes); status != storage.Stored {
+		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes, nil); status != storage.Stored {
 			w.Counters.Add(stats.StoreNoMemory, 1)
 			s.cannotStore(req, protocol.OutOfMemory)
 			return 0
@@ -126,7 +126,7 @@ func (s *Session) value(in []byte) (consumed int) {
 		}
 		return len(in)
 	}
-	if status := b.large.Write(in[:ofValue]); status != storage.Stored {
+	if _, status := b.large.Write(in[:ofValue]); status != storage.Stored {
 		s.outOfMemory()
 		return len(in)
 	}
