@@ -6,7 +6,7 @@ import "strconv"
 // that is what memcached uses: white space, a sign, digits; then white space, NUL or the end of the value.
 func (s *shard) incr(h uint64, key []byte, c *Count) (uint64, Status) {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	return s.add(h, key, c)
 }
 

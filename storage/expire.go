@@ -89,7 +89,7 @@ func (s *shard) setPending(at expiry.Instant) {
 // tick does some of what time brings. It tells whether there is more to do at once.
 func (s *shard) tick() bool {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	busy := s.maintainIndex(scanStep)
 	if s.calledAt != s.now {
 		s.calledAt = s.now

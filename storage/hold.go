@@ -95,7 +95,7 @@ func (st *Store) Scarce() bool { return st.scarce.Load() != 0 }
 func (st *Store) MaySend(hash uint64, key []byte, atLeast int, later func()) bool {
 	s := st.shard(hash)
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	var f found
 	if s.pinned == 0 || !s.find(hash, key, &f) || f.total() < atLeast {
 		return true

@@ -54,7 +54,7 @@ func (st *Store) Receive(hash uint64, it *Item, n int, later func()) (*Incoming,
 	}
 	s := in.s
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	in.queue = s.queueFor(it.Deadline, headerMax+len(it.Key)+n)
 	return in, Stored
 }
@@ -165,7 +165,7 @@ func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
 // locked runs f under the shard's lock unless the value is over.
 func (in *Incoming) locked(f func(s *shard) Status) Status {
 	in.s.lock()
-	defer in.s.unlock()
+	defer in.s.unlockWhole()
 	if in.over {
 		return in.failed
 	}

@@ -35,7 +35,7 @@ func (st *Store) Edit(hash uint64, key []byte, v Visit, visit func(*Item)) bool 
 
 func (s *shard) edit(h uint64, key []byte, v *Visit, visit func(*Item)) bool {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	if v.Create {
 		s.maintainIndex(indexStep)
 	}
@@ -97,7 +97,7 @@ func (st *Store) Count(hash uint64, key []byte, c Count, visit func(*Item, uint6
 
 func (s *shard) count(h uint64, key []byte, c *Count, visit func(*Item, uint64)) (uint64, Status) {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	if c.Create {
 		s.maintainIndex(indexStep)
 	}
@@ -139,7 +139,7 @@ func (st *Store) Remove(hash uint64, key []byte, r Removal) Status {
 
 func (s *shard) remove(h uint64, key []byte, rm *Removal) Status {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	var f found
 	switch {
 	case !s.getForUpdate(h, key, &f):

@@ -95,6 +95,15 @@ func (s *shard) unlock() {
 	}
 }
 
+// unlockWhole is unlock for who defers it. After a panic the lock stays held: what it guards may be changed by half.
+func (s *shard) unlockWhole() {
+	if p := recover(); p != nil {
+		s.store.broken.Store(true)
+		panic(p)
+	}
+	s.unlock()
+}
+
 // found is where an item was found. It ends when s.moves changes.
 type found struct {
 	slot
@@ -339,7 +348,7 @@ func (s *shard) view(h uint64, key []byte, unique bool, visit func(Item)) bool {
 
 func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) bool {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	var f found
 	if !s.get(h, key, &f) {
 		return false
@@ -528,7 +537,7 @@ func (s *shard) fetchTail(n int) {
 
 func (s *shard) put(h uint64, mode Mode, it *Item) Status {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	s.maintainIndex(indexStep)
 	s.fetchTail(headerMin + len(it.Key) + len(it.Value))
 	var f found
@@ -732,7 +741,7 @@ func (s *shard) number(sg *segment) int32 {
 
 func (s *shard) delete(h uint64, key []byte) bool {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	var f found
 	if !s.getForUpdate(h, key, &f) {
 		return false

@@ -72,7 +72,7 @@ func (s *Stats) add(o *Stats) {
 // snapshot is the shard's counters and what can be counted now.
 func (s *shard) snapshot() Stats {
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	st := s.stats
 	st.CurrItems = uint64(s.items)
 	st.EvictedAge = uint64(s.evictedAge)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
@@ -117,6 +118,7 @@ type Store struct {
 	clock        *expiry.Clock
 	shards       []shard
 	incarnations *atomic.Uint64
+	broken       atomic.Bool  // a panic has left a shard locked
 	scarce       atomic.Int32 // shards in which there may be too little room to pin a large value …
 	crowded      atomic.Int32 // … and those in which pins take more than a quarter
 	limit        atomic.Int64
@@ -327,6 +329,25 @@ func (st *Store) Close() error {
 		st.file.head.now.Store(uint32(st.clock.Now()))
 	}
 	return errors.Join(st.unmap(), st.file.f.Close())
+}
+
+// Broken tells, after a panic that somebody has recovered from, whether the store is unusable: whether the panic came while a shard was
+// locked, in the store itself or in a visitor. Then the process has to end.
+func (st *Store) Broken() bool {
+	for i := range st.shards {
+		locked := true
+		for try := 0; locked && try < 100; try++ { // nobody else has it for longer than some milliseconds
+			if locked = !st.shards[i].mu.TryLock(); locked {
+				time.Sleep(10 * time.Millisecond)
+			} else {
+				st.shards[i].mu.Unlock()
+			}
+		}
+		if locked {
+			return true
+		}
+	}
+	return st.broken.Load()
 }
 
 // Warnings are what Open wished for and did not get: a line each.

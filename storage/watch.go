@@ -31,7 +31,7 @@ type Glimpse struct {
 func (st *Store) Peek(hash uint64, key []byte) Glimpse {
 	s := st.shard(hash)
 	s.lock()
-	defer s.unlock()
+	defer s.unlockWhole()
 	var f found
 	if !s.find(hash, key, &f) {
 		return Glimpse{}
