@@ -6,11 +6,6 @@ import (
 	"math"
 )
 
-// Refusal is why a line was not understood. Its text is the line to send.
-type Refusal string
-
-func (r Refusal) Error() string { return string(r) }
-
 // ErrHangUp is returned for a line that no memcached client sends: a browser, or a request smuggled through one. The
 // answer is to close the connection without a word.
 var ErrHangUp = errors.New("not a memcached client")

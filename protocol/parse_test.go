@@ -123,8 +123,8 @@ func TestParse(t *testing.T) {
 		{"delete k 0 noreply", `delete "k", noreply`},
 		{"delete noreply", `delete "noreply"`},
 		{"delete", badFormat},
-		{"delete k 10", strings.TrimSpace(string(DeleteUsage))},
-		{"delete k 10 noreply", strings.TrimSpace(string(DeleteUsage)) + ", noreply"},
+		{"delete k 10", strings.TrimSpace(DeleteUsage.Line())},
+		{"delete k 10 noreply", strings.TrimSpace(DeleteUsage.Line()) + ", noreply"},
 		{"delete " + long + "k", badFormat},
 
 		{"incr n 1", `incr "n" by 1`},
@@ -236,7 +236,7 @@ func FuzzParse(f *testing.F) {
 		var refusal Refusal
 		switch {
 		case errors.As(err, &refusal):
-			if !strings.HasSuffix(string(refusal), "\r\n") {
+			if !strings.HasSuffix(refusal.Line(), "\r\n") {
 				t.Errorf("%q is refused with %q, which is no line", line, refusal)
 			}
 		case err != nil && !errors.Is(err, ErrHangUp):

@@ -1,6 +1,9 @@
 package protocol
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestAppendValueHead(t *testing.T) {
 	unique := uint64(18446744073709551615)
@@ -20,5 +23,17 @@ func TestAppendValueHead(t *testing.T) {
 func TestAppendNumberIsALine(t *testing.T) {
 	if got := string(AppendNumber(nil, 18446744073709551615)); got != "18446744073709551615\r\n" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Each refusal has its line, and no line is that of two.
+func TestEveryRefusalIsWorded(t *testing.T) {
+	seen := map[string]Refusal{}
+	for r := None + 1; r < numRefusals; r++ {
+		line := r.Line()
+		if before, twice := seen[line]; twice || !strings.HasSuffix(line, crlf) {
+			t.Errorf("refusal %d: %q, which is that of %d too", r, line, before)
+		}
+		seen[line] = r
 	}
 }

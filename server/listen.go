@@ -142,7 +142,7 @@ func (srv *Server) accept(l net.Listener) {
 			continue
 		}
 		if !srv.admit() {
-			_, _ = c.Write([]byte(protocol.TooManyConns)) // a courtesy; it fits any socket's buffer
+			_, _ = c.Write([]byte(protocol.TooManyConns.Line())) // a courtesy; it fits any socket's buffer
 			_ = c.Close()
 			continue
 		}

@@ -16,11 +16,11 @@ func (s *Session) flushAll(req *request) Verdict {
 	w := s.w
 	w.Counters.Add(stats.CmdFlush, 1)
 	if w.env.Rules.DisableFlush {
-		s.reply(req.NoReply, string(protocol.FlushNotAllowed))
+		s.refuse(req.NoReply, protocol.FlushNotAllowed)
 		return Idle
 	}
 	if !req.ExptimeOK {
-		s.reply(req.NoReply, string(protocol.BadExptime))
+		s.refuse(req.NoReply, protocol.BadExptime)
 		return Idle
 	}
 	w.store.FlushAll(w.flushTime(req.Exptime))
@@ -72,30 +72,30 @@ const (
 
 // memoryLimit serves cache_memlimit: the limit changes at once, and what is too much under it goes in small steps.
 func (s *Session) memoryLimit(req *request) Verdict {
-	s.reply(req.NoReply, s.w.env.limitMemory(req.Args()))
+	s.done(req.NoReply, s.w.env.limitMemory(req.Args()))
 	return Idle
 }
 
-func (e *Env) limitMemory(args [][]byte) (answer string) {
+func (e *Env) limitMemory(args [][]byte) (why protocol.Refusal) {
 	if len(args) == 0 {
-		return string(protocol.Unknown)
+		return protocol.Unknown
 	}
 	most := e.Rules.MemoryLimitMax
 	megabytes, ok := protocol.ParseUint32(args[0])
 	switch {
 	case !ok:
-		return string(protocol.Unknown)
+		return protocol.Unknown
 	case megabytes < memoryMinMB:
-		return string(protocol.LimitTooSmall)
+		return protocol.LimitTooSmall
 	case megabytes > memoryMaxMB:
-		return string(protocol.LimitNotMegabytes)
+		return protocol.LimitNotMegabytes
 	case most > 0 && int64(megabytes)<<20 > most, e.Store.SetLimit(int64(megabytes)<<20) != nil:
-		return string(protocol.LimitOutOfBounds)
+		return protocol.LimitOutOfBounds
 	}
 	if e.Verbosity.Load() > 0 {
 		e.Logf("maxbytes adjusted to %dm\n", megabytes)
 	}
-	return protocol.OK
+	return protocol.None
 }
 
 // shutdown serves shutdown, which the owner of the server has to allow and to carry out: see Done. A client that is obeyed
@@ -104,14 +104,14 @@ func (s *Session) shutdown(req *request) Verdict {
 	env, args := s.w.env, req.Args()
 	switch {
 	case !env.Rules.EnableShutdown:
-		s.reply(req.NoReply, string(protocol.ShutdownNotEnabled))
+		s.refuse(req.NoReply, protocol.ShutdownNotEnabled)
 		return Idle
 	case len(args) == 0:
 		env.End(false)
 	case len(args) == 1 && string(args[0]) == "graceful":
 		env.End(true)
 	default:
-		s.reply(req.NoReply, string(protocol.BadShutdownMode))
+		s.refuse(req.NoReply, protocol.BadShutdownMode)
 		return Idle
 	}
 	return HangUp
@@ -119,6 +119,6 @@ func (s *Session) shutdown(req *request) Verdict {
 
 // refreshCerts serves refresh_certs. There is no TLS yet, and so no certificate.
 func (s *Session) refreshCerts(*request) Verdict {
-	s.reply(false, string(protocol.NoCertificates)) // memcached forgets the noreply here
+	s.refuse(false, protocol.NoCertificates) // memcached forgets the noreply here
 	return Idle
 }

@@ -29,9 +29,9 @@ func (s *Session) counted(req *request, n uint64, status storage.Status, hits, m
 		s.w.Counters.Add(misses, 1)
 		s.reply(req.NoReply, protocol.NotFound)
 	case storage.NotNumber:
-		s.reply(req.NoReply, string(protocol.NotNumber))
+		s.refuse(req.NoReply, protocol.NotNumber)
 	default:
-		s.reply(req.NoReply, string(protocol.OutOfMemoryIncr))
+		s.refuse(req.NoReply, protocol.OutOfMemoryIncr)
 	}
 	return Idle
 }

@@ -140,9 +140,9 @@ func (s *Session) login(in []byte) (consumed int, _ Verdict) {
 	n, ok := protocol.ParseLogin(line)
 	switch {
 	case !ok:
-		s.reply(false, string(protocol.Unauthenticated))
+		s.refuse(false, protocol.Unauthenticated)
 	case n > tokenMax:
-		s.reply(false, string(protocol.TokenTooLong))
+		s.refuse(false, protocol.TokenTooLong)
 	default:
 		s.state, s.want = StateToken, n+len(lineEnd)
 	}
@@ -161,18 +161,18 @@ func (s *Session) token(in []byte) (consumed int) {
 	s.line.drop()
 	s.state = StateLogin
 	if !endsLine(text) {
-		s.reply(false, string(protocol.BadTermination))
+		s.refuse(false, protocol.BadTermination)
 		return len(in)
 	}
 	user, password, ok := bytes.Cut(text[:len(text)-len(lineEnd)], []byte(" "))
 	if !ok {
-		s.reply(false, string(protocol.BadTokenFormat))
+		s.refuse(false, protocol.BadTokenFormat)
 		return len(in)
 	}
 	s.w.Counters.Add(stats.AuthCmds, 1)
 	if !s.w.env.Passwords.admits(newAccount(user, password)) {
 		s.w.Counters.Add(stats.AuthErrors, 1)
-		s.reply(false, string(protocol.AuthFailure))
+		s.refuse(false, protocol.AuthFailure)
 		return len(in)
 	}
 	s.state = StateCommand

@@ -41,13 +41,13 @@ func (e *Env) moveClock() {
 }
 
 func (s *Session) debugTime(req *request) Verdict {
-	s.reply(req.NoReply, s.w.env.travel(req.Args()))
+	s.done(req.NoReply, s.w.env.travel(req.Args()))
 	return Idle
 }
 
-func (e *Env) travel(args [][]byte) (answer string) {
+func (e *Env) travel(args [][]byte) (why protocol.Refusal) {
 	if len(args) == 0 {
-		return string(protocol.Unknown)
+		return protocol.Unknown
 	}
 	a := &e.ahead
 	a.mu.Lock()
@@ -60,10 +60,10 @@ func (e *Env) travel(args [][]byte) (answer string) {
 	default:
 		n, ok := protocol.ParseInt32(args[0])
 		if !ok {
-			return string(protocol.Unknown)
+			return protocol.Unknown
 		}
 		a.seconds += int64(n)
 		e.moveClock()
 	}
-	return protocol.OK
+	return protocol.None
 }

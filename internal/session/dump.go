@@ -51,12 +51,12 @@ func (s *Session) dumpAll(req *request, classes []byte, forbidden, notFirst prot
 		refusal = forbidden
 	case len(s.w.Out.buf) > 0: // memcached's rule, and its tests count on it: dumps come alone
 		refusal = notFirst
-	case refusal != "":
+	case refusal != protocol.None:
 	case !env.dumping.CompareAndSwap(false, true):
 		refusal = protocol.CrawlerBusy
 	}
-	if refusal != "" {
-		s.reply(req.NoReply, string(refusal))
+	if refusal != protocol.None {
+		s.refuse(req.NoReply, refusal)
 		return Idle
 	}
 	if !ours {
@@ -73,7 +73,7 @@ func (s *Session) dumpAll(req *request, classes []byte, forbidden, notFirst prot
 func anyOurs(classes []byte, mayHash bool) (ours bool, refusal protocol.Refusal) {
 	switch string(classes) {
 	case "all":
-		return true, ""
+		return true, protocol.None
 	case "hash":
 		if !mayHash {
 			refusal = protocol.CrawlerError
@@ -89,7 +89,7 @@ func anyOurs(classes []byte, mayHash bool) (ours bool, refusal protocol.Refusal)
 		if !ok || n < 1 || n >= classMax {
 			return false, protocol.CrawlerBadClass
 		}
-		ours, refusal = ours || n == 1, ""
+		ours, refusal = ours || n == 1, protocol.None
 	}
 	return ours, refusal
 }
@@ -99,20 +99,20 @@ func (s *Session) cachedump(args [][]byte) {
 	env := s.w.env
 	switch {
 	case env.Rules.DisableDump:
-		s.reply(false, string(protocol.CachedumpNotAllowed))
+		s.refuse(false, protocol.CachedumpNotAllowed)
 		return
 	case len(args) < 2:
-		s.reply(false, string(protocol.CachedumpUsage))
+		s.refuse(false, protocol.CachedumpUsage)
 		return
 	}
 	class, classOK := protocol.ParseUint32(args[0])
 	lines, linesOK := protocol.ParseUint32(args[1])
 	switch {
 	case !classOK || !linesOK:
-		s.reply(false, string(protocol.BadFormat))
+		s.refuse(false, protocol.BadFormat)
 		return
 	case class >= classMax:
-		s.reply(false, string(protocol.IllegalClass))
+		s.refuse(false, protocol.IllegalClass)
 		return
 	}
 	d := &dump{env: env, walk: env.Store.Walk(), line: (*Worker).appendCachedump, end: protocol.End,

@@ -239,7 +239,7 @@ func (s *Session) metaDelete(req *request) Verdict {
 		code = protocol.MetaExists
 		w.Counters.Add(stats.DeleteMisses, 1)
 	default:
-		s.reply(false, string(protocol.OutOfMemoryIncr))
+		s.refuse(false, protocol.OutOfMemoryIncr)
 		return Idle
 	}
 	w.appendMetaOutcome(code, req)
@@ -276,11 +276,11 @@ func (s *Session) metaArith(req *request) Verdict {
 	case storage.Exists:
 		w.appendMetaOutcome(protocol.MetaExists, req)
 	case storage.NotNumber:
-		s.reply(false, string(protocol.NotNumber))
+		s.refuse(false, protocol.NotNumber)
 	case storage.TooLarge:
-		s.reply(false, string(protocol.OutOfMemoryNew))
+		s.refuse(false, protocol.OutOfMemoryNew)
 	default:
-		s.reply(false, string(protocol.OutOfMemoryIncr))
+		s.refuse(false, protocol.OutOfMemoryIncr)
 	}
 	return Idle
 }

@@ -19,6 +19,6 @@ func (e *Env) SetClock() {
 
 // debugTime knows no such command.
 func (s *Session) debugTime(req *request) Verdict {
-	s.reply(req.NoReply, string(protocol.Unknown))
+	s.refuse(req.NoReply, protocol.Unknown)
 	return Idle
 }

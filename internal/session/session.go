@@ -248,7 +248,7 @@ func (s *Session) refused(req *request) Verdict {
 	if !ok {
 		return HangUp
 	}
-	s.reply(req.NoReply, string(refusal))
+	s.refuse(req.NoReply, refusal)
 	if req.Block > 0 {
 		s.swallow(req.Block)
 	}
@@ -260,6 +260,18 @@ func (s *Session) reply(noReply bool, line string) {
 	if !noReply {
 		s.w.Out.buf = append(s.w.Out.buf, line...)
 	}
+}
+
+// refuse appends a refusal unless the client wants none.
+func (s *Session) refuse(noReply bool, why protocol.Refusal) { s.reply(noReply, why.Line()) }
+
+// done says OK, or why not.
+func (s *Session) done(noReply bool, why protocol.Refusal) {
+	line := protocol.OK
+	if why != protocol.None {
+		line = why.Line()
+	}
+	s.reply(noReply, line)
 }
 
 // swallow reads past n bytes.

@@ -68,7 +68,7 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	}
 	if len(in) >= req.Block {
 		if !endsLine(in[:req.Block]) {
-			s.reply(req.NoReply, string(protocol.BadChunk))
+			s.refuse(req.NoReply, protocol.BadChunk)
 			return req.Block
 		}
 		item.Value = in[:req.Bytes]
@@ -100,7 +100,7 @@ func (s *Session) cannotStore(req *request, why protocol.Refusal) {
 		}
 		w.Events.Stored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
 	}
-	s.reply(req.NoReply, string(why))
+	s.refuse(req.NoReply, why)
 	if dropsOld(req.Op) {
 		s.w.store.Delete(req.hash, req.Key)
 	}
@@ -167,7 +167,7 @@ func (s *Session) finish(end []byte) {
 	switch {
 	case !endsLine(end):
 		b.abort()
-		s.reply(b.noReply, string(protocol.BadChunk))
+		s.refuse(b.noReply, protocol.BadChunk)
 	default:
 		if b.large == nil {
 			b.item.Value = b.buf[:b.bytes]
@@ -220,9 +220,9 @@ func (s *Session) stored(a *answer, hash uint64, mode storage.Mode, item *storag
 	case storage.NotFound:
 		line = protocol.NotFound
 	case storage.TooLarge:
-		line = string(protocol.TooLarge)
+		line = protocol.TooLarge.Line()
 	case storage.OutOfMemory:
-		line = string(protocol.OutOfMemory)
+		line = protocol.OutOfMemory.Line()
 		w.Counters.Add(stats.StoreNoMemory, 1)
 		if dropsOld(a.op) {
 			w.store.Delete(hash, item.Key)

@@ -38,7 +38,7 @@ func (s *Session) stats(req *request) Verdict {
 	case "cachedump":
 		s.cachedump(args[1:])
 	default:
-		w.Out.buf = append(w.Out.buf, protocol.Unknown...)
+		s.refuse(false, protocol.Unknown)
 	}
 	return Idle
 }

@@ -36,10 +36,10 @@ func (t *tuning) all() map[string]string {
 // crawler serves lru_crawler.
 func (s *Session) crawler(req *request) Verdict {
 	env, args := s.w.env, req.Args()
-	answer := string(protocol.Unknown)
+	why := protocol.Unknown
 	switch len(args) {
 	case 1:
-		answer = env.switchCrawler(string(args[0]))
+		why = env.switchCrawler(string(args[0]))
 	case 2:
 		switch string(args[0]) {
 		case "metadump":
@@ -49,65 +49,65 @@ func (s *Session) crawler(req *request) Verdict {
 			return s.dumpAll(req, args[1], protocol.KeysNotAllowed, protocol.KeysNotFirst,
 				dump{line: (*Worker).appendMgdump, end: protocol.MetaEnd})
 		case "crawl":
-			answer = env.crawl(args[1])
+			why = env.crawl(args[1])
 		case "tocrawl", "sleep":
-			answer = env.tuneCrawler(string(args[0]), args[1])
+			why = env.tuneCrawler(string(args[0]), args[1])
 		}
 	}
-	s.reply(req.NoReply, answer)
+	s.done(req.NoReply, why)
 	return Idle
 }
 
-func (e *Env) switchCrawler(word string) (answer string) {
+func (e *Env) switchCrawler(word string) (why protocol.Refusal) {
 	switch word {
 	case "enable":
 		if !e.CrawlerOff.CompareAndSwap(true, false) {
-			return string(protocol.CrawlerRuns)
+			return protocol.CrawlerRuns
 		}
 	case "disable":
 		e.CrawlerOff.Store(true)
 	default:
-		return string(protocol.Unknown)
+		return protocol.Unknown
 	}
-	return protocol.OK
+	return protocol.None
 }
 
 // crawl is for memory of expired items, which comes back without.
-func (e *Env) crawl(classes []byte) (answer string) {
+func (e *Env) crawl(classes []byte) (why protocol.Refusal) {
 	_, refusal := anyOurs(classes, false)
 	switch {
 	case e.CrawlerOff.Load():
-		return string(protocol.CrawlerDisabled)
-	case refusal != "":
-		return string(refusal)
+		return protocol.CrawlerDisabled
+	case refusal != protocol.None:
+		return refusal
 	case e.dumping.Load():
-		return string(protocol.CrawlerBusy)
+		return protocol.CrawlerBusy
 	}
-	return protocol.OK
+	return protocol.None
 }
 
 // sleepMax is memcached's: a second, in microseconds.
 const sleepMax = 1_000_000
 
-func (e *Env) tuneCrawler(name string, word []byte) (answer string) {
+func (e *Env) tuneCrawler(name string, word []byte) (why protocol.Refusal) {
 	n, ok := protocol.ParseUint32(word)
 	switch {
 	case !ok:
-		return string(protocol.BadFormat)
+		return protocol.BadFormat
 	case name == "sleep" && n > sleepMax:
-		return string(protocol.CrawlerSleepsLong)
+		return protocol.CrawlerSleepsLong
 	}
 	e.tuning.set("lru_crawler_"+name, strconv.FormatUint(uint64(n), 10))
-	return protocol.OK
+	return protocol.None
 }
 
 // lru serves lru tune, mode and temp_ttl.
 func (s *Session) lru(req *request) Verdict {
-	s.reply(req.NoReply, s.w.env.tuneLRU(req.Args()))
+	s.done(req.NoReply, s.w.env.tuneLRU(req.Args()))
 	return Idle
 }
 
-func (e *Env) tuneLRU(args [][]byte) (answer string) {
+func (e *Env) tuneLRU(args [][]byte) (why protocol.Refusal) {
 	t := &e.tuning
 	switch {
 	case len(args) >= 5 && string(args[0]) == "tune":
@@ -116,10 +116,10 @@ func (e *Env) tuneLRU(args [][]byte) (answer string) {
 		switch string(args[1]) {
 		case "flat":
 			t.set("lru_segmented", "no")
-			return protocol.OK
+			return protocol.None
 		case "segmented":
 			t.set("lru_segmented", "yes")
-			return protocol.OK
+			return protocol.None
 		}
 	case len(args) >= 2 && string(args[0]) == "temp_ttl":
 		ttl, ok := protocol.ParseInt32(args[1])
@@ -127,48 +127,48 @@ func (e *Env) tuneLRU(args [][]byte) (answer string) {
 		case !ok:
 		case ttl < 0:
 			t.set("temp_lru", "no")
-			return protocol.OK
+			return protocol.None
 		default:
 			t.set("temp_lru", "yes")
 			t.set("temporary_ttl", strconv.Itoa(int(ttl)))
-			return protocol.OK
+			return protocol.None
 		}
 	}
-	return string(protocol.Unknown)
+	return protocol.Unknown
 }
 
 // ages is lru tune <hot %> <warm %> <hot factor> <warm factor>.
-func (t *tuning) ages(args [][]byte) (answer string) {
+func (t *tuning) ages(args [][]byte) (why protocol.Refusal) {
 	hot, ok1 := protocol.ParseUint32(args[0])
 	warm, ok2 := protocol.ParseUint32(args[1])
 	hotFactor, err1 := strconv.ParseFloat(string(args[2]), 64)
 	warmFactor, err2 := strconv.ParseFloat(string(args[3]), 64)
 	switch {
 	case !ok1 || !ok2 || err1 != nil || err2 != nil:
-		return string(protocol.Unknown)
+		return protocol.Unknown
 	case hot+warm > 80:
-		return string(protocol.LRUPercents)
+		return protocol.LRUPercents
 	case hotFactor <= 0 || warmFactor <= 0:
-		return string(protocol.LRUFactors)
+		return protocol.LRUFactors
 	}
 	t.set("hot_lru_pct", strconv.Itoa(int(hot)))
 	t.set("warm_lru_pct", strconv.Itoa(int(warm)))
 	t.set("hot_max_factor", fmt.Sprintf("%.2f", hotFactor))
 	t.set("warm_max_factor", fmt.Sprintf("%.2f", warmFactor))
-	return protocol.OK
+	return protocol.None
 }
 
 // slabs serves slabs reassign and automove.
 func (s *Session) slabs(req *request) Verdict {
 	args := req.Args()
-	answer := string(protocol.Unknown)
+	why := protocol.Unknown
 	switch {
 	case len(args) == 3 && string(args[0]) == "reassign":
-		answer = reassign(args[1], args[2])
+		why = reassign(args[1], args[2])
 	case len(args) >= 2 && string(args[0]) == "automove":
-		answer = s.w.env.tuning.automove(args[1:])
+		why = s.w.env.tuning.automove(args[1:])
 	}
-	s.reply(req.NoReply, answer)
+	s.done(req.NoReply, why)
 	return Idle
 }
 
@@ -176,53 +176,53 @@ func (s *Session) slabs(req *request) Verdict {
 const slabClasses = 39
 
 // reassign would move a page from a slab class to another. No class has one to spare, least of all one that does not exist.
-func reassign(from, to []byte) (answer string) {
+func reassign(from, to []byte) (why protocol.Refusal) {
 	src, ok1 := protocol.ParseInt32(from)
 	dst, ok2 := protocol.ParseInt32(to)
 	switch {
 	case !ok1 || !ok2:
-		return string(protocol.BadFormat)
+		return protocol.BadFormat
 	case src == dst:
-		return string(protocol.ReassignSame)
+		return protocol.ReassignSame
 	case src < 0 || dst < 0 || src > slabClasses || dst > slabClasses:
-		return string(protocol.ReassignBadClass)
+		return protocol.ReassignBadClass
 	}
-	return string(protocol.ReassignNoSpare)
+	return protocol.ReassignNoSpare
 }
 
 // automove is slabs automove <level>, ratio <part>, freeratio <part> and window <seconds>.
-func (t *tuning) automove(args [][]byte) (answer string) {
+func (t *tuning) automove(args [][]byte) (why protocol.Refusal) {
 	switch word := string(args[0]); word {
 	case "ratio", "freeratio":
 		if len(args) < 2 {
-			return string(protocol.Unknown)
+			return protocol.Unknown
 		}
 		part, err := strconv.ParseFloat(string(args[1]), 64)
 		if err != nil {
-			return string(protocol.Unknown)
+			return protocol.Unknown
 		}
 		t.set("slab_automove_"+word, fmt.Sprintf("%.2f", part))
 	case "window":
 		if len(args) < 2 {
-			return string(protocol.BadFormat)
+			return protocol.BadFormat
 		}
 		seconds, ok := protocol.ParseUint32(args[1])
 		switch {
 		case !ok:
-			return string(protocol.BadFormat)
+			return protocol.BadFormat
 		case seconds < 3 || seconds > 1800:
-			return string(protocol.AutomoveWindow)
+			return protocol.AutomoveWindow
 		}
 		t.set("slab_automove_window", strconv.Itoa(int(seconds)))
 	default:
 		level, ok := protocol.ParseUint32(args[0])
 		switch {
 		case !ok:
-			return string(protocol.BadFormat)
+			return protocol.BadFormat
 		case level > 2:
-			return string(protocol.Unknown)
+			return protocol.Unknown
 		}
 		t.set("slab_automove", strconv.Itoa(int(level)))
 	}
-	return protocol.OK
+	return protocol.None
 }

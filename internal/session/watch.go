@@ -12,14 +12,14 @@ func (s *Session) watch(req *request) Verdict {
 	wants, known := events.Named(req.Args())
 	switch {
 	case w.env.Rules.DisableWatch:
-		s.reply(false, string(protocol.WatchNotAllowed))
+		s.refuse(false, protocol.WatchNotAllowed)
 	case len(w.Out.buf) > 0:
-		s.reply(false, string(protocol.WatchPipelined))
+		s.refuse(false, protocol.WatchPipelined)
 	case !known:
-		s.reply(false, string(protocol.Unknown))
+		s.refuse(false, protocol.Unknown)
 	default:
 		if s.watcher = w.env.Hub.Add(wants, s.onLines); s.watcher == nil {
-			s.reply(false, string(protocol.TooManyWatchers))
+			s.refuse(false, protocol.TooManyWatchers)
 			return Idle
 		}
 		s.state = StateWatch
@@ -36,7 +36,7 @@ func (s *Session) detail(args [][]byte) {
 	}
 	switch {
 	case w.env.Rules.DisableDump:
-		s.reply(false, string(protocol.DetailNotAllowed))
+		s.refuse(false, protocol.DetailNotAllowed)
 	case word == "on", word == "off":
 		w.env.Hub.SetDetail(word == "on")
 		w.Events.Look(s.fd) // for what follows in this read event
@@ -44,6 +44,6 @@ func (s *Session) detail(args [][]byte) {
 	case word == "dump":
 		w.Out.buf = w.env.Hub.AppendDetail(w.Out.buf)
 	default:
-		s.reply(false, string(protocol.DetailUsage))
+		s.refuse(false, protocol.DetailUsage)
 	}
 }
