@@ -5,9 +5,11 @@
 // # The walk of a get
 //
 //	transport.go                OnTraffic, serve   Peek → Session.Feed → Discard → one write for the whole pipeline
-//	internal/session/session.go Feed, commands     find the ends of the lines
+//	internal/session/session.go Feed               whose turn is it, and in which state is the session
+//	internal/session/text.go    commands, parse    find the ends of a batch of lines, warm what they will need
 //	protocol/parse.go           Parse              word → table of verbs → keys, still pointing into the read buffer
-//	internal/session/get.go     get                hash a batch of keys, warm them; for each: Store.View; then END
+//	internal/session/get.go     get                hash a batch of keys, warm them; fetch each; then END
+//	internal/session/commands.go fetch             Store.View, and count
 //	storage/store.go            View               hash → shard → lock → index → item; over by now? a miss; else visit
 //	protocol/reply.go           AppendValueHead    VALUE <key> <flags> <bytes> into the worker's Replies
 //	write.go                    write              Replies.Parts → the socket
@@ -15,12 +17,13 @@
 // # The walk of a set
 //
 //	transport.go                OnTraffic, serve
-//	internal/session/session.go commands           Parse: there is a block to come
+//	internal/session/text.go    commands           Parse: there is a block to come
 //	internal/session/set.go     begin              too large? refuse and read past it. All there? store it. Else remember
 //	internal/session/set.go     value, Stream      gather the rest as it comes; a large value goes into its place in the store
+//	internal/session/commands.go put               Store.Put or Incoming.Commit, count, tell who watches
 //	storage/store.go            Put                hash → shard → lock → the rule of the mode → room → append → index
 //	storage/incoming.go         Commit             the same for a large value
-//	internal/session/set.go     stored             status → reply line; noreply → nothing
+//	internal/session/text.go    answerStored       status → reply line; noreply → nothing
 //
 // # Who holds which bytes
 //

@@ -1,45 +1,14 @@
 package session
 
-import (
-	"math"
-
-	"github.com/gomemd/gomemd/expiry"
-	"github.com/gomemd/gomemd/internal/stats"
-	"github.com/gomemd/gomemd/protocol"
-)
+import "github.com/gomemd/gomemd/protocol"
 
 // verbosityMax is the loudest that verbosity sets. Source: memcached's MAX_VERBOSITY_LEVEL.
 const verbosityMax = 2
 
-// flushAll ends everything stored until now, or until the delay is over.
+// flushAll serves flush_all.
 func (s *Session) flushAll(req *request) Verdict {
-	w := s.w
-	w.Counters.Add(stats.CmdFlush, 1)
-	if w.env.Rules.DisableFlush {
-		s.refuse(req.NoReply, protocol.FlushNotAllowed)
-		return Idle
-	}
-	if !req.ExptimeOK {
-		s.refuse(req.NoReply, protocol.BadExptime)
-		return Idle
-	}
-	w.store.FlushAll(w.flushTime(req.Exptime))
-	s.reply(req.NoReply, protocol.OK)
+	s.done(req.NoReply, s.w.flush(req.Exptime, req.ExptimeOK))
 	return Idle
-}
-
-// flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a second off, so that a
-// delay of 1 is none. And a date from before the server's start finds nothing that old: all it does is to replace a flush
-// that was due.
-func (w *Worker) flushTime(delay int32) expiry.Instant {
-	if delay <= 0 {
-		return expiry.Never
-	}
-	deadline := w.clock.Deadline(delay)
-	if deadline == expiry.Past {
-		return math.MaxUint32
-	}
-	return deadline - 1
 }
 
 func (s *Session) version(*request) Verdict {

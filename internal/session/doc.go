@@ -5,14 +5,17 @@
 //	worker.go      Worker      what the sessions of one event loop share
 //	replies.go     Replies     what waits to be written
 //	turn.go        turn        how much one client may have done before the others are served
-//	session.go     Session     Feed: input → commands → what serves them
+//	session.go     Session     Feed: the states of a conversation
+//	commands.go                what commands about items do, however they are asked for and answered
+//	text.go, meta.go           the text protocol: input → requests → those → replies
+//	get.go, set.go             multigets, and values, that take several turns
 //	partial.go     partial     the beginning of a line whose end has not come
-//	handlers.go                which verb is served by what:
-//	  get.go set.go meta.go arith.go      items
-//	  admin.go dump.go tuning.go          the server
-//	  stats.go watch.go                   what is told of it
-//	  auth.go                             who may come in
-//	  realtime.go, debugtime.go           the clock, and how it is moved in tests
+//	handlers.go                which verb is served by what
+//	admin.go, tuning.go        what operators ask for
+//	dump.go        dump        lists of all items
+//	stats.go, watch.go         what is told of the server
+//	auth.go        Passwords   who may come in
+//	realtime.go, debugtime.go  the clock, and how it is moved in tests
 //
 // # How it is used
 //

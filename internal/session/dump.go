@@ -142,7 +142,7 @@ func (s *Session) resumeDump() {
 		}
 	}
 	more := true
-	for more && d.lines > 0 && w.turn.step() {
+	for more && d.lines > 0 && w.turn.step(&w.Out) {
 		more = d.walk.Next(meet)
 	}
 	if more && d.lines > 0 {

@@ -6,7 +6,6 @@ import (
 	"strconv"
 
 	"github.com/gomemd/gomemd/expiry"
-	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -22,20 +21,9 @@ func (s *Session) metaGet(req *request) Verdict {
 	if m.Has('N') {
 		v.Create, v.Deadline, v.Explicit, v.Binary = true, w.deadlineOfNew(m), m.Explicit, m.Has('b')
 	}
-	if !w.store.Edit(req.hash, req.Key, v, func(it *storage.Item) { w.appendMetaItem(m, it) }) {
-		w.Counters.Add(stats.CmdGet, 1)
-		w.Counters.Add(stats.GetMisses, 1)
-		if !m.Has('q') {
-			w.appendMetaOutcome(protocol.MetaMiss, req)
-		}
-		return Idle
-	}
-	if m.Has('T') {
-		w.Counters.Add(stats.CmdTouch, 1)
-		w.Counters.Add(stats.TouchHits, 1)
-	} else {
-		w.Counters.Add(stats.CmdGet, 1)
-		w.Counters.Add(stats.GetHits, 1)
+	hit := w.edit(req.hash, req.Key, v, m.Has('T'), func(it *storage.Item) { w.appendMetaItem(m, it) })
+	if !hit && !m.Has('q') {
+		w.appendMetaOutcome(protocol.MetaMiss, req)
 	}
 	return Idle
 }
@@ -176,8 +164,8 @@ func (w *Worker) metaItem(m *protocol.Meta, item *storage.Item) storage.Mode {
 	return storage.Set
 }
 
-// metaStored answers ms. line is what a set would hear.
-func (w *Worker) metaStored(a *answer, item *storage.Item, status storage.Status, line string) {
+// metaStored answers ms. Where it is refused it hears what a set would.
+func (w *Worker) metaStored(a *answer, item *storage.Item, status storage.Status) {
 	code, unique := "", uint64(0)
 	switch status {
 	case storage.Stored:
@@ -192,7 +180,7 @@ func (w *Worker) metaStored(a *answer, item *storage.Item, status storage.Status
 	case storage.NotFound:
 		code = protocol.MetaNotFound
 	default:
-		w.Out.buf = append(w.Out.buf, line...)
+		w.Out.buf = append(w.Out.buf, storeLines[status]...)
 		return
 	}
 	out := append(w.Out.buf, code...)
@@ -214,35 +202,23 @@ func (w *Worker) metaStored(a *answer, item *storage.Item, status storage.Status
 // metaDelete serves md.
 func (s *Session) metaDelete(req *request) Verdict {
 	w, m := s.w, &req.Meta
-	status := w.store.Remove(req.hash, req.Key, storage.Removal{
+	switch w.remove(req.hash, req.Key, storage.Removal{
 		Compare: m.Has('C'), Unique: m.Compare,
 		Empty: m.Has('x'), Flags: req.Flags,
 		Stale: m.Has('I'), Touch: m.Has('T'), Deadline: w.clock.Deadline(m.TTL),
 		Explicit: m.Explicit, Binary: m.Has('b'),
-	})
-	code := protocol.MetaHead
-	switch status {
+	}) {
 	case storage.Stored:
-		if !m.Has('I') {
-			w.Counters.Add(stats.DeleteHits, 1)
-			if w.Events.Watched&events.Deletions != 0 {
-				w.Events.Deleted("md", req.Key, m.Has('x'))
-			}
-		}
-		if m.Has('q') {
-			return Idle
+		if !m.Has('q') {
+			w.appendMetaOutcome(protocol.MetaHead, req)
 		}
 	case storage.NotFound:
-		code = protocol.MetaNotFound
-		w.Counters.Add(stats.DeleteMisses, 1)
+		w.appendMetaOutcome(protocol.MetaNotFound, req)
 	case storage.Exists:
-		code = protocol.MetaExists
-		w.Counters.Add(stats.DeleteMisses, 1)
+		w.appendMetaOutcome(protocol.MetaExists, req)
 	default:
 		s.refuse(false, protocol.OutOfMemoryIncr)
-		return Idle
 	}
-	w.appendMetaOutcome(code, req)
 	return Idle
 }
 
@@ -253,25 +229,9 @@ func (s *Session) metaArith(req *request) Verdict {
 	if m.Has('N') {
 		c.Create, c.Initial, c.Deadline = true, m.Initial, w.deadlineOfNew(m)
 	}
-	created := false
-	_, status := w.store.Count(req.hash, req.Key, c, func(it *storage.Item, n uint64) {
-		created = it.Created
-		w.appendMetaNumber(m, it, n)
-	})
-	hits, misses := stats.IncrHits, stats.IncrMisses
-	if c.Down {
-		hits, misses = stats.DecrHits, stats.DecrMisses
-	}
-	switch status {
-	case storage.Stored:
-		if !created {
-			w.Counters.Add(hits, 1)
-		} else if w.Events.Watched&events.Mutations != 0 {
-			number := storage.Item{Key: req.Key, Deadline: c.Deadline, Value: strconv.AppendUint(nil, m.Initial, 10)}
-			w.Events.Stored(req.hash, storage.Add, &number, status)
-		}
+	switch w.count(req.hash, req.Key, c, func(it *storage.Item, n uint64) { w.appendMetaNumber(m, it, n) }) {
+	case storage.Stored: // the number has been appended
 	case storage.NotFound:
-		w.Counters.Add(misses, 1)
 		w.appendMetaOutcome(protocol.MetaNotFound, req)
 	case storage.Exists:
 		w.appendMetaOutcome(protocol.MetaExists, req)

@@ -1,12 +1,6 @@
 package session
 
-import (
-	"bytes"
-
-	"github.com/gomemd/gomemd/internal/events"
-	"github.com/gomemd/gomemd/protocol"
-	"github.com/gomemd/gomemd/storage"
-)
+import "github.com/gomemd/gomemd/internal/events"
 
 // Session is the conversation with one client.
 //
@@ -106,7 +100,7 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 		if len(rest) == 0 && !s.Owes() {
 			return consumed, Idle
 		}
-		if t.full() {
+		if t.full(&s.w.Out) {
 			return consumed, Full
 		}
 		switch s.state {
@@ -167,112 +161,6 @@ func (s *Session) Watcher() *events.Watcher { return s.watcher }
 
 // Quits tells whether the client has said quit.
 func (s *Session) Quits() bool { return s.quits }
-
-// commands serves the lines that have come, up to a batch of them, each with its block as far as that has come. It
-// stops early when a command leaves the session in another state, or when enough replies wait.
-func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
-	w := s.w
-	n := s.parse(in, w.turn.batch())
-	if n == 0 {
-		s.line.add(in)
-		if s.line.tooLong() {
-			return len(in), HangUp
-		}
-		return len(in), Idle
-	}
-	s.line.drop() // it is being served; an idle connection keeps no buffer
-	for i := range w.batch[:n] {
-		if s.state != StateCommand || w.turn.full() {
-			return consumed, Idle
-		}
-		req := &w.batch[i]
-		if w.env.Verbosity.Load() > 1 {
-			w.env.Logf("<%d %s\n", s.fd, bytes.TrimSuffix(req.line, []byte("\r")))
-		}
-		consumed = req.next
-		w.turn.serve()
-		if w.Events.Watched != 0 && req.err == nil && req.Op.HasKey() {
-			w.Events.Command(req.Op, req.hash, req.Key)
-		}
-		switch {
-		case req.err != nil:
-			if s.refused(req) == HangUp {
-				return consumed, HangUp
-			}
-		case req.Block > 0:
-			consumed += s.begin(req, in[consumed:])
-		default:
-			if handlers[req.Op](s, req) == HangUp {
-				return consumed, HangUp
-			}
-		}
-	}
-	return consumed, Idle
-}
-
-// parse cuts up to limit commands off the input, hashes their keys, and has the store warm what they will need. It tells how
-// many there are; 0 means that not even the first line has come whole. Nothing is decided here: a command may turn out
-// to be the last that is served.
-func (s *Session) parse(in []byte, limit int) (n int) {
-	w := s.w
-	for pos, more := 0, true; more && n < limit; {
-		end := bytes.IndexByte(in[pos:], '\n')
-		if end < 0 {
-			break
-		}
-		req := &w.batch[n]
-		req.line, req.next = in[pos:pos+end], pos+end+1
-		if n == 0 && s.line.size > 0 {
-			req.line = s.line.with(req.line)
-		}
-		req.err = protocol.Parse(req.line, &req.Request)
-		w.hashes[n] = 0
-		if req.err == nil && req.Op.HasKey() {
-			req.hash = storage.Hash(req.Key)
-			w.hashes[n] = req.hash
-		}
-		n++
-		// What comes after a block that is not all here, or after a refusal, may not be a command.
-		pos = req.next + req.Block
-		more = req.err == nil && pos < len(in)
-	}
-	if n > 1 {
-		w.store.Warm(w.hashes[:n])
-	}
-	return n
-}
-
-// refused answers a line that could not be parsed.
-func (s *Session) refused(req *request) Verdict {
-	refusal, ok := req.err.(protocol.Refusal)
-	if !ok {
-		return HangUp
-	}
-	s.refuse(req.NoReply, refusal)
-	if req.Block > 0 {
-		s.swallow(req.Block)
-	}
-	return Idle
-}
-
-// reply appends a line unless the client wants none.
-func (s *Session) reply(noReply bool, line string) {
-	if !noReply {
-		s.w.Out.buf = append(s.w.Out.buf, line...)
-	}
-}
-
-// refuse appends a refusal unless the client wants none.
-func (s *Session) refuse(noReply bool, why protocol.Refusal) { s.reply(noReply, why.Line()) }
-
-// done says OK, or why not.
-func (s *Session) done(noReply bool, why protocol.Refusal) {
-	line := protocol.OK
-	if why != protocol.None {
-		line = why.Line()
-	}
-	s.reply(noReply, line)
-}
 
 // swallow reads past n bytes.
 func (s *Session) swallow(n int) { s.state, s.want = StateSwallow, n }

@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 
-	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -25,22 +24,12 @@ const lineEnd = "\r\n"
 // block is a storage command whose value has not come whole. Small values gather in buf and are copied into the store
 // once; large ones go into their place there as they come, so that a half-sent one never sits in a growing buffer.
 type block struct {
+	storing // its key is the block's own copy
 	answer
-	mode  storage.Mode
-	hash  uint64
-	item  storage.Item // Key is the block's own copy
 	bytes int
 	buf   []byte            // the value and its line end, when it is small
 	large *storage.Incoming // the value, when it is large
 	tail  []byte            // the line end after a large value
-}
-
-// answer is what the client of a storage command wants to hear of its outcome.
-type answer struct {
-	op      protocol.Op
-	noReply bool
-	flags   []byte // of ms: what to tell, in this order …
-	opaque  []byte // … and what to say again
 }
 
 func (b *block) abort() {
@@ -52,36 +41,36 @@ func (b *block) abort() {
 // begin serves a storage line, together with its block when that has come whole, and tells how many bytes of the input
 // it used. A refusal, or a block that has only begun, leaves the session reading on.
 func (s *Session) begin(req *request, in []byte) (consumed int) {
-	w, hash := s.w, req.hash
+	w := s.w
+	c, a := storing{mode: modes[req.Op], drops: dropsOld(req.Op), hash: req.hash}, answer{op: req.Op, noReply: req.NoReply}
+	c.item.Key = req.Key
 	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
-		w.Counters.Add(stats.StoreTooLarge, 1)
-		s.cannotStore(req, protocol.TooLarge)
+		s.cannotStore(req, &c, storage.TooLarge)
 		return 0
 	}
 	w.Counters.Add(stats.CmdSet, 1)
-	item, mode, a := storage.Item{Key: req.Key, Flags: req.Flags}, modes[req.Op], answer{op: req.Op, noReply: req.NoReply}
+	c.item.Flags = req.Flags
 	if req.Op == protocol.OpMetaSet {
-		mode = w.metaItem(&req.Meta, &item)
+		c.mode = w.metaItem(&req.Meta, &c.item)
 		a.flags, a.opaque = req.Meta.Flags, req.Meta.Opaque
 	} else {
-		item.Unique, item.Deadline = req.Unique, w.clock.Deadline(req.Exptime)
+		c.item.Unique, c.item.Deadline = req.Unique, w.clock.Deadline(req.Exptime)
 	}
 	if len(in) >= req.Block {
 		if !endsLine(in[:req.Block]) {
 			s.refuse(req.NoReply, protocol.BadChunk)
 			return req.Block
 		}
-		item.Value = in[:req.Bytes]
-		s.keep(&a, hash, mode, &item, nil)
+		c.item.Value = in[:req.Bytes]
+		s.answerStored(&a, &c.item, w.put(&c, nil))
 		return req.Block
 	}
-	b := &block{answer: a, mode: mode, hash: hash, item: item, bytes: req.Bytes}
-	b.item.Key, b.flags, b.opaque = bytes.Clone(item.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
+	b := &block{storing: c, answer: a, bytes: req.Bytes}
+	b.item.Key, b.flags, b.opaque = bytes.Clone(req.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
 	if req.Bytes >= w.store.LargeMin() {
 		var status storage.Status
-		if b.large, status = w.store.Receive(hash, &b.item, req.Bytes, nil); status != storage.Stored {
-			w.Counters.Add(stats.StoreNoMemory, 1)
-			s.cannotStore(req, protocol.OutOfMemory)
+		if b.large, status = w.store.Receive(b.hash, &b.item, req.Bytes, nil); status != storage.Stored {
+			s.cannotStore(req, &storing{mode: modes[req.Op], drops: b.drops, hash: b.hash, item: storage.Item{Key: req.Key}}, storage.OutOfMemory)
 			return 0
 		}
 		b.tail = make([]byte, 0, len(lineEnd))
@@ -90,23 +79,14 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	return 0
 }
 
-// cannotStore refuses a value before it is read. A set, and an ms of any mode, takes the old value along: the client
-// believes that it is being replaced, so serving it again would be serving what is stale.
-func (s *Session) cannotStore(req *request, why protocol.Refusal) {
-	if w := s.w; w.Events.Watched&events.Mutations != 0 {
-		status := storage.TooLarge
-		if why == protocol.OutOfMemory {
-			status = storage.OutOfMemory
-		}
-		w.Events.Stored(req.hash, modes[req.Op], &storage.Item{Key: req.Key}, status)
-	}
-	s.refuse(req.NoReply, why)
-	if dropsOld(req.Op) {
-		s.w.store.Delete(req.hash, req.Key)
-	}
+// cannotStore refuses a value before it is read, and reads past it.
+func (s *Session) cannotStore(req *request, c *storing, status storage.Status) {
+	s.w.turnAway(c, status)
+	s.reply(req.NoReply, storeLines[status])
 	s.swallow(req.Block)
 }
 
+// dropsOld tells of which commands a value that has no room takes the old one along: of set, and of ms in any mode.
 func dropsOld(op protocol.Op) bool { return op == protocol.OpSet || op == protocol.OpMetaSet }
 
 // value takes what has come of a block, and stores it when it is complete.
@@ -172,23 +152,8 @@ func (s *Session) finish(end []byte) {
 		if b.large == nil {
 			b.item.Value = b.buf[:b.bytes]
 		}
-		s.keep(&b.answer, b.hash, b.mode, &b.item, b.large)
+		s.answerStored(&b.answer, &b.item, s.w.put(&b.storing, b.large))
 	}
-}
-
-// keep stores a value that is complete: the item's, or one that was received piece by piece.
-func (s *Session) keep(a *answer, hash uint64, mode storage.Mode, item *storage.Item, large *storage.Incoming) {
-	w := s.w
-	if w.Events.AboutKeys() {
-		w.Events.LookUp(hash, item.Key)
-	}
-	if large == nil {
-		s.stored(a, hash, mode, item, w.store.Put(hash, mode, item))
-		return
-	}
-	status := large.Commit(mode)
-	large.Tell(item)
-	s.stored(a, hash, mode, item, status)
 }
 
 // outOfMemory gives up a large value half-way and reads past the rest of it.
@@ -200,47 +165,8 @@ func (s *Session) outOfMemory() {
 	if s.want > 0 {
 		s.swallow(s.want)
 	}
-	s.stored(&b.answer, b.hash, b.mode, &b.item, storage.OutOfMemory)
+	s.w.settle(&b.storing, storage.OutOfMemory)
+	s.answerStored(&b.answer, &b.item, storage.OutOfMemory)
 }
 
 func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]) == lineEnd }
-
-// stored answers and counts the outcome of a storage command.
-func (s *Session) stored(a *answer, hash uint64, mode storage.Mode, item *storage.Item, status storage.Status) {
-	w := s.w
-	if w.Events.Watched&events.Mutations != 0 {
-		w.Events.Stored(hash, mode, item, status)
-	}
-	line := protocol.Stored
-	switch status {
-	case storage.NotStored:
-		line = protocol.NotStored
-	case storage.Exists:
-		line = protocol.Exists
-	case storage.NotFound:
-		line = protocol.NotFound
-	case storage.TooLarge:
-		line = protocol.TooLarge.Line()
-	case storage.OutOfMemory:
-		line = protocol.OutOfMemory.Line()
-		w.Counters.Add(stats.StoreNoMemory, 1)
-		if dropsOld(a.op) {
-			w.store.Delete(hash, item.Key)
-		}
-	}
-	if mode == storage.CompareAndSwap || mode == storage.CompareAndSwapStale {
-		switch status {
-		case storage.Stored:
-			w.Counters.Add(stats.CasHits, 1)
-		case storage.Exists:
-			w.Counters.Add(stats.CasBadval, 1)
-		case storage.NotFound:
-			w.Counters.Add(stats.CasMisses, 1)
-		}
-	}
-	if a.op == protocol.OpMetaSet {
-		w.metaStored(a, item, status, line)
-		return
-	}
-	s.reply(a.noReply, line)
-}

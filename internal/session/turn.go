@@ -19,7 +19,6 @@ const (
 //	a dump      dumpSteps steps of the walk        then Feed says Full
 //	an upload   streamMax bytes                    then Stream returns
 type turn struct {
-	out      *Replies
 	commands int // that may still be served
 	steps    int // of a dump that may still be made
 }
@@ -28,7 +27,7 @@ type turn struct {
 func (t *turn) begin(commands int) { t.commands, t.steps = commands, dumpSteps }
 
 // full tells whether the replies must be written.
-func (t *turn) full() bool { return t.out.Pending() >= OutMax }
+func (t *turn) full(out *Replies) bool { return out.Pending() >= OutMax }
 
 // spent tells whether no more commands may be served.
 func (t *turn) spent() bool { return t.commands == 0 }
@@ -40,8 +39,8 @@ func (t *turn) batch() int { return min(t.commands, batchMax) }
 func (t *turn) serve() { t.commands-- }
 
 // step tells whether a dump may make one more step, and counts it.
-func (t *turn) step() bool {
-	if t.steps == 0 || t.full() {
+func (t *turn) step(out *Replies) bool {
+	if t.steps == 0 || t.full(out) {
 		return false
 	}
 	t.steps--

@@ -41,7 +41,6 @@ type request struct {
 // NewWorker makes the worker of one loop, whose counters are in all sums from now on.
 func NewWorker(e *Env) *Worker {
 	w := &Worker{env: e, store: e.Store, clock: e.Clock, Events: e.Hub.NewRecorder(e.Clock)}
-	w.turn.out = &w.Out
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.workers == nil {

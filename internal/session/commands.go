@@ -1,0 +1,225 @@
+package session
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// What commands about items do, whatever the words in which they are asked for and answered: they call the store, count, and
+// tell those who watch. text.go and meta.go make these calls of requests, and word what comes of them.
+
+// lookup says how a key is looked up.
+type lookup struct {
+	unique   bool           // its unique is shown
+	touch    bool           // it gets a deadline …
+	deadline expiry.Instant // … this one
+}
+
+// fetch looks one key of a retrieval up, and shows the item.
+func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.Item)) (hit bool) {
+	if w.Events.Watched != 0 {
+		w.Events.Fetched(hash, key)
+	}
+	switch {
+	case how.touch:
+		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show)
+		w.countTouch(hit)
+		return hit
+	case how.unique:
+		hit = w.store.ViewUnique(hash, key, show)
+	default:
+		hit = w.store.View(hash, key, show)
+	}
+	w.Counters.Add(stats.CmdGet, 1)
+	w.Counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
+	return hit
+}
+
+// edit looks an item up, and lets visit change it. touches says that visit sets the deadline because that was asked for.
+func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, touches bool, visit func(*storage.Item)) (hit bool) {
+	hit = w.store.Edit(hash, key, v, visit)
+	if hit && touches {
+		w.countTouch(hit)
+		return hit
+	}
+	w.Counters.Add(stats.CmdGet, 1)
+	w.Counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
+	return hit
+}
+
+// touch sets an item's deadline.
+func (w *Worker) touch(hash uint64, key []byte, deadline expiry.Instant) (hit bool) {
+	hit = w.store.TouchView(hash, key, deadline, false, nil)
+	w.countTouch(hit)
+	return hit
+}
+
+func (w *Worker) countTouch(hit bool) {
+	w.Counters.Add(stats.CmdTouch, 1)
+	w.Counters.HitOrMiss(hit, stats.TouchHits, stats.TouchMisses)
+}
+
+// storing is a storage command.
+type storing struct {
+	mode storage.Mode
+	// drops says that the old value goes when the new one has no room: the client believes that it is being replaced, so serving
+	// it again would be serving what is stale.
+	drops bool
+	hash  uint64
+	item  storage.Item
+}
+
+// put stores a value that is complete: the item's, or one that was received piece by piece.
+func (w *Worker) put(c *storing, large *storage.Incoming) (status storage.Status) {
+	if w.Events.AboutKeys() {
+		w.Events.LookUp(c.hash, c.item.Key)
+	}
+	if large == nil {
+		status = w.store.Put(c.hash, c.mode, &c.item)
+	} else {
+		status = large.Commit(c.mode)
+		large.Tell(&c.item)
+	}
+	w.settle(c, status)
+	return status
+}
+
+// settle counts and tells the outcome of a storage command that got as far as its value.
+func (w *Worker) settle(c *storing, status storage.Status) {
+	if w.Events.Watched&events.Mutations != 0 {
+		w.Events.Stored(c.hash, c.mode, &c.item, status)
+	}
+	if status == storage.OutOfMemory {
+		w.Counters.Add(stats.StoreNoMemory, 1)
+		w.dropOld(c)
+	}
+	if c.mode == storage.CompareAndSwap || c.mode == storage.CompareAndSwapStale {
+		switch status {
+		case storage.Stored:
+			w.Counters.Add(stats.CasHits, 1)
+		case storage.Exists:
+			w.Counters.Add(stats.CasBadval, 1)
+		case storage.NotFound:
+			w.Counters.Add(stats.CasMisses, 1)
+		}
+	}
+}
+
+// turnAway counts and tells that a value is refused before it is read: it is too large, or has no room.
+func (w *Worker) turnAway(c *storing, status storage.Status) {
+	if w.Events.Watched&events.Mutations != 0 {
+		w.Events.Stored(c.hash, c.mode, &c.item, status)
+	}
+	if status == storage.TooLarge {
+		w.Counters.Add(stats.StoreTooLarge, 1)
+	} else {
+		w.Counters.Add(stats.StoreNoMemory, 1)
+	}
+	w.dropOld(c)
+}
+
+func (w *Worker) dropOld(c *storing) {
+	if c.drops {
+		w.store.Delete(c.hash, c.item.Key)
+	}
+}
+
+// add adds to a number, or takes from it.
+func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64, status storage.Status) {
+	if down {
+		n, status = w.store.Decr(hash, key, delta)
+	} else {
+		n, status = w.store.Incr(hash, key, delta)
+	}
+	w.countAdd(down, status)
+	return n, status
+}
+
+// count is add with conditions and side effects. visit is called with the outcome when there is one, and may set the deadline.
+func (w *Worker) count(hash uint64, key []byte, c storage.Count, visit func(*storage.Item, uint64)) storage.Status {
+	created := false
+	_, status := w.store.Count(hash, key, c, func(it *storage.Item, n uint64) {
+		created = it.Created
+		visit(it, n)
+	})
+	switch {
+	case !created:
+		w.countAdd(c.Down, status)
+	case w.Events.Watched&events.Mutations != 0:
+		number := storage.Item{Key: key, Deadline: c.Deadline, Value: strconv.AppendUint(nil, c.Initial, 10)}
+		w.Events.Stored(hash, storage.Add, &number, status)
+	}
+	return status
+}
+
+func (w *Worker) countAdd(down bool, status storage.Status) {
+	hits, misses := stats.IncrHits, stats.IncrMisses
+	if down {
+		hits, misses = stats.DecrHits, stats.DecrMisses
+	}
+	switch status {
+	case storage.Stored:
+		w.Counters.Add(hits, 1)
+	case storage.NotFound:
+		w.Counters.Add(misses, 1)
+	}
+}
+
+// delete removes an item.
+func (w *Worker) delete(hash uint64, key []byte) (hit bool) {
+	hit = w.store.Delete(hash, key)
+	w.Counters.HitOrMiss(hit, stats.DeleteHits, stats.DeleteMisses)
+	if hit && w.Events.Watched&events.Deletions != 0 {
+		w.Events.Deleted("delete", key, false)
+	}
+	return hit
+}
+
+// remove is delete with conditions, and with items that stay as something else. What stays stale has not been deleted.
+func (w *Worker) remove(hash uint64, key []byte, r storage.Removal) storage.Status {
+	status := w.store.Remove(hash, key, r)
+	switch {
+	case status == storage.NotFound, status == storage.Exists:
+		w.Counters.Add(stats.DeleteMisses, 1)
+	case status == storage.Stored && !r.Stale:
+		w.Counters.Add(stats.DeleteHits, 1)
+		if w.Events.Watched&events.Deletions != 0 {
+			w.Events.Deleted("md", key, r.Empty)
+		}
+	}
+	return status
+}
+
+// flush ends everything stored until now, or until the delay is over, unless it is refused. delayOK says that the delay could be
+// read.
+func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
+	w.Counters.Add(stats.CmdFlush, 1)
+	switch {
+	case w.env.Rules.DisableFlush:
+		return protocol.FlushNotAllowed
+	case !delayOK:
+		return protocol.BadExptime
+	}
+	w.store.FlushAll(w.flushTime(delay))
+	return protocol.None
+}
+
+// flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a second off, so that a
+// delay of 1 is none. And a date from before the server's start finds nothing that old: all it does is to replace a flush
+// that was due.
+func (w *Worker) flushTime(delay int32) expiry.Instant {
+	if delay <= 0 {
+		return expiry.Never
+	}
+	deadline := w.clock.Deadline(delay)
+	if deadline == expiry.Past {
+		return math.MaxUint32
+	}
+	return deadline - 1
+}

@@ -1,0 +1,199 @@
+package session
+
+import (
+	"bytes"
+
+	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
+)
+
+// The text protocol: lines are cut off the input and parsed a batch at a time, and what the commands do (commands.go) is worded.
+// The meta commands are in meta.go.
+
+// commands serves the lines that have come, up to a batch of them, each with its block as far as that has come. It
+// stops early when a command leaves the session in another state, or when enough replies wait.
+func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
+	w := s.w
+	n := s.parse(in, w.turn.batch())
+	if n == 0 {
+		s.line.add(in)
+		if s.line.tooLong() {
+			return len(in), HangUp
+		}
+		return len(in), Idle
+	}
+	s.line.drop() // it is being served; an idle connection keeps no buffer
+	for i := range w.batch[:n] {
+		if s.state != StateCommand || w.turn.full(&w.Out) {
+			return consumed, Idle
+		}
+		req := &w.batch[i]
+		if w.env.Verbosity.Load() > 1 {
+			w.env.Logf("<%d %s\n", s.fd, bytes.TrimSuffix(req.line, []byte("\r")))
+		}
+		consumed = req.next
+		w.turn.serve()
+		if w.Events.Watched != 0 && req.err == nil && req.Op.HasKey() {
+			w.Events.Command(req.Op, req.hash, req.Key)
+		}
+		switch {
+		case req.err != nil:
+			if s.refused(req) == HangUp {
+				return consumed, HangUp
+			}
+		case req.Block > 0:
+			consumed += s.begin(req, in[consumed:])
+		default:
+			if handlers[req.Op](s, req) == HangUp {
+				return consumed, HangUp
+			}
+		}
+	}
+	return consumed, Idle
+}
+
+// parse cuts up to limit commands off the input, hashes their keys, and has the store warm what they will need. It tells how
+// many there are; 0 means that not even the first line has come whole. Nothing is decided here: a command may turn out
+// to be the last that is served.
+func (s *Session) parse(in []byte, limit int) (n int) {
+	w := s.w
+	for pos, more := 0, true; more && n < limit; {
+		end := bytes.IndexByte(in[pos:], '\n')
+		if end < 0 {
+			break
+		}
+		req := &w.batch[n]
+		req.line, req.next = in[pos:pos+end], pos+end+1
+		if n == 0 && s.line.size > 0 {
+			req.line = s.line.with(req.line)
+		}
+		req.err = protocol.Parse(req.line, &req.Request)
+		w.hashes[n] = 0
+		if req.err == nil && req.Op.HasKey() {
+			req.hash = storage.Hash(req.Key)
+			w.hashes[n] = req.hash
+		}
+		n++
+		// What comes after a block that is not all here, or after a refusal, may not be a command.
+		pos = req.next + req.Block
+		more = req.err == nil && pos < len(in)
+	}
+	if n > 1 {
+		w.store.Warm(w.hashes[:n])
+	}
+	return n
+}
+
+// refused answers a line that could not be parsed.
+func (s *Session) refused(req *request) Verdict {
+	refusal, ok := req.err.(protocol.Refusal)
+	if !ok {
+		return HangUp
+	}
+	s.refuse(req.NoReply, refusal)
+	if req.Block > 0 {
+		s.swallow(req.Block)
+	}
+	return Idle
+}
+
+// reply appends a line unless the client wants none.
+func (s *Session) reply(noReply bool, line string) {
+	if !noReply {
+		s.w.Out.buf = append(s.w.Out.buf, line...)
+	}
+}
+
+// refuse appends a refusal unless the client wants none.
+func (s *Session) refuse(noReply bool, why protocol.Refusal) { s.reply(noReply, why.Line()) }
+
+// done says OK, or why not.
+func (s *Session) done(noReply bool, why protocol.Refusal) {
+	line := protocol.OK
+	if why != protocol.None {
+		line = why.Line()
+	}
+	s.reply(noReply, line)
+}
+
+// shows appends a hit, as the text protocol shows it.
+func (w *Worker) shows(how *lookup) func(storage.Item) {
+	if how.unique {
+		return w.appendUnique
+	}
+	return w.appendValue
+}
+
+func (w *Worker) appendValue(it storage.Item) {
+	w.Out.buf = protocol.AppendValueHead(w.Out.buf, it.Key, it.Flags, it.Len(), nil)
+	w.Out.appendValueOf(&it)
+	w.Out.buf = protocol.AppendValueEnd(w.Out.buf)
+}
+
+func (w *Worker) appendUnique(it storage.Item) {
+	w.Out.buf = protocol.AppendValueHead(w.Out.buf, it.Key, it.Flags, it.Len(), &it.Unique)
+	w.Out.appendValueOf(&it)
+	w.Out.buf = protocol.AppendValueEnd(w.Out.buf)
+}
+
+func (s *Session) incr(req *request) Verdict { return s.counts(req, false) }
+
+func (s *Session) decr(req *request) Verdict { return s.counts(req, true) }
+
+// counts serves incr and decr.
+func (s *Session) counts(req *request, down bool) Verdict {
+	w := s.w
+	switch n, status := w.add(req.hash, req.Key, req.Delta, down); status {
+	case storage.Stored:
+		if !req.NoReply {
+			w.Out.buf = protocol.AppendNumber(w.Out.buf, n)
+		}
+	case storage.NotFound:
+		s.reply(req.NoReply, protocol.NotFound)
+	case storage.NotNumber:
+		s.refuse(req.NoReply, protocol.NotNumber)
+	default:
+		s.refuse(req.NoReply, protocol.OutOfMemoryIncr)
+	}
+	return Idle
+}
+
+func (s *Session) touch(req *request) Verdict {
+	w := s.w
+	return s.foundOrNot(req, w.touch(req.hash, req.Key, w.clock.Deadline(req.Exptime)), protocol.Touched)
+}
+
+func (s *Session) delete(req *request) Verdict {
+	return s.foundOrNot(req, s.w.delete(req.hash, req.Key), protocol.Deleted)
+}
+
+func (s *Session) foundOrNot(req *request, found bool, line string) Verdict {
+	if !found {
+		line = protocol.NotFound
+	}
+	s.reply(req.NoReply, line)
+	return Idle
+}
+
+// storeLines are the outcomes of the storage commands.
+var storeLines = [...]string{
+	storage.Stored: protocol.Stored, storage.NotStored: protocol.NotStored, storage.Exists: protocol.Exists,
+	storage.NotFound: protocol.NotFound, storage.TooLarge: protocol.TooLarge.Line(), storage.OutOfMemory: protocol.OutOfMemory.Line(),
+}
+
+// answer is what the client of a storage command wants to hear of its outcome.
+type answer struct {
+	op      protocol.Op
+	noReply bool
+	flags   []byte // of ms: what to tell, in this order …
+	opaque  []byte // … and what to say again
+}
+
+// answerStored tells the outcome of a storage command.
+func (s *Session) answerStored(a *answer, item *storage.Item, status storage.Status) {
+	if a.op == protocol.OpMetaSet {
+		s.w.metaStored(a, item, status)
+		return
+	}
+	s.reply(a.noReply, storeLines[status])
+}
