@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"runtime"
 	"testing"
 )
 
@@ -26,5 +27,36 @@ func TestShutdownIsForTheOwnerToCarryOut(t *testing.T) {
 		if !errors.Is(srv.Err(), why) {
 			t.Errorf("%s: the server wants to end: %v", command, srv.Err())
 		}
+	}
+}
+
+// A program that has its own server reads numbers, not lines.
+func TestStatsAreTyped(t *testing.T) {
+	srv := startServer(t, Options{MemoryLimit: 8 << 20, Verbosity: 0})
+	c := dial(t, srv)
+	c.say("set k 0 0 1\r\nx\r\nget k none\r\n")
+	c.hear("STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
+	s := srv.Stats()
+	if s.Served.GetHits != 1 || s.Served.GetMisses != 1 || s.Store.CurrItems != 1 || s.Store.LimitBytes != 8<<20 || s.Conns.Current != 1 ||
+		len(s.Clients) != 2 || s.Memory.Resident == 0 || s.Settings.ReqsPerEvent != 20 || s.Process.Uptime == 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// The process is adjusted for a server that has it for itself, until that ends, and for no other.
+func TestOwnProcess(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "")
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(7))
+	startServer(t, Options{Loops: 2})
+	srv, err := Start(Options{Listen: []string{"127.0.0.1:0"}, Loops: 2, OwnProcess: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "there is a processor for each loop, and one more", func() bool { return runtime.GOMAXPROCS(0) == 3 })
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if n := runtime.GOMAXPROCS(0); n != 7 || srv.load.Dwell.Load() {
+		t.Errorf("%d processors after the end, want 7; loops dwell: %v", n, srv.load.Dwell.Load())
 	}
 }
