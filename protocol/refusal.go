@@ -1,7 +1,7 @@
 package protocol
 
-// Refusal is why something is not done: a value, which each way of talking words for its clients. As text it is the line to
-// send.
+// Refusal is why something is not done: a value, which each way of talking words for its clients.
+// As text it is the line to send.
 type Refusal uint8
 
 // The refusals. None is that of what is done.

@@ -1,6 +1,6 @@
-// Package server is where connections meet the conversation (internal/session), and gnet meets both. It can be run in-process, by
-// a test or by a program that wants a cache of its own: [Start] a server with [Options], ask its [Server.Addrs] and
-// [Server.Stats], and [Server.Shutdown] it.
+// Package server is where connections meet the conversation (internal/session), and gnet meets
+// both. It can be run in-process, by a test or by a program that wants a cache of its own: [Start]
+// a server with [Options], ask its [Server.Addrs] and [Server.Stats], and [Server.Shutdown] it.
 //
 // # The walk of a get
 //
@@ -27,17 +27,19 @@
 //
 // # Who holds which bytes
 //
-// The read buffer is gnet's, one a loop: a request points into it until Feed returns. The replies are the worker's, one a loop:
-// sessions append to them, serve writes them out and empties them before the next connection's turn. What the socket does not take
-// is copied, and waits in the connection's drain. More of it in internal/session.
+// The read buffer is gnet's, one a loop: a request points into it until Feed returns. The replies
+// are the worker's, one a loop: sessions append to them, serve writes them out and empties them
+// before the next connection's turn. What the socket does not take is copied, and waits in the
+// connection's drain. More of it in internal/session.
 //
 // # Who runs where
 //
-// Each event loop is a goroutine of gnet's, with a session.Worker that no other touches but for published counters. The tick and the
-// acceptors are goroutines of the server, and one for each loop that lets large replies take turns (turns.go). A connection
-// whose socket is full gets a goroutine until it closes (drain.go), and so does one that watches (watching.go). A loop with little
-// to do may wait in place for what comes next (dwell.go). With Options.OwnProcess one goroutine more has the scheduler follow the
-// load (internal/sched).
+// Each event loop is a goroutine of gnet's, with a session.Worker that no other touches but for
+// published counters. The tick and the acceptors are goroutines of the server, and one for each
+// loop that lets large replies take turns (turns.go). A connection whose socket is full gets a
+// goroutine until it closes (drain.go), and so does one that watches (watching.go). A loop with
+// little to do may wait in place for what comes next (dwell.go). With Options.OwnProcess one
+// goroutine more has the scheduler follow the load (internal/sched).
 //
 // # Imports
 //
@@ -48,5 +50,6 @@
 //	                 └──▶ internal/events, internal/stats, storage, expiry; protocol for one line
 //	compat_test, bench ──▶ server, and the wire       internal/invariants ◀── storage, server
 //
-// protocol and storage know nothing of each other; internal/session is where a request becomes a call of the store.
+// protocol and storage know nothing of each other; internal/session is where a request becomes a
+// call of the store.
 package server

@@ -50,9 +50,10 @@ func (l *loop) writeParts(fd int, parts [][]byte) (sent int, err error) {
 	return sent, nil
 }
 
-// transfer reads from a socket or writes to it as many bytes as go now; none if it would have to wait, at the end of the stream, or
-// with an error. The call is a raw one, which the scheduler does not hear of: it cannot block, and told that it might, the scheduler
-// takes the processor away from a loop whose write takes longer than 20 µs (docs/decisions/0002-processors-follow-the-load.md).
+// transfer reads from a socket or writes to it as many bytes as go now; none if it would have to
+// wait, at the end of the stream, or with an error. The call is a raw one, which the scheduler does
+// not hear of: it cannot block, and told that it might, the scheduler takes the processor away from
+// a loop whose write takes longer than 20 µs (docs/decisions/0002-processors-follow-the-load.md).
 func transfer(call uintptr, fd int, p unsafe.Pointer, size int) (n int, err error) {
 	for {
 		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(p), uintptr(size))

@@ -5,15 +5,15 @@
 //	store ── the evicted ──▶ a short list ──┘                                        │ wake
 //	                                                              connection ◀───────┘ Take
 //
-// Nobody waits for a watcher. It has a buffer of its own; when that is full, it misses lines, and is told
-// how many before the next one. The package knows no sockets: whoever adds a watcher is woken when there
-// are lines, takes them, and sends them.
+// Nobody waits for a watcher. It has a buffer of its own; when that is full, it misses lines, and
+// is told how many before the next one. The package knows no sockets: whoever adds a watcher is
+// woken when there are lines, takes them, and sends them.
 //
 //	hub.go         Hub, Watcher    who watches what, and what waits for them
 //	recorder.go    Recorder        one loop's lines: what becomes of the commands it serves
 //	prefixes.go    prefixes        the counts of stats detail
 //
-// A Recorder belongs to one loop. The hub has a lock, and the prefixes have one; both are taken only while
-// somebody watches or counts. With nobody to tell, a loop knows so from one atomic number, which it looks
-// at once a read event.
+// A Recorder belongs to one loop. The hub has a lock, and the prefixes have one; both are taken
+// only while somebody watches or counts. With nobody to tell, a loop knows so from one atomic
+// number, which it looks at once a read event.
 package events

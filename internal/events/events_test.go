@@ -29,7 +29,8 @@ func look(r *Recorder, key string) {
 	}
 }
 
-// A watcher is woken once for all lines that come until it takes them, and no lock is held meanwhile.
+// A watcher is woken once for all lines that come until it takes them, and no lock is held
+// meanwhile.
 func TestWakeIsCalledForTheFirstLine(t *testing.T) {
 	h, r := newHub(t, 64<<10)
 	woken := 0

@@ -70,8 +70,8 @@ type Hub struct {
 	detail   bool   // stats detail is on
 }
 
-// NewHub makes a hub without watchers. Each of them may have bufMax bytes of lines waiting; delimiter ends
-// the prefix of a key.
+// NewHub makes a hub without watchers. Each of them may have bufMax bytes of lines waiting;
+// delimiter ends the prefix of a key.
 func NewHub(store *storage.Store, bufMax int, delimiter byte) *Hub {
 	return &Hub{store: store, bufMax: bufMax, prefixes: prefixes{delimiter: delimiter}}
 }
@@ -85,9 +85,9 @@ type Watcher struct {
 	skipped uint64 // lines missed since the last one that was not
 }
 
-// Add makes a watcher, or gives nil when there are WatchersMax already. wake is called when the watcher's
-// lines are no longer none: by whichever goroutine has told them, without any lock of the hub's, and perhaps
-// once more just after Remove. It must not block.
+// Add makes a watcher, or gives nil when there are WatchersMax already. wake is called when the
+// watcher's lines are no longer none: by whichever goroutine has told them, without any lock of the
+// hub's, and perhaps once more just after Remove. It must not block.
 func (h *Hub) Add(wants Kinds, wake func()) *Watcher {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -109,8 +109,8 @@ func (h *Hub) Remove(w *Watcher) {
 	h.update()
 }
 
-// Take gives the lines that wait, which are the caller's from then on, and puts an empty buffer in their
-// place. There may be none.
+// Take gives the lines that wait, which are the caller's from then on, and puts an empty buffer in
+// their place. There may be none.
 func (w *Watcher) Take(empty []byte) (lines []byte) {
 	w.hub.mu.Lock()
 	defer w.hub.mu.Unlock()

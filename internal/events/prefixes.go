@@ -9,11 +9,13 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// PrefixesMax is how many prefixes are counted; later ones are not. Source: memcached's stats_prefix.c.
+// PrefixesMax is how many prefixes are counted; later ones are not. Source: memcached's
+// stats_prefix.c.
 const PrefixesMax = 1 << 16
 
-// prefixes count what is done to keys that begin alike, up to the delimiter (-D), while stats detail is on. Keys without one
-// are not counted, nor are the meta commands, incr, decr and touch, as in memcached.
+// prefixes count what is done to keys that begin alike, up to the delimiter (-D), while stats
+// detail is on. Keys without one are not counted, nor are the meta commands, incr, decr and touch,
+// as in memcached.
 type prefixes struct {
 	delimiter byte
 	mu        sync.Mutex

@@ -9,11 +9,13 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// RecorderBuffer is how many bytes of lines a loop gathers before it hands them on. Source: memcached's worker_logbuf_size.
+// RecorderBuffer is how many bytes of lines a loop gathers before it hands them on. Source:
+// memcached's worker_logbuf_size.
 const RecorderBuffer = 64 << 10
 
-// Recorder gathers the lines that one loop has to tell. A read event begins with Look and ends, when it has
-// found that somebody watches, with Flush. The calls between are made only when they are wanted:
+// Recorder gathers the lines that one loop has to tell. A read event begins with Look and ends,
+// when it has found that somebody watches, with Flush. The calls between are made only when they
+// are wanted:
 //
 //	if r.Watched != 0 { r.Command(…) }
 type Recorder struct {
@@ -79,8 +81,9 @@ func (r *Recorder) Flush() {
 	}
 }
 
-// Command is called before a command is served. It tells, or counts by prefix, what is the same for all
-// commands with a key. Retrievals tell of each key (Fetched), and values when they are complete.
+// Command is called before a command is served. It tells, or counts by prefix, what is the same for
+// all commands with a key. Retrievals tell of each key (Fetched), and values when they are
+// complete.
 func (r *Recorder) Command(op protocol.Op, hash uint64, key []byte) {
 	switch {
 	case op.Retrieves():
@@ -155,8 +158,8 @@ var modeTexts = [...]string{
 	storage.Append: "append", storage.AppendOrSet: "append", storage.Prepend: "prepend", storage.PrependOrSet: "prepend",
 }
 
-// Deleted tells that a key is gone that was there when last looked up; empty, that its value had been taken
-// away by the same command.
+// Deleted tells that a key is gone that was there when last looked up; empty, that its value had
+// been taken away by the same command.
 func (r *Recorder) Deleted(command string, key []byte, empty bool) {
 	n := r.seen.Len
 	if empty {
@@ -181,8 +184,8 @@ func (r *Recorder) evicted(e *storage.Evicted) {
 	r.end(Evictions, protocol.AppendEventNumber(out, "size", int64(e.Len)))
 }
 
-// ttl is how many seconds are left, or never. What is over already has a large number, as in memcached: less than none, in
-// 32 bits.
+// ttl is how many seconds are left, or never. What is over already has a large number, as in
+// memcached: less than none, in 32 bits.
 func (r *Recorder) ttl(deadline expiry.Instant, never int64) int64 {
 	if deadline == expiry.Never {
 		return never

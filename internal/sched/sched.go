@@ -1,14 +1,16 @@
-// Package sched has Go's scheduler follow the load: how many processors (GOMAXPROCS) it has, how much
-// garbage may gather (GOGC), and whether event loops wait in place. It changes what the whole process
-// shares, so it is only for a server that has its process for itself.
+// Package sched has Go's scheduler follow the load: how many processors (GOMAXPROCS) it has, how
+// much garbage may gather (GOGC), and whether event loops wait in place. It changes what the whole
+// process shares, so it is only for a server that has its process for itself.
 //
-// Go's scheduler is at its worst when it has more processors or event loops than work: each time a loop has nothing to do it
-// wakes another thread to look for some, and requests that one loop would serve together are served by two, one by one. So
-// processors follow the load: one to begin with, one more while those we have are busy and the machine has an idle core, one
-// less when they would do without. Numbers: docs/decisions/0002-processors-follow-the-load.md.
+// Go's scheduler is at its worst when it has more processors or event loops than work: each time a
+// loop has nothing to do it wakes another thread to look for some, and requests that one loop would
+// serve together are served by two, one by one. So processors follow the load: one to begin with,
+// one more while those we have are busy and the machine has an idle core, one less when they would
+// do without. Numbers: docs/decisions/0002-processors-follow-the-load.md.
 //
-// While there is little to do the loops wait in place (Load.Dwell), where they wake nobody, but keep their processors: then
-// there is one for each of them, and one for all else (docs/decisions/0112-loops-that-dwell.md).
+// While there is little to do the loops wait in place (Load.Dwell), where they wake nobody, but
+// keep their processors: then there is one for each of them, and one for all else
+// (docs/decisions/0112-loops-that-dwell.md).
 package sched
 
 import (
@@ -38,21 +40,24 @@ const (
 	gcErrands   = 200  // … and while many clients come, for each leaves a kilobyte of garbage
 )
 
-// Load is what is known of the load. Its zero value is that of a process whose scheduler is left alone.
+// Load is what is known of the load. Its zero value is that of a process whose scheduler is left
+// alone.
 type Load struct {
-	// Dwell tells whether loops wait in place when they have nothing to do. That is for a process in which each of them has a
-	// processor for itself, and other goroutines have another.
+	// Dwell tells whether loops wait in place when they have nothing to do. That is for a process
+	// in which each of them has a processor for itself, and other goroutines have another.
 	Dwell atomic.Bool
 
-	// Errands counts how often the loops have needed a goroutine beside them: for a client who was accepted, or whose large
-	// reply goes on when others have had their turn. While there are many, one processor more than there are busy loops spares
-	// these clients waits of 10 ms, after which the scheduler takes one from a loop.
+	// Errands counts how often the loops have needed a goroutine beside them: for a client who was
+	// accepted, or whose large reply goes on when others have had their turn. While there are many,
+	// one processor more than there are busy loops spares these clients waits of 10 ms, after which
+	// the scheduler takes one from a loop.
 	Errands func() uint64
 }
 
-// Follow adjusts the scheduler to the load until stop is closed, and then leaves it as it was found. loops is how many event
-// loops there are, and so how many processors at most: a loop uses one at a time. An environment that sets GOMAXPROCS has the
-// last word, and Follow returns at once; one that sets GOGC keeps that.
+// Follow adjusts the scheduler to the load until stop is closed, and then leaves it as it was
+// found. loops is how many event loops there are, and so how many processors at most: a loop uses
+// one at a time. An environment that sets GOMAXPROCS has the last word, and Follow returns at once;
+// one that sets GOGC keeps that.
 func (l *Load) Follow(loops int, stop <-chan struct{}) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return
@@ -96,8 +101,8 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 	}
 }
 
-// arrangement is how many processors there are for loops that do not dwell, whether they do, and whether the loops' errands
-// (Load.Errands) have one of their own.
+// arrangement is how many processors there are for loops that do not dwell, whether they do, and
+// whether the loops' errands (Load.Errands) have one of their own.
 type arrangement struct {
 	procs   int
 	dwell   bool
@@ -147,8 +152,8 @@ func (a arrangement) adjust(most int, now usage) arrangement {
 	return a
 }
 
-// usage is CPU time in seconds, ours and what the machine's cores spent idle, and errands. Between two samples it is a number of
-// cores, and of errands a second.
+// usage is CPU time in seconds, ours and what the machine's cores spent idle, and errands. Between
+// two samples it is a number of cores, and of errands a second.
 type usage struct {
 	at         time.Time
 	ours, idle float64
@@ -174,8 +179,8 @@ func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec
 // ticksPerSecond is the unit of /proc/stat: USER_HZ, 100 on every Linux that Go runs on.
 const ticksPerSecond = 100
 
-// idleTime is how long the cores of this machine have been idle in all. Where /proc cannot be read it stands still, and we stay
-// with one processor.
+// idleTime is how long the cores of this machine have been idle in all. Where /proc cannot be read
+// it stands still, and we stay with one processor.
 func idleTime() float64 {
 	f, err := os.Open("/proc/stat")
 	if err != nil {

@@ -11,8 +11,9 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// What commands about items do, whatever the words in which they are asked for and answered: they call the store, count, and
-// tell those who watch. text.go and meta.go make these calls of requests, and word what comes of them.
+// What commands about items do, whatever the words in which they are asked for and answered: they
+// call the store, count, and tell those who watch. text.go and meta.go make these calls of
+// requests, and word what comes of them.
 
 // lookup says how a key is looked up.
 type lookup struct {
@@ -41,7 +42,8 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 	return hit
 }
 
-// edit looks an item up, and lets visit change it. touches says that visit sets the deadline because that was asked for.
+// edit looks an item up, and lets visit change it. touches says that visit sets the deadline
+// because that was asked for.
 func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, touches bool, visit func(*storage.Item)) (hit bool) {
 	hit = w.store.Edit(hash, key, v, visit)
 	if hit && touches {
@@ -68,8 +70,8 @@ func (w *Worker) countTouch(hit bool) {
 // storing is a storage command.
 type storing struct {
 	mode storage.Mode
-	// drops says that the old value goes when the new one has no room: the client believes that it is being replaced, so serving
-	// it again would be serving what is stale.
+	// drops says that the old value goes when the new one has no room: the client believes that it
+	// is being replaced, so serving it again would be serving what is stale.
 	drops bool
 	hash  uint64
 	item  storage.Item
@@ -111,7 +113,8 @@ func (w *Worker) settle(c *storing, status storage.Status) {
 	}
 }
 
-// turnAway counts and tells that a value is refused before it is read: it is too large, or has no room.
+// turnAway counts and tells that a value is refused before it is read: it is too large, or has no
+// room.
 func (w *Worker) turnAway(c *storing, status storage.Status) {
 	if w.Events.Watched&events.Mutations != 0 {
 		w.Events.Stored(c.hash, c.mode, &c.item, status)
@@ -141,7 +144,8 @@ func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64
 	return n, status
 }
 
-// count is add with conditions and side effects. visit is called with the outcome when there is one, and may set the deadline.
+// count is add with conditions and side effects. visit is called with the outcome when there is
+// one, and may set the deadline.
 func (w *Worker) count(hash uint64, key []byte, c storage.Count, visit func(*storage.Item, uint64)) storage.Status {
 	created := false
 	_, status := w.store.Count(hash, key, c, func(it *storage.Item, n uint64) {
@@ -181,7 +185,8 @@ func (w *Worker) delete(hash uint64, key []byte) (hit bool) {
 	return hit
 }
 
-// remove is delete with conditions, and with items that stay as something else. What stays stale has not been deleted.
+// remove is delete with conditions, and with items that stay as something else. What stays stale
+// has not been deleted.
 func (w *Worker) remove(hash uint64, key []byte, r storage.Removal) storage.Status {
 	status := w.store.Remove(hash, key, r)
 	switch {
@@ -196,8 +201,8 @@ func (w *Worker) remove(hash uint64, key []byte, r storage.Removal) storage.Stat
 	return status
 }
 
-// flush ends everything stored until now, or until the delay is over, unless it is refused. delayOK says that the delay could be
-// read.
+// flush ends everything stored until now, or until the delay is over, unless it is refused. delayOK
+// says that the delay could be read.
 func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
 	w.Counters.Add(stats.CmdFlush, 1)
 	switch {
@@ -210,9 +215,9 @@ func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
 	return protocol.None
 }
 
-// flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a second off, so that a
-// delay of 1 is none. And a date from before the server's start finds nothing that old: all it does is to replace a flush
-// that was due.
+// flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a
+// second off, so that a delay of 1 is none. And a date from before the server's start finds nothing
+// that old: all it does is to replace a flush that was due.
 func (w *Worker) flushTime(delay int32) expiry.Instant {
 	if delay <= 0 {
 		return expiry.Never

@@ -1,5 +1,5 @@
-// Package session is the conversation with a client, without its socket: bytes in, replies out. It knows
-// the protocol and the store, and is where the two meet.
+// Package session is the conversation with a client, without its socket: bytes in, replies out. It
+// knows the protocol and the store, and is where the two meet.
 //
 //	env.go         Env         what all conversations of a server share, and what they ask of the server
 //	worker.go      Worker      what the sessions of one event loop share
@@ -19,24 +19,26 @@
 //
 // # How it is used
 //
-// Whoever has the sockets makes a Worker for each event loop, and Inits a Session for each connection. When
-// input has come:
+// Whoever has the sockets makes a Worker for each event loop, and Inits a Session for each
+// connection. When input has come:
 //
 //	worker.Out.Reset()
 //	n, verdict := session.Feed(input)
 //	write worker.Out.Parts(); what is not written now is kept by the caller (Rest)
 //	worker.EndEvent()
 //
-// The verdict says whether there is more to do. While replies wait to be written, the session is not fed.
+// The verdict says whether there is more to do. While replies wait to be written, the session is
+// not fed.
 //
 // # Who holds which bytes
 //
-// The input is the caller's; what Feed has consumed is never needed again. Replies are the worker's until
-// Reset. A session owns nothing between commands; in the middle of one it owns a copy of the beginning of a
-// line, of the keys still to be served, or of a small value. What an item's callback sees is the store's,
-// until it returns.
+// The input is the caller's; what Feed has consumed is never needed again. Replies are the worker's
+// until Reset. A session owns nothing between commands; in the middle of one it owns a copy of the
+// beginning of a line, of the keys still to be served, or of a small value. What an item's callback
+// sees is the store's, until it returns.
 //
 // # Locks
 //
-// A worker and its sessions belong to one goroutine at a time. What an Env holds may be used by all.
+// A worker and its sessions belong to one goroutine at a time. What an Env holds may be used by
+// all.
 package session

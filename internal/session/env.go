@@ -13,8 +13,8 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// Env is what all sessions of a server share. Its exported fields are set before the first session begins,
-// and then not any more.
+// Env is what all sessions of a server share. Its exported fields are set before the first session
+// begins, and then not any more.
 type Env struct {
 	Store     *storage.Store
 	Clock     *expiry.Clock

@@ -2,8 +2,8 @@ package session
 
 import "github.com/gomemd/gomemd/storage"
 
-// Replies are what gathers while a session is fed. A large value is not copied there: it is pinned in the store, cuts says where
-// in buf it belongs, and one writev sends it all from where it lies:
+// Replies are what gathers while a session is fed. A large value is not copied there: it is pinned
+// in the store, cuts says where in buf it belongs, and one writev sends it all from where it lies:
 //
 //	buf      VALUE a 0 9000\r\n │ \r\nVALUE b 0 7000\r\n │ \r\nEND\r\n
 //	cuts                       18                       36
@@ -11,7 +11,8 @@ import "github.com/gomemd/gomemd/storage"
 //
 // What the socket does not take at once is copied by Rest, so that no pin outlives the read event.
 type Replies struct {
-	// Pins has large values pinned. Whoever sets it must call Reset before the goroutine waits for anything.
+	// Pins has large values pinned. Whoever sets it must call Reset before the goroutine waits for
+	// anything.
 	Pins bool
 
 	buf    []byte
@@ -20,8 +21,8 @@ type Replies struct {
 	parts  [][]byte
 }
 
-// pinMin is the length from which a value is pinned: below, copying is cheaper than another lock and a longer writev
-// (docs/decisions/0109).
+// pinMin is the length from which a value is pinned: below, copying is cheaper than another lock
+// and a longer writev (docs/decisions/0109).
 const pinMin = 4 << 10
 
 // appendValueOf appends the value of an item.
@@ -39,8 +40,8 @@ func (r *Replies) appendValueOf(it *storage.Item) {
 // Pending is how many bytes there are.
 func (r *Replies) Pending() int { return len(r.buf) + r.pinned.Bytes }
 
-// Parts lays the replies out in the order in which they are to be sent. They are good until Reset; the
-// caller may change the list, not the bytes.
+// Parts lays the replies out in the order in which they are to be sent. They are good until Reset;
+// the caller may change the list, not the bytes.
 func (r *Replies) Parts() [][]byte {
 	parts, from := r.parts[:0], 0
 	for i, cut := range r.cuts {

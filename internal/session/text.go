@@ -7,11 +7,12 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// The text protocol: lines are cut off the input and parsed a batch at a time, and what the commands do (commands.go) is worded.
-// The meta commands are in meta.go.
+// The text protocol: lines are cut off the input and parsed a batch at a time, and what the
+// commands do (commands.go) is worded. The meta commands are in meta.go.
 
-// commands serves the lines that have come, up to a batch of them, each with its block as far as that has come. It
-// stops early when a command leaves the session in another state, or when enough replies wait.
+// commands serves the lines that have come, up to a batch of them, each with its block as far as
+// that has come. It stops early when a command leaves the session in another state, or when enough
+// replies wait.
 func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 	w := s.w
 	n := s.parse(in, w.turn.batch())
@@ -52,9 +53,9 @@ func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 	return consumed, Idle
 }
 
-// parse cuts up to limit commands off the input, hashes their keys, and has the store warm what they will need. It tells how
-// many there are; 0 means that not even the first line has come whole. Nothing is decided here: a command may turn out
-// to be the last that is served.
+// parse cuts up to limit commands off the input, hashes their keys, and has the store warm what
+// they will need. It tells how many there are; 0 means that not even the first line has come whole.
+// Nothing is decided here: a command may turn out to be the last that is served.
 func (s *Session) parse(in []byte, limit int) (n int) {
 	w := s.w
 	for pos, more := 0, true; more && n < limit; {

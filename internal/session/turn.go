@@ -1,18 +1,19 @@
 package session
 
 const (
-	// OutMax is how many bytes of replies may gather before they must be written: beyond it a session stops, in the
-	// middle of a multiget if need be. One value more than this can be waiting, no command's worth.
+	// OutMax is how many bytes of replies may gather before they must be written: beyond it a
+	// session stops, in the middle of a multiget if need be. One value more than this can be
+	// waiting, no command's worth.
 	OutMax = 64 << 10
-	// dumpSteps is how many steps of a walk the other connections of the loop wait for, if not OutMax ends it sooner: well
-	// below a millisecond.
+	// dumpSteps is how many steps of a walk the other connections of the loop wait for, if not
+	// OutMax ends it sooner: well below a millisecond.
 	dumpSteps = 16
 	// streamMax is how much of a large value is read before it is the other connections' turn.
 	streamMax = 512 << 10
 )
 
-// turn is what one client may have done before the other connections of its loop are served. Everything
-// that can take long asks it whether to go on:
+// turn is what one client may have done before the other connections of its loop are served.
+// Everything that can take long asks it whether to go on:
 //
 //	commands    Rules.ReqsPerEvent of them         then Feed says Yield
 //	replies     OutMax bytes, and one value more   then Feed says Full; multigets and dumps stop, and are resumed
@@ -47,5 +48,6 @@ func (t *turn) step(out *Replies) bool {
 	return true
 }
 
-// reads tells whether an upload may go on that has read n bytes. It is a turn of its own, after Feed's.
+// reads tells whether an upload may go on that has read n bytes. It is a turn of its own, after
+// Feed's.
 func (t *turn) reads(n int) bool { return n < streamMax }

@@ -5,8 +5,8 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// watch turns a connection into a watcher: from then on it hears what happens in the server, a line each, and what it says
-// is not heard. It answers OK; lines follow when that has been written.
+// watch turns a connection into a watcher: from then on it hears what happens in the server, a line
+// each, and what it says is not heard. It answers OK; lines follow when that has been written.
 func (s *Session) watch(req *request) Verdict {
 	w := s.w
 	wants, known := events.Named(req.Args())

@@ -8,12 +8,13 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// batchMax is how many commands of a pipeline, or keys of a multiget, are looked at before the first is served:
-// more of the memory that they need is then fetched at the same time, but it must stay in the nearest cache.
+// batchMax is how many commands of a pipeline, or keys of a multiget, are looked at before the
+// first is served: more of the memory that they need is then fetched at the same time, but it must
+// stay in the nearest cache.
 const batchMax = 16
 
-// Worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for what its
-// Counters have published.
+// Worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for
+// what its Counters have published.
 type Worker struct {
 	Out      Replies         // of the read event being served
 	Counters stats.Counters  // published when it ends

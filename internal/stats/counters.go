@@ -5,8 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Counter names one of the numbers that serving requests adds up. What the store itself sees (evictions, expiry) is
-// counted there.
+// Counter names one of the numbers that serving requests adds up. What the store itself sees
+// (evictions, expiry) is counted there.
 type Counter uint8
 
 // The counters.
@@ -43,8 +43,9 @@ const (
 	NumCounters
 )
 
-// Counters are what one loop has counted. The loop adds to plain numbers and publishes them once a read event, so that a
-// request costs no atomic operation and a pipeline of twenty costs those of one.
+// Counters are what one loop has counted. The loop adds to plain numbers and publishes them once a
+// read event, so that a request costs no atomic operation and a pipeline of twenty costs those of
+// one.
 type Counters struct {
 	pending [NumCounters]uint64
 	touched uint64 // a bit for each counter with something pending

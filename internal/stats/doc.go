@@ -6,9 +6,9 @@
 //	memory.go      Memory       where the memory of the process is
 //	text.go        Append…      the STAT lines of `stats` and its kin, made of a Snapshot alone
 //
-// It knows neither connections nor sessions: who has numbers fills a Snapshot in, and whoever wants to
-// print them in another form needs nothing but the Snapshot.
+// It knows neither connections nor sessions: who has numbers fills a Snapshot in, and whoever wants
+// to print them in another form needs nothing but the Snapshot.
 //
-// There are no locks: a loop adds to its own Counters and publishes them with atomic operations, and
-// anybody may sum up what has been published.
+// There are no locks: a loop adds to its own Counters and publishes them with atomic operations,
+// and anybody may sum up what has been published.
 package stats

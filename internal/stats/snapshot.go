@@ -8,8 +8,8 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// Snapshot is everything that a server can tell of itself, at one moment. It holds no reference to the
-// server and may be kept.
+// Snapshot is everything that a server can tell of itself, at one moment. It holds no reference to
+// the server and may be kept.
 type Snapshot struct {
 	Process  Process
 	Served   Served

@@ -10,8 +10,9 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// The renderers of STAT lines. Names and order are memcached's: dashboards, exporters and its own test-suite read them. What
-// has no meaning here is 0, or left out where memcached can leave it out too. Each appends to out; END is the caller's.
+// The renderers of STAT lines. Names and order are memcached's: dashboards, exporters and its own
+// test-suite read them. What has no meaning here is 0, or left out where memcached can leave it out
+// too. Each appends to out; END is the caller's.
 
 // lines gathers STAT lines.
 type lines struct{ out []byte }
@@ -37,8 +38,8 @@ func (r *lines) yesNo(name string, yes bool) {
 	}
 }
 
-// cpuTime prints seconds and microseconds. Exporters read the part after the point as a number of microseconds, so it has
-// six digits always.
+// cpuTime prints seconds and microseconds. Exporters read the part after the point as a number of
+// microseconds, so it has six digits always.
 func (r *lines) cpuTime(name string, t syscall.Timeval) {
 	r.text(name, fmt.Sprintf("%d.%06d", t.Sec, t.Usec))
 }
@@ -153,7 +154,8 @@ func oneIf(yes bool) uint64 {
 	return 0
 }
 
-// hashPower is the power of two whose table of memcached's 8-byte buckets has these many bytes; exporters show it.
+// hashPower is the power of two whose table of memcached's 8-byte buckets has these many bytes;
+// exporters show it.
 func hashPower(indexBytes uint64) (power uint64) {
 	for 8<<power < indexBytes {
 		power++
@@ -161,8 +163,8 @@ func hashPower(indexBytes uint64) (power uint64) {
 	return power
 }
 
-// AppendSettings is `stats settings`. The slab and LRU settings have no meaning here; their values are memcached's defaults, since
-// exporters refuse an answer that lacks them.
+// AppendSettings is `stats settings`. The slab and LRU settings have no meaning here; their values
+// are memcached's defaults, since exporters refuse an answer that lacks them.
 func AppendSettings(out []byte, s *Snapshot) []byte {
 	r, o := &lines{out}, &s.Settings
 	r.number("maxbytes", s.Store.LimitBytes)
@@ -245,8 +247,8 @@ func onOff(on bool) string {
 	return "off"
 }
 
-// AppendItems is `stats items`: one class, numbered 1, that has everything. Slab classes do not exist here, and tools that draw
-// them then show the whole.
+// AppendItems is `stats items`: one class, numbered 1, that has everything. Slab classes do not
+// exist here, and tools that draw them then show the whole.
 func AppendItems(out []byte, s *Snapshot) []byte {
 	r, stored := &lines{out}, &s.Store
 	if stored.CurrItems == 0 {
@@ -280,7 +282,8 @@ func AppendItems(out []byte, s *Snapshot) []byte {
 	return r.out
 }
 
-// AppendSlabs is `stats slabs`, with the same single class. Its chunk size is the mean item, never 0, because tools divide by it.
+// AppendSlabs is `stats slabs`, with the same single class. Its chunk size is the mean item, never
+// 0, because tools divide by it.
 func AppendSlabs(out []byte, s *Snapshot) []byte {
 	r, stored, served := &lines{out}, &s.Store, &s.Served
 	active := 0
@@ -309,8 +312,8 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 	return r.out
 }
 
-// AppendOwn is `stats gomemd`: what memcached has no name for. It is not part of `stats`, whose names are memcached's and no others:
-// its own test-suite counts them.
+// AppendOwn is `stats gomemd`: what memcached has no name for. It is not part of `stats`, whose
+// names are memcached's and no others: its own test-suite counts them.
 //
 //	memory_…      where the process's memory is (memory.go)
 //	items_…       where the part of it is that -m bounds
