@@ -1,6 +1,6 @@
 // Package protocol is memcached's text protocol, words in and words out: Parse cuts a command line into a Request, and
-// reply.go has every line the server can say. It knows no socket, no store and no clock, and imports the standard
-// library only.
+// reply.go and refusal.go have every line the server can say. It knows no socket, no store and no clock, and imports the
+// standard library only.
 //
 // The grammar, on a dozen lines (SP is one or more blanks, never a tab; EOL is LF with an optional CR before it):
 //

@@ -1,6 +1,6 @@
 package protocol
 
-// Op says what a request asks for. server has one handler for each.
+// Op says what a request asks for. internal/session has one handler for each.
 type Op uint8
 
 const (

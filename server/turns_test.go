@@ -88,8 +88,10 @@ func TestTurnsOfTheGone(t *testing.T) {
 		c.hear(reply)
 	}
 	var l *loop
+	srv.loops.mu.Lock()
 	for _, l = range srv.loops.loops { // there is one
 	}
+	srv.loops.mu.Unlock()
 	eventually(t, "the line is empty", func() bool {
 		l.turns.mu.Lock()
 		defer l.turns.mu.Unlock()

@@ -19,8 +19,8 @@ func TestFlushAllDelay(t *testing.T) {
 		{"the later replaces the earlier", "flush_all 9\r\nflush_all 3", 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			p := newParlour(t, options{})
-			v := p.visitor()
+			p := newFixture(t, options{})
+			v := p.client()
 			v.say("set k 0 0 1\r\nx\r\n" + tt.command + "\r\n")
 			lived := -1
 			for second := range 12 {

@@ -26,8 +26,8 @@ func BenchmarkFeed(b *testing.B) {
 		{"incr miss", func(key int) string { return fmt.Sprintf("incr key:%010d: 1\r\n", key) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
-			p := newParlour(b, options{})
-			v := p.visitor()
+			p := newFixture(b, options{})
+			v := p.client()
 			var turns [][]byte
 			for key := 0; key < keys; key += pipeline {
 				var turn bytes.Buffer

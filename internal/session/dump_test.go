@@ -9,8 +9,8 @@ import (
 
 // A dump makes no more lines than are taken, leaves the others their turn, and there is one at a time.
 func TestADumpWaitsForItsReader(t *testing.T) {
-	p := newParlour(t, options{})
-	v, other := p.visitor(), p.visitor()
+	p := newFixture(t, options{})
+	v, other := p.client(), p.client()
 	const items = 20_000
 	for i := range items {
 		v.say(fmt.Sprintf("set key%d 0 0 1 noreply\r\nx\r\n", i))
@@ -43,8 +43,8 @@ func TestADumpWaitsForItsReader(t *testing.T) {
 
 // Who goes away in the middle of a dump leaves no trace of it.
 func TestADumpEndsWithItsClient(t *testing.T) {
-	p := newParlour(t, options{})
-	v, other := p.visitor(), p.visitor()
+	p := newFixture(t, options{})
+	v, other := p.client(), p.client()
 	for i := range 5_000 {
 		v.say(fmt.Sprintf("set key%d 0 0 1 noreply\r\nx\r\n", i))
 	}
@@ -60,7 +60,7 @@ func TestADumpEndsWithItsClient(t *testing.T) {
 
 // stats cachedump ends at two megabytes, or where it was told to.
 func TestCachedumpEnds(t *testing.T) {
-	v := newParlour(t, options{}).visitor()
+	v := newFixture(t, options{}).client()
 	for i := range 30_000 {
 		v.say(fmt.Sprintf("set key%d%s 0 0 1 noreply\r\nx\r\n", i, strings.Repeat("k", 100)))
 	}
@@ -75,8 +75,8 @@ func TestCachedumpEnds(t *testing.T) {
 
 func TestShutdownIsForTheOwnerToCarryOut(t *testing.T) {
 	for command, graceful := range map[string]bool{"shutdown": false, "shutdown graceful": true} {
-		p := newParlour(t, options{Rules: Rules{EnableShutdown: true}})
-		v := p.visitor()
+		p := newFixture(t, options{Rules: Rules{EnableShutdown: true}})
+		v := p.client()
 		if got := v.say(command + "\r\n"); got != "" || !v.gone || !slices.Equal(p.end, []bool{graceful}) {
 			t.Errorf("%s: said %q, gone %t, told: %v", command, got, v.gone, p.end)
 		}
@@ -85,8 +85,8 @@ func TestShutdownIsForTheOwnerToCarryOut(t *testing.T) {
 
 // The memory limit moves live, and items go or stay by it.
 func TestMemoryLimitMovesLive(t *testing.T) {
-	p := newParlour(t, options{})
-	v := p.visitor()
+	p := newFixture(t, options{})
+	v := p.client()
 	fill := func() uint64 {
 		for i := range 40_000 {
 			v.say(fmt.Sprintf("set key%d 0 0 1000 noreply\r\n%01000d\r\n", i, i))

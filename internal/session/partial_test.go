@@ -30,7 +30,7 @@ func TestALineInPiecesIsTheLine(t *testing.T) {
 
 // A multiget of some hundred kilobytes comes cut anywhere, and its keys are those that were asked for.
 func TestALongMultigetComesInPieces(t *testing.T) {
-	v := newParlour(t, options{}).visitor()
+	v := newFixture(t, options{}).client()
 	var line, want strings.Builder
 	line.WriteString("get")
 	for i := range 40_000 {

@@ -30,15 +30,15 @@ type options struct {
 	Loops           int
 }
 
-// A parlour is a server without sockets: its visitors' bytes go straight to sessions. It does what a server does,
+// A fixture is a server without sockets: what its clients say goes straight to sessions. It does what a server does,
 // but for waiting: everything is written at once, and a session is always fed until it has nothing more to do.
-type parlour struct {
+type fixture struct {
 	env *Env
 	w   *Worker
 	end []bool // clients have said shutdown; graceful?
 }
 
-func newParlour(t testing.TB, opts options) *parlour {
+func newFixture(t testing.TB, opts options) *fixture {
 	orElse(&opts.MemoryLimit, 64<<20)
 	orElse(&opts.ItemMax, 1<<20)
 	orElse(&opts.ReqsPerEvent, 20)
@@ -59,7 +59,7 @@ func newParlour(t testing.TB, opts options) *parlour {
 			t.Error(err)
 		}
 	})
-	p := &parlour{}
+	p := &fixture{}
 	p.env = &Env{
 		Store: store, Clock: clock, Started: time.Now(), Hub: events.NewHub(store, 256<<10, opts.PrefixDelimiter),
 		Rules: opts.Rules, Version: "1.6.45-gomemd0.0.0", EventLoop: "none", Log: io.Discard,
@@ -89,37 +89,37 @@ func orElse[T comparable](field *T, def T) {
 	}
 }
 
-func (p *parlour) Dial() (conversation.Conn, error) { return p.visitor(), nil }
+func (p *fixture) Dial() (conversation.Conn, error) { return p.client(), nil }
 
-func (p *parlour) visitor() *visitor {
-	v := &visitor{p: p}
+func (p *fixture) client() *client {
+	v := &client{p: p}
 	v.Init(p.w, 0, func() {})
 	return v
 }
 
-func (p *parlour) Pass(d time.Duration) {
+func (p *fixture) Pass(d time.Duration) {
 	p.env.Clock.Set(p.env.Clock.Now() + expiry.Instant(d/time.Second))
 	p.sweep()
 }
 
-func (p *parlour) sweep() {
+func (p *fixture) sweep() {
 	for p.env.Store.Sweep() {
 	}
 	p.env.FlushEvictions()
 }
 
-func (p *parlour) Name() string { return "gomemd" }
+func (p *fixture) Name() string { return "gomemd" }
 
-// visitor is a client, seen from his own side.
-type visitor struct {
+// client is one end of a conversation.
+type client struct {
 	Session
-	p      *parlour
+	p      *fixture
 	unread []byte // input that the session has not consumed
 	heard  bytes.Buffer
 	gone   bool
 }
 
-func (v *visitor) Write(said []byte) (int, error) {
+func (v *client) Write(said []byte) (int, error) {
 	if v.gone {
 		return 0, io.ErrClosedPipe
 	}
@@ -135,7 +135,7 @@ func (v *visitor) Write(said []byte) (int, error) {
 	return len(said), nil
 }
 
-func (v *visitor) Read(buf []byte) (int, error) {
+func (v *client) Read(buf []byte) (int, error) {
 	n, err := v.heard.Read(buf)
 	if err == io.EOF && !v.gone {
 		err = os.ErrDeadlineExceeded
@@ -143,9 +143,9 @@ func (v *visitor) Read(buf []byte) (int, error) {
 	return n, err
 }
 
-func (v *visitor) Close() error                    { v.gone = true; v.Session.Close(); return nil }
-func (v *visitor) CloseWrite() error               { return v.Close() }
-func (v *visitor) SetReadDeadline(time.Time) error { return nil }
+func (v *client) Close() error                    { v.gone = true; v.Session.Close(); return nil }
+func (v *client) CloseWrite() error               { return v.Close() }
+func (v *client) SetReadDeadline(time.Time) error { return nil }
 
 // taken writes the replies out.
 func (w *Worker) taken() []byte {
@@ -154,9 +154,9 @@ func (w *Worker) taken() []byte {
 	return out
 }
 
-func (v *visitor) say(text string) string {
+func (v *client) say(text string) string {
 	v.heard.Reset()
-	_, _ = v.Write([]byte(text)) // a closed visitor hears nothing
+	_, _ = v.Write([]byte(text)) // a closed client hears nothing
 	return v.heard.String()
 }
 
@@ -188,7 +188,7 @@ func TestConversationsHoweverCut(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				player := conversation.Player{Server: newParlour(t, opts), Cut: cut}
+				player := conversation.Player{Server: newFixture(t, opts), Cut: cut}
 				if err := player.Play(c); err != nil {
 					t.Error(err)
 				}
@@ -217,8 +217,8 @@ func FuzzCuts(f *testing.F) {
 		if bytes.Contains(said, []byte("stats")) || bytes.Contains(said, []byte("dump")) {
 			t.Skip() // counts what has been consumed so far, or looks what comes before it
 		}
-		whole := newParlour(t, options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}).visitor().say(string(said))
-		cutter := newParlour(t, options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}).visitor()
+		whole := newFixture(t, options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}).client().say(string(said))
+		cutter := newFixture(t, options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}).client()
 		var heard bytes.Buffer
 		random := rand.New(rand.NewPCG(seed, 1))
 		for rest := said; len(rest) > 0; {
@@ -233,8 +233,8 @@ func FuzzCuts(f *testing.F) {
 }
 
 func TestOneTurnServesReqsPerEvent(t *testing.T) {
-	p := newParlour(t, options{Rules: Rules{ReqsPerEvent: 3}})
-	v := p.visitor()
+	p := newFixture(t, options{Rules: Rules{ReqsPerEvent: 3}})
+	v := p.client()
 	in := []byte("mn\r\nmn\r\nmn\r\nmn\r\n")
 	n, verdict := v.Feed(in)
 	if verdict != Yield || n != len("mn\r\n")*3 {
@@ -247,7 +247,7 @@ func TestOneTurnServesReqsPerEvent(t *testing.T) {
 
 // A multiget with more to say than OutMax stops where it is and goes on later, without being asked again.
 func TestMultigetWaitsForItsReplies(t *testing.T) {
-	v := newParlour(t, options{}).visitor()
+	v := newFixture(t, options{}).client()
 	value := bytes.Repeat([]byte("v"), 10_000)
 	v.say("set k 0 0 10000\r\n" + string(value) + "\r\n")
 	line := "get" + string(bytes.Repeat([]byte(" k"), 100)) + "\r\n"
@@ -279,7 +279,7 @@ func TestMultigetWaitsForItsReplies(t *testing.T) {
 
 // An idle connection holds no buffer, whatever came before.
 func TestNothingIsKeptBetweenCommands(t *testing.T) {
-	v := newParlour(t, options{}).visitor()
+	v := newFixture(t, options{}).client()
 	v.say("get a")
 	v.say("b\r\n")
 	v.say("set k 0 0 5\r\nhe")
@@ -290,8 +290,8 @@ func TestNothingIsKeptBetweenCommands(t *testing.T) {
 }
 
 func TestRequestsAllocateNothing(t *testing.T) {
-	p := newParlour(t, options{})
-	v := p.visitor()
+	p := newFixture(t, options{})
+	v := p.client()
 	v.say("set k 0 0 32\r\n0123456789abcdef0123456789abcdef\r\nset n 0 0 1\r\n1\r\n")
 	for _, said := range []string{
 		"get k\r\n",

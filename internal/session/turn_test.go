@@ -9,7 +9,7 @@ import (
 
 // An upload that never has to wait for its bytes leaves the others their turn all the same.
 func TestAnUploadTakesTurns(t *testing.T) {
-	v := newParlour(t, options{Rules: Rules{ItemMax: 4 << 20}}).visitor()
+	v := newFixture(t, options{Rules: Rules{ItemMax: 4 << 20}}).client()
 	const size = 3 << 20
 	v.say(fmt.Sprintf("set k 0 0 %d\r\n", size))
 	turns := 0
@@ -34,8 +34,8 @@ func TestAnUploadTakesTurns(t *testing.T) {
 
 // Whether large values are copied or sent from where they lie, the bytes are the same, and so is the rest from any of them on.
 func TestRepliesInParts(t *testing.T) {
-	p := newParlour(t, options{})
-	v := p.visitor()
+	p := newFixture(t, options{})
+	v := p.client()
 	v.say("set small 1 0 3\r\nabc\r\n")
 	for i, n := range []int{pinMin - 1, pinMin, 20_000, 100_000} {
 		v.say(fmt.Sprintf("set large%d 0 0 %d\r\n%s\r\n", i, n, strings.Repeat(fmt.Sprint(i), n)))
@@ -63,8 +63,8 @@ func TestRepliesInParts(t *testing.T) {
 
 // A worker that ends leaves its counts.
 func TestAWorkerThatEndsStaysCounted(t *testing.T) {
-	p := newParlour(t, options{})
-	v := p.visitor()
+	p := newFixture(t, options{})
+	v := p.client()
 	other := NewWorker(p.env)
 	v.say("get k\r\n")
 	v.MoveTo(other)

@@ -10,8 +10,8 @@ import (
 
 // Nobody watches: what is served costs no memory.
 func TestServingUnwatchedAllocatesNothing(t *testing.T) {
-	p := newParlour(t, options{})
-	v := p.visitor()
+	p := newFixture(t, options{})
+	v := p.client()
 	said := []byte("set k 0 0 3\r\nabc\r\nget k\r\nincr k 1\r\ntouch k 0\r\ndelete k\r\nmg k v\r\n")
 	serve := func() {
 		v.Feed(said)
@@ -24,8 +24,8 @@ func TestServingUnwatchedAllocatesNothing(t *testing.T) {
 }
 
 func TestStatsDetail(t *testing.T) {
-	p := newParlour(t, options{})
-	v := p.visitor()
+	p := newFixture(t, options{})
+	v := p.client()
 	check := func(say, want string) {
 		t.Helper()
 		if got := v.say(say); got != want {
@@ -47,8 +47,8 @@ func TestStatsDetail(t *testing.T) {
 }
 
 func TestPrefixesAreBounded(t *testing.T) {
-	p := newParlour(t, options{StatsDetail: true, PrefixDelimiter: '/'})
-	v := p.visitor()
+	p := newFixture(t, options{StatsDetail: true, PrefixDelimiter: '/'})
+	v := p.client()
 	for i := range events.PrefixesMax + 100 {
 		v.say(fmt.Sprintf("get %d/k\r\n", i))
 	}
@@ -61,8 +61,8 @@ func TestPrefixesAreBounded(t *testing.T) {
 }
 
 func TestStatsSizes(t *testing.T) {
-	p := newParlour(t, options{TrackSizes: true})
-	v := p.visitor()
+	p := newFixture(t, options{TrackSizes: true})
+	v := p.client()
 	v.say("set a 0 0 1\r\nx\r\nset c 0 0 1\r\ny\r\nset b 1 0 300\r\n" + strings.Repeat("x", 300) + "\r\n")
 	if got, want := v.say("stats sizes\r\n"), "STAT 64 2\r\nSTAT 384 1\r\nEND\r\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
