@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gomemd/gomemd/bench/internal/proc"
 )
 
@@ -23,6 +25,7 @@ type Kind struct {
 	Name    string // in tables
 	Path    string
 	Env     []string // NAME=value, added to ours
+	Through []string // a program, with arguments, that becomes the server: ip netns exec …
 	options []string // for each server
 	Version string   // its own, as its statistics tell it
 }
@@ -64,7 +67,8 @@ func (k *Kind) Start(args ...string) (*Server, error) {
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root")
 	}
-	s := &Server{Port: port, child: exec.Command(k.Path, args...)}
+	words := slices.Concat(k.Through, []string{k.Path}, args)
+	s := &Server{Port: port, child: exec.Command(words[0], words[1:]...)}
 	s.child.Env = append(os.Environ(), k.Env...)
 	s.child.Stderr = &s.said
 	s.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // who breaks off a run should find no servers left over
@@ -103,6 +107,25 @@ func (s *Server) Stop() {
 func (s *Server) Kill() {
 	_ = s.child.Process.Kill()
 	_ = s.child.Wait()
+}
+
+// Signal sends one.
+func (s *Server) Signal(sig os.Signal) error { return s.child.Process.Signal(sig) }
+
+// Ended tells whether it has ended by itself. It is not reaped: that is Stop's or Wait's.
+func (s *Server) Ended() bool {
+	var info unix.Siginfo
+	const look = unix.WEXITED | unix.WNOHANG | unix.WNOWAIT
+	err := unix.Waitid(unix.P_PID, s.PID(), &info, look, nil)
+	return err != nil || info.Signo != 0
+}
+
+// Wait is until it has ended, and not longer than within: then it is killed. The code is -1 if a signal ended it.
+func (s *Server) Wait(within time.Duration) (code int) {
+	impatience := time.AfterFunc(within, func() { _ = s.child.Process.Kill() })
+	defer impatience.Stop()
+	_ = s.child.Wait()
+	return s.child.ProcessState.ExitCode()
 }
 
 // Stats is what the server says of itself.
