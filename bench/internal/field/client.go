@@ -19,14 +19,22 @@ import (
 type Link struct {
 	Down, Up int           // bytes a second; 0: as fast as it goes
 	Buffer   int           // SO_RCVBUF, set before it connects; 0: the system's
+	Segment  int           // most bytes of a TCP segment; 0: the interface's
 	Patience time.Duration // for a byte to come or to go; 0: patience
 
 	// Dial connects in some other way than from this machine's own addresses; nil: from these.
 	Dial func(d *net.Dialer, addr string) (net.Conn, error)
 }
 
-// Narrow is the receive buffer of clients whose link is slow: what is under way is little.
-const Narrow = 64 << 10
+// Slow is a link at which little is under way. The segments are an Ethernet's: on loopback they are
+// of 64 KiB, and in proportion to them the system takes a whole 4 MB of replies off a server's
+// hands before it says that the link is slow. Outside it does not.
+func Slow(down int) Link { return Link{Down: down, Buffer: narrow, Segment: ethernet} }
+
+const (
+	narrow   = 64 << 10
+	ethernet = 1460
+)
 
 const patience = 20 * time.Second
 
@@ -39,16 +47,19 @@ type Client struct {
 
 // Dial connects by a link.
 func Dial(addr string, l Link) (*Client, error) {
-	d := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, _ string, raw syscall.RawConn) error {
-		if l.Buffer == 0 {
-			return nil
-		}
-		var err error
+	d := &net.Dialer{Timeout: 5 * time.Second}
+	d.Control = func(_, _ string, raw syscall.RawConn) error {
+		var buffer, segment error
 		failed := raw.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, l.Buffer)
+			if l.Buffer > 0 {
+				buffer = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF, l.Buffer)
+			}
+			if l.Segment > 0 {
+				segment = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_MAXSEG, l.Segment)
+			}
 		})
-		return errors.Join(failed, err)
-	}}
+		return errors.Join(failed, buffer, segment)
+	}
 	dial := l.Dial
 	if dial == nil {
 		dial = func(d *net.Dialer, addr string) (net.Conn, error) { return d.Dial("tcp", addr) }
@@ -305,4 +316,21 @@ func (c *Client) CloseWrite() error {
 		return errors.New("no half to close")
 	}
 	return half.CloseWrite()
+}
+
+// Established tells whether the server still has its end, without reading.
+func (c *Client) Established() (open bool) {
+	half, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return false
+	}
+	raw, err := half.SyscallConn()
+	if err != nil {
+		return false
+	}
+	err = raw.Control(func(fd uintptr) {
+		info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+		open = err == nil && info.State == unix.BPF_TCP_ESTABLISHED
+	})
+	return open && err == nil
 }

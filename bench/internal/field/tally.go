@@ -110,7 +110,7 @@ func (c Counts) counts() []count {
 		{"late", c.Late}, {"stuck", c.Stuck}}
 }
 
-// WorseThan names the first thing of which there is more here than there; whatever is wrong is worse.
+// WorseThan names the first thing of which there is more here than there; what is wrong is worse.
 func (c Counts) WorseThan(other Counts) (what string) {
 	if c.Wrong > 0 {
 		return "wrong"
