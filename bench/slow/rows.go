@@ -19,37 +19,40 @@ const (
 	mB = 1000 * kB
 )
 
-var rows = []row{
-	{name: "40 MB read at 40 MB/s", args: "-m 256 -I 100m", does: oneLarge},
-	{name: "the same in a larger memory", args: "-m 1024 -I 100m", does: oneLarge},
-	{name: "20 readers of 4.5 MB at 20 MB/s", args: "-m 1024 -I 5m",
-		does: steady(20, 4500*kB, 20*mB)},
-	{name: "20 readers of 4.5 MB at 10 MB/s", args: "-m 1024 -I 5m",
-		does: steady(20, 4500*kB, 10*mB)},
-	{name: "40 readers of 1 MB at 5 MB/s", args: "-m 64", does: steady(40, mB, 5*mB)},
-	{name: "25 multigets of 10 × 1 MB at 5 MB/s", args: "-m 256", does: multigets},
-	{name: "a pipeline of 20 gets and 5 sets of 500 kB at 30 MB/s", args: "-m 64", does: pipeline},
-	{name: "8 announce 1 MB and send nothing", args: "-m 64", does: announcers},
-	{name: "30 writers of 1 MB at 2 MB/s", args: "-m 64", does: writers},
-	{name: "15 writers of 4 MB at once", args: "-m 20 -I 5m", does: crowded},
-	{name: "50 trickle 1 MB at 1 KiB/s, polite ones beside", args: "-m 64",
-		does: trickle(1), judge: politeOnes},
-	{name: "50 trickle 8 × 1 MB at 1 KiB/s, polite ones beside", args: "-m 64",
-		does: trickle(8), judge: politeOnes},
-	{name: "overwritten while it is read", args: "-m 64 -I 8m", does: changed(overwritten)},
-	{name: "deleted while it is read", args: "-m 64 -I 8m", does: changed(deleted)},
-	{name: "flushed while it is read", args: "-m 64 -I 8m", does: changed(flushed)},
-	{name: "ends while it is read", args: "-m 64 -I 8m", does: changed(expires)},
-	{name: "evicted while it is read", args: "-m 64 -I 8m", does: changed(evicted)},
-	{name: "half-close behind a pipeline of 20 MB", args: "-m 64 -I 16m", does: halfClose},
-	{name: "SIGTERM while 7 MB are read", args: "-m 64 -I 8m", does: signalled(syscall.SIGTERM)},
-	{name: "SIGUSR1 while 7 MB are read", args: "-m 64 -I 8m", does: signalled(syscall.SIGUSR1)},
-	{name: "1 GB set at full speed, read at 200 MB/s", args: "-m 2500 -I 1024m",
-		does: gigabyte, large: true},
-	{name: "gets beside metadumps", args: "-m 1024", does: dumps, judge: quickBesideDumps},
-	{name: "40 stop in the middle of 1 MB, others set", args: "-m 64", does: stopped},
-	{name: "idle_timeout in the middle of a value", args: "-m 64 -I 8m -o idle_timeout=2",
-		does: idle},
+var rows = []field.Row{
+	{Name: "40 MB read at 40 MB/s", Args: "-m 256 -I 100m", Does: oneLarge},
+	{Name: "the same in a larger memory", Args: "-m 1024 -I 100m", Does: oneLarge},
+	{Name: "20 readers of 4.5 MB at 20 MB/s", Args: "-m 1024 -I 5m",
+		Does: steady(20, 4500*kB, 20*mB)},
+	{Name: "20 readers of 4.5 MB at 10 MB/s", Args: "-m 1024 -I 5m",
+		Does: steady(20, 4500*kB, 10*mB)},
+	{Name: "40 readers of 1 MB at 5 MB/s", Args: "-m 64", Does: steady(40, mB, 5*mB)},
+	{Name: "25 multigets of 10 × 1 MB at 5 MB/s", Args: "-m 256", Does: multigets},
+	{Name: "a pipeline of 20 gets and 5 sets of 500 kB at 30 MB/s", Args: "-m 64", Does: pipeline},
+	{Name: "8 announce 1 MB and send nothing", Args: "-m 64", Does: announcers},
+	{Name: "30 writers of 1 MB at 2 MB/s", Args: "-m 64", Does: writers},
+	{Name: "15 writers of 4 MB at once", Args: "-m 20 -I 5m", Does: crowded},
+	{Name: "50 trickle 1 MB at 1 KiB/s, polite ones beside", Args: "-m 64",
+		Does: trickle(1), Judge: field.PoliteWaits},
+	{Name: "50 trickle 8 × 1 MB at 1 KiB/s, polite ones beside", Args: "-m 64",
+		Does: trickle(8), Judge: field.PoliteWaits},
+	{Name: "overwritten while it is read", Args: "-m 64 -I 8m", Does: changed(overwritten)},
+	{Name: "deleted while it is read", Args: "-m 64 -I 8m", Does: changed(deleted)},
+	{Name: "flushed while it is read", Args: "-m 64 -I 8m", Does: changed(flushed)},
+	{Name: "ends while it is read", Args: "-m 64 -I 8m", Does: changed(expires)},
+	{Name: "evicted while it is read", Args: "-m 64 -I 8m", Does: changed(evicted)},
+	{Name: "half-close behind a pipeline of 20 MB", Args: "-m 64 -I 16m", Does: halfClose},
+	{Name: "SIGTERM while 7 MB are read", Args: "-m 64 -I 8m", Does: signalled(syscall.SIGTERM)},
+	{Name: "SIGUSR1 while 7 MB are read", Args: "-m 64 -I 8m", Does: signalled(syscall.SIGUSR1)},
+	{Name: "gets beside metadumps", Args: "-m 1024", Does: dumps, Judge: quickBesideDumps},
+	{Name: "40 stop in the middle of 1 MB, others set", Args: "-m 64", Does: stopped},
+	{Name: "idle_timeout in the middle of a value", Args: "-m 64 -I 8m -o idle_timeout=2",
+		Does: idle},
+}
+
+// largeRow wants more memory than everybody has to spare.
+var largeRow = field.Row{
+	Name: "1 GB set at full speed, read at 200 MB/s", Args: "-m 2500 -I 1024m", Does: gigabyte,
 }
 
 func value(key string, size int) field.Value {
@@ -57,48 +60,48 @@ func value(key string, size int) field.Value {
 }
 
 // oneLarge reads two large values by every command that gives one.
-func oneLarge(r *run) {
+func oneLarge(r *field.Run) {
 	a, b := value("a", 40*mB), value("b", 40*mB)
-	r.with(field.Link{}, func(c *field.Client) {
+	r.With(field.Link{}, func(c *field.Client) {
 		_ = r.Add(c.Set(a, 0)) && r.Add(c.Set(b, 0))
 	})
 	l := field.Slow(40 * mB)
 	for _, command := range []string{"get", "gets", "gat 1000", "gats 1000"} {
-		r.with(l, func(c *field.Client) { r.Add(c.Get(command, field.Exactly(a))) })
+		r.With(l, func(c *field.Client) { r.Add(c.Get(command, field.Exactly(a))) })
 	}
-	r.with(l, func(c *field.Client) { r.Add(c.MetaGet(field.Exactly(a))) })
-	r.with(l, func(c *field.Client) { r.Add(c.Get("get", field.Exactly(a), field.Exactly(b))) })
+	r.With(l, func(c *field.Client) { r.Add(c.MetaGet(field.Exactly(a))) })
+	r.With(l, func(c *field.Client) { r.Add(c.Get("get", field.Exactly(a), field.Exactly(b))) })
 }
 
 // steady lets n clients read values one after the other, each at its pace.
-func steady(n, size, rate int) func(r *run) {
-	return func(r *run) {
-		values := r.fill("v", 16, size)
-		r.crowd(n, field.Slow(rate), r.length, func(c *field.Client, i int) bool {
+func steady(n, size, rate int) func(r *field.Run) {
+	return func(r *field.Run) {
+		values := r.Fill("v", 16, size)
+		r.Crowd(n, field.Slow(rate), r.Length, func(c *field.Client, i int) bool {
 			return r.Add(c.Get("get", field.Exactly(values[rand.IntN(len(values))])))
 		})
 	}
 }
 
-func multigets(r *run) {
+func multigets(r *field.Run) {
 	var of []field.Of
-	for _, v := range r.fill("v", 10, mB) {
+	for _, v := range r.Fill("v", 10, mB) {
 		of = append(of, field.Exactly(v))
 	}
-	r.crowd(25, field.Slow(5*mB), r.length/4, func(c *field.Client, i int) bool {
+	r.Crowd(25, field.Slow(5*mB), r.Length/4, func(c *field.Client, i int) bool {
 		return r.Add(c.Get("get", of...))
 	})
 }
 
 // pipeline writes everything at once and reads behind it. A get sees the set before it, so an order
 // that is not kept shows.
-func pipeline(r *run) {
+func pipeline(r *field.Run) {
 	const size = 500 * kB
-	values := r.fill("v", 4, size)
+	values := r.Fill("v", 4, size)
 	if len(values) < 4 {
 		return
 	}
-	r.with(field.Slow(30*mB), func(c *field.Client) {
+	r.With(field.Slow(30*mB), func(c *field.Client) {
 		var sent sync.WaitGroup
 		sent.Go(func() {
 			at := [4]uint32{1, 1, 1, 1}
@@ -124,9 +127,9 @@ func pipeline(r *run) {
 }
 
 // announcers holds nobody to what they announced, and yet it must not keep others out.
-func announcers(r *run) {
+func announcers(r *field.Run) {
 	for i := range 8 {
-		c := r.dial(field.Link{})
+		c := r.Dial(field.Link{})
 		if c == nil {
 			return
 		}
@@ -134,10 +137,10 @@ func announcers(r *run) {
 		_ = c.Announce(value(fmt.Sprint("junk", i), mB), 0)
 	}
 	time.Sleep(300 * time.Millisecond)
-	r.with(field.Link{Patience: 5 * time.Second}, func(c *field.Client) {
+	r.With(field.Link{Patience: 5 * time.Second}, func(c *field.Client) {
 		for _, v := range []field.Value{value("page", 100*kB), value("picture", mB)} {
 			start := time.Now()
-			goesOn := r.Add(within(time.Second, start, c.Set(v, 0)))
+			goesOn := r.Add(field.Within(time.Second, start, c.Set(v, 0)))
 			if !goesOn || !r.Add(c.Get("get", field.Exactly(v))) {
 				return
 			}
@@ -146,10 +149,10 @@ func announcers(r *run) {
 }
 
 // writers send over slow links, and find what they stored, unless it was evicted.
-func writers(r *run) {
+func writers(r *field.Run) {
 	const keys = 3
 	l := field.Link{Up: 2 * mB}
-	r.crowd(30, l, 0, func(c *field.Client, i int) bool {
+	r.Crowd(30, l, 0, func(c *field.Client, i int) bool {
 		var last [keys]uint32
 		key := func(k int) string { return fmt.Sprintf("w%d-%d", i, k) }
 		for n := range 10 {
@@ -175,7 +178,7 @@ func writers(r *run) {
 }
 
 // crowded writes three times what there is room for, all at the same moment, round after round.
-func crowded(r *run) {
+func crowded(r *field.Run) {
 	const bound = 60 * time.Second
 	start := time.Now()
 	clients := make([]*field.Client, 15)
@@ -191,7 +194,7 @@ func crowded(r *run) {
 		for i := range clients {
 			all.Go(func() {
 				if clients[i] == nil {
-					clients[i] = r.dial(field.Link{})
+					clients[i] = r.Dial(field.Link{})
 				}
 				if c := clients[i]; c != nil {
 					v := field.Value{Key: fmt.Sprint("c", i), Version: round, Size: 4 * mB}
@@ -203,7 +206,7 @@ func crowded(r *run) {
 			})
 		}
 		all.Wait()
-		if err := within(bound, start, nil); err != nil {
+		if err := field.Within(bound, start, nil); err != nil {
 			r.Add(err)
 			return
 		}
@@ -212,13 +215,13 @@ func crowded(r *run) {
 
 // trickle has readers who take 1 KiB a second. Whether they are cut is told and not counted: memory
 // may be short for them. The polite ones beside them are what counts.
-func trickle(each int) func(r *run) {
-	return func(r *run) {
+func trickle(each int) func(r *field.Run) {
+	return func(r *field.Run) {
 		var large []field.Of
-		for _, v := range r.fill("v", 20, mB) {
+		for _, v := range r.Fill("v", 20, mB) {
 			large = append(large, field.Exactly(v))
 		}
-		small := r.fill("s", 100, 100)
+		small := r.Fill("s", 100, 100)
 		stop := make(chan struct{})
 		var slow sync.WaitGroup
 		var cut atomic.Int64
@@ -249,7 +252,7 @@ func trickle(each int) func(r *run) {
 		time.Sleep(500 * time.Millisecond)
 		var polite sync.WaitGroup
 		polite.Go(func() {
-			r.crowd(4, field.Link{}, r.length, func(c *field.Client, i int) bool {
+			r.Crowd(4, field.Link{}, r.Length, func(c *field.Client, i int) bool {
 				v := field.Value{Key: fmt.Sprint("p", i), Version: rand.Uint32(), Size: mB}
 				goesOn := r.Add(c.Set(v, 0))
 				time.Sleep(20 * time.Millisecond)
@@ -257,12 +260,12 @@ func trickle(each int) func(r *run) {
 			})
 		})
 		polite.Go(func() {
-			r.crowd(4, field.Link{}, r.length, func(c *field.Client, i int) bool {
+			r.Crowd(4, field.Link{}, r.Length, func(c *field.Client, i int) bool {
 				of := field.Exactly(small[rand.IntN(len(small))])
 				of.Miss = true
 				start := time.Now()
 				goesOn := r.Add(c.Get("get", of))
-				r.waits.Add(time.Since(start))
+				r.Waits.Add(time.Since(start))
 				time.Sleep(2 * time.Millisecond)
 				return goesOn
 			})
@@ -270,31 +273,15 @@ func trickle(each int) func(r *run) {
 		polite.Wait()
 		close(stop)
 		slow.Wait()
-		r.note("trickling ones cut: %d of 50", cut.Load())
-		r.noteWaits()
+		r.Note("trickling ones cut: %d of 50", cut.Load())
+		r.NoteWaits()
 	}
-}
-
-func (r *run) noteWaits() {
-	r.note("gets p50 %s, p99 %s", short(r.waits.At(.5)), short(r.waits.At(.99)))
-}
-
-func short(d time.Duration) string { return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000) }
-
-// politeOnes may wait twice as long as at memcached, and 10 ms are nobody's fault on a machine that
-// the clients share.
-func politeOnes(us, them *run) string {
-	bound := max(2*them.waits.At(.99), 10*time.Millisecond)
-	if p99 := us.waits.At(.99); p99 > bound {
-		return fmt.Sprintf("p99 %s, more than %s", short(p99), short(bound))
-	}
-	return ""
 }
 
 // A change is what happens to a value while somebody reads it, and what the next get may see.
 type change struct {
 	exptime int
-	does    func(r *run, c *field.Client, v field.Value) error
+	does    func(r *field.Run, c *field.Client, v field.Value) error
 	after   func(v field.Value) field.Of
 }
 
@@ -306,18 +293,18 @@ func next(v field.Value) field.Value { v.Version++; return v }
 
 var (
 	overwritten = change{
-		does:  func(_ *run, c *field.Client, v field.Value) error { return c.Set(next(v), 0) },
+		does:  func(_ *field.Run, c *field.Client, v field.Value) error { return c.Set(next(v), 0) },
 		after: func(v field.Value) field.Of { return field.Exactly(next(v)) },
 	}
 	deleted = change{
-		does: func(_ *run, c *field.Client, v field.Value) error {
+		does: func(_ *field.Run, c *field.Client, v field.Value) error {
 			_ = c.Send("delete %s\r\n", v.Key)
 			return c.Expect("DELETED")
 		},
 		after: gone,
 	}
 	flushed = change{
-		does: func(_ *run, c *field.Client, v field.Value) error {
+		does: func(_ *field.Run, c *field.Client, v field.Value) error {
 			_ = c.Send("flush_all\r\n")
 			return c.Expect("OK")
 		},
@@ -325,14 +312,14 @@ var (
 	}
 	expires = change{
 		exptime: 2,
-		does: func(*run, *field.Client, field.Value) error {
+		does: func(*field.Run, *field.Client, field.Value) error {
 			time.Sleep(3 * time.Second)
 			return nil
 		},
-		after:   gone,
+		after: gone,
 	}
 	evicted = change{
-		does: func(r *run, c *field.Client, _ field.Value) error {
+		does: func(r *field.Run, c *field.Client, _ field.Value) error {
 			for i := range 100 { // more than there is room for
 				if err := c.Set(value(fmt.Sprint("e", i), mB), 0); err != nil {
 					return err
@@ -346,14 +333,14 @@ var (
 
 // changed begins to read slowly, changes the value, and reads on: to the end it is the old one. The
 // change is in the middle: neither has the server sent all, nor has the client read it.
-func changed(what change) func(r *run) {
-	return func(r *run) {
+func changed(what change) func(r *field.Run) {
+	return func(r *field.Run) {
 		v := value("v", 7*mB)
-		r.with(field.Link{}, func(other *field.Client) {
+		r.With(field.Link{}, func(other *field.Client) {
 			if !r.Add(other.Set(v, what.exptime)) {
 				return
 			}
-			r.with(field.Slow(mB), func(reader *field.Client) {
+			r.With(field.Slow(mB), func(reader *field.Client) {
 				var reading sync.WaitGroup
 				reading.Go(func() { r.Add(reader.Get("get", field.Exactly(v))) })
 				time.Sleep(500 * time.Millisecond)
@@ -367,11 +354,11 @@ func changed(what change) func(r *run) {
 }
 
 // halfClose asks for much, says that nothing more will come, and reads slowly.
-func halfClose(r *run) {
+func halfClose(r *field.Run) {
 	big := value("big", 10*mB)
-	small := r.fill("s", 20, 500)
-	r.with(field.Link{}, func(c *field.Client) { r.Add(c.Set(big, 0)) })
-	r.with(field.Slow(5*mB), func(c *field.Client) {
+	small := r.Fill("s", 20, 500)
+	r.With(field.Link{}, func(c *field.Client) { r.Add(c.Set(big, 0)) })
+	r.With(field.Slow(5*mB), func(c *field.Client) {
 		_ = c.Ask("get", field.Exactly(big))
 		for _, v := range small {
 			_ = c.Ask("get", field.Exactly(v))
@@ -392,18 +379,18 @@ func halfClose(r *run) {
 
 // signalled sends the server a signal in the middle of a value, and tells how much still comes.
 // A drain is for getting all of it; SIGTERM promises nothing.
-func signalled(sig os.Signal) func(r *run) {
-	return func(r *run) {
+func signalled(sig os.Signal) func(r *field.Run) {
+	return func(r *field.Run) {
 		const size = 7 * mB // the system takes 4 off the server's hands
 		v := value("v", size)
-		r.with(field.Link{}, func(c *field.Client) { r.Add(c.Set(v, 0)) })
-		idle := r.dial(field.Link{})
+		r.With(field.Link{}, func(c *field.Client) { r.Add(c.Set(v, 0)) })
+		idle := r.Dial(field.Link{})
 		if idle == nil {
 			return
 		}
 		defer idle.Close()
-		r.endAsked = true
-		r.with(field.Slow(2*mB), func(c *field.Client) {
+		r.EndAsked = true
+		r.With(field.Slow(2*mB), func(c *field.Client) {
 			_ = c.Ask("get", field.Exactly(v))
 			first, err := c.Skip(mB)
 			if err != nil {
@@ -427,35 +414,35 @@ func signalled(sig os.Signal) func(r *run) {
 				end = fmt.Sprintf("%.1f of %.1f MB behind it", float64(more)/mB, float64(rest)/mB)
 			}
 			n := <-code
-			r.note("the reader got %s; exit code %d after %.2f s", end, n, after.Seconds())
+			r.Note("the reader got %s; exit code %d after %.2f s", end, n, after.Seconds())
 			if err != nil && sig == syscall.SIGUSR1 {
-				r.short = "cut in a drain"
+				r.Short = "cut in a drain"
 			}
 		})
 	}
 }
 
-func gigabyte(r *run) {
+func gigabyte(r *field.Run) {
 	v := value("g", 1000*mB)
-	r.with(field.Link{}, func(c *field.Client) {
+	r.With(field.Link{}, func(c *field.Client) {
 		start := time.Now()
 		if r.Add(c.Set(v, 0)) {
-			r.note("set in %.1f s", time.Since(start).Seconds())
+			r.Note("set in %.1f s", time.Since(start).Seconds())
 		}
 	})
-	r.with(field.Link{Down: 200 * mB}, func(c *field.Client) {
+	r.With(field.Link{Down: 200 * mB}, func(c *field.Client) {
 		r.Add(c.Get("get", field.Exactly(v)))
 	})
 }
 
 // dumps reads one dump after the other beside a client that gets one item at a time.
-func dumps(r *run) {
+func dumps(r *field.Run) {
 	items := 1_500_000
-	if r.quick {
+	if r.Quick {
 		items = 300_000
 	}
 	text := strings.Repeat("x", 100)
-	r.with(field.Link{Patience: time.Minute}, func(c *field.Client) {
+	r.With(field.Link{Patience: time.Minute}, func(c *field.Client) {
 		for from := 0; from < items; from += 500 {
 			var batch strings.Builder
 			for i := from; i < from+500; i++ {
@@ -471,7 +458,7 @@ func dumps(r *run) {
 	dumping.Go(func() {
 		lines, whole := 0, 0
 		for {
-			r.with(field.Link{}, func(c *field.Client) {
+			r.With(field.Link{}, func(c *field.Client) {
 				_ = c.Send("lru_crawler metadump all\r\n")
 				for {
 					line, err := c.Line()
@@ -495,7 +482,7 @@ func dumps(r *run) {
 			})
 			select {
 			case <-stop:
-				r.note("%d dumps of %d lines", whole, lines/max(whole, 1))
+				r.Note("%d dumps of %d lines", whole, lines/max(whole, 1))
 				return
 			default:
 			}
@@ -503,7 +490,7 @@ func dumps(r *run) {
 	})
 	time.Sleep(100 * time.Millisecond)
 	const single = "-mix get -conns 1 -keys 1000 -size 100 -prefix good: -verify 1"
-	got, err := load.RunSelf(r.Addr(), single, "-warmup", "500ms", "-time", (r.length / 4).String())
+	got, err := load.RunSelf(r.Addr(), single, "-warmup", "500ms", "-time", (r.Length / 4).String())
 	close(stop)
 	dumping.Wait()
 	if err != nil {
@@ -513,28 +500,28 @@ func dumps(r *run) {
 	r.Served += int(got.Ops)
 	r.Wrong += int(got.Errors)
 	r.Cut += int(got.Lost)
-	r.waits.Add(time.Duration(got.P99 * 1000))
-	r.note("gets p50 %.0f µs, p99 %.0f µs, most %.0f µs", got.P50, got.P99, got.Max)
+	r.Waits.Add(time.Duration(got.P99 * 1000))
+	r.Note("gets p50 %.0f µs, p99 %.0f µs, most %.0f µs", got.P50, got.P99, got.Max)
 }
 
 // quickBesideDumps allows one and a half times memcached's p99, or a millisecond.
-func quickBesideDumps(us, them *run) string {
-	p99, bound := us.waits.At(1), max(them.waits.At(1)*3/2, time.Millisecond)
+func quickBesideDumps(us, them *field.Run) string {
+	p99, bound := us.Waits.At(1), max(them.Waits.At(1)*3/2, time.Millisecond)
 	if p99 > bound {
-		return fmt.Sprintf("p99 %s, more than %s", short(p99), short(bound))
+		return fmt.Sprintf("p99 %s, more than %s", field.Short(p99), field.Short(bound))
 	}
 	return ""
 }
 
 // stopped sends nine tenths of a value and stands still, 40 times; others want the room. Then it
 // goes on: whatever the answer is, there is one, and the connection can be used.
-func stopped(r *run) {
+func stopped(r *field.Run) {
 	const size, sent = mB, 900 * kB
 	clients := make([]*field.Client, 40)
 	var announcing sync.WaitGroup
 	for i := range clients {
 		announcing.Go(func() {
-			if clients[i] = r.dial(field.Link{}); clients[i] != nil {
+			if clients[i] = r.Dial(field.Link{}); clients[i] != nil {
 				v := value(fmt.Sprint("h", i), size)
 				if err := clients[i].Announce(v, 0); err == nil {
 					_ = clients[i].SendPart(v, 0, sent) // if it was cut, the end will tell
@@ -544,7 +531,7 @@ func stopped(r *run) {
 	}
 	announcing.Wait()
 	time.Sleep(300 * time.Millisecond)
-	r.crowd(4, field.Link{}, r.length/4, func(c *field.Client, i int) bool {
+	r.Crowd(4, field.Link{}, r.Length/4, func(c *field.Client, i int) bool {
 		v := field.Value{Key: fmt.Sprint("o", i), Version: rand.Uint32(), Size: size}
 		return r.Add(c.Set(v, 0))
 	})
@@ -576,21 +563,21 @@ func stopped(r *run) {
 		}
 		r.Add(err)
 	}
-	r.note("who had stopped went on: %d stored, %d refused", stored, refused)
+	r.Note("who had stopped went on: %d stored, %d refused", stored, refused)
 }
 
 // idle has clients who stand still in the middle of what they send and of what they read, and
 // others who are slow but move: these are not idle.
-func idle(r *run) {
+func idle(r *field.Run) {
 	v := value("v", 5*mB)
-	r.with(field.Link{}, func(c *field.Client) { r.Add(c.Set(v, 0)) })
+	r.With(field.Link{}, func(c *field.Client) { r.Add(c.Set(v, 0)) })
 	const each = 5
 	var all sync.WaitGroup
 	var ended [2]atomic.Int64
 	for i := range each {
 		for kind := range ended {
 			all.Go(func() {
-				c := r.dial(field.Slow(mB))
+				c := r.Dial(field.Slow(mB))
 				if c == nil {
 					return
 				}
@@ -615,16 +602,16 @@ func idle(r *run) {
 		all.Go(func() {
 			l := field.Slow(mB)
 			l.Up = 150 * kB
-			r.with(l, func(c *field.Client) {
+			r.With(l, func(c *field.Client) {
 				w := value(fmt.Sprint("slow", i), mB) // seven seconds
 				_ = r.Add(c.Set(w, 0)) && r.Add(c.Get("get", field.Exactly(v)))
 			})
 		})
 	}
 	all.Wait()
-	r.note("ended while they sent %d of %d, while they read %d of %d",
+	r.Note("ended while they sent %d of %d, while they read %d of %d",
 		ended[0].Load(), each, ended[1].Load(), each)
 	if ended[0].Load()+ended[1].Load() < 2*each {
-		r.short = "idle ones are left" // memcached leaves them, too: it is gomemd that promises
+		r.Short = "idle ones are left" // memcached leaves them, too: it is gomemd that promises
 	}
 }
