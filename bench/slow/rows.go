@@ -21,7 +21,7 @@ const (
 
 var rows = []field.Row{
 	{Name: "40 MB read at 40 MB/s", Args: "-m 256 -I 100m", Does: oneLarge},
-	{Name: "the same in a larger memory", Args: "-m 1024 -I 100m", Does: oneLarge},
+	{Name: "40 MB read at 40 MB/s, of 1 GiB", Args: "-m 1024 -I 100m", Does: oneLarge},
 	{Name: "20 readers of 4.5 MB at 20 MB/s", Args: "-m 1024 -I 5m",
 		Does: steady(20, 4500*kB, 20*mB)},
 	{Name: "20 readers of 4.5 MB at 10 MB/s", Args: "-m 1024 -I 5m",
@@ -29,9 +29,12 @@ var rows = []field.Row{
 	{Name: "40 readers of 1 MB at 5 MB/s", Args: "-m 64", Does: steady(40, mB, 5*mB)},
 	{Name: "25 multigets of 10 × 1 MB at 5 MB/s", Args: "-m 256", Does: multigets},
 	{Name: "a pipeline of 20 gets and 5 sets of 500 kB at 30 MB/s", Args: "-m 64", Does: pipeline},
+	{Name: "32 clients with mixed pipelines of 10 kB to 7 MB at 8 MB/s", Args: "-m 1024 -I 8m",
+		Does: pipelines},
 	{Name: "8 announce 1 MB and send nothing", Args: "-m 64", Does: announcers},
 	{Name: "30 writers of 1 MB at 2 MB/s", Args: "-m 64", Does: writers},
-	{Name: "15 writers of 4 MB at once", Args: "-m 20 -I 5m", Does: crowded},
+	{Name: "15 writers of 4 MB at once", Args: "-m 20 -I 5m", Does: crowded(0, 8)},
+	{Name: "15 writers of 4 MB at once, at 4 MB/s", Args: "-m 20 -I 5m", Does: crowded(4*mB, 4)},
 	{Name: "50 trickle 1 MB at 1 KiB/s, polite ones beside", Args: "-m 64",
 		Does: trickle(1), Judge: field.PoliteWaits},
 	{Name: "50 trickle 8 × 1 MB at 1 KiB/s, polite ones beside", Args: "-m 64",
@@ -126,6 +129,16 @@ func pipeline(r *field.Run) {
 	})
 }
 
+// pipelines has everything at once, and all are slow in both directions.
+func pipelines(r *field.Run) {
+	const crowd = 32
+	l := field.Slow(8 * mB)
+	l.Up = 8 * mB
+	field.NewShelves(r, crowd, 5*crowd, 10*kB, 7*mB).Pipelines(r, func(int) (string, field.Link) {
+		return r.Addr(), l
+	})
+}
+
 // announcers holds nobody to what they announced, and yet it must not keep others out.
 func announcers(r *field.Run) {
 	for i := range 8 {
@@ -178,37 +191,39 @@ func writers(r *field.Run) {
 }
 
 // crowded writes three times what there is room for, all at the same moment, round after round.
-func crowded(r *field.Run) {
-	const bound = 60 * time.Second
-	start := time.Now()
-	clients := make([]*field.Client, 15)
-	defer func() {
-		for _, c := range clients {
-			if c != nil {
-				_ = c.Close()
+func crowded(rate int, rounds uint32) func(r *field.Run) {
+	return func(r *field.Run) {
+		const bound = 60 * time.Second
+		start := time.Now()
+		clients := make([]*field.Client, 15)
+		defer func() {
+			for _, c := range clients {
+				if c != nil {
+					_ = c.Close()
+				}
 			}
-		}
-	}()
-	for round := uint32(1); round <= 8; round++ {
-		var all sync.WaitGroup
-		for i := range clients {
-			all.Go(func() {
-				if clients[i] == nil {
-					clients[i] = r.Dial(field.Link{})
-				}
-				if c := clients[i]; c != nil {
-					v := field.Value{Key: fmt.Sprint("c", i), Version: round, Size: 4 * mB}
-					if !r.Add(c.Set(v, 0)) {
-						_ = c.Close()
-						clients[i] = nil
+		}()
+		for round := uint32(1); round <= rounds; round++ {
+			var all sync.WaitGroup
+			for i := range clients {
+				all.Go(func() {
+					if clients[i] == nil {
+						clients[i] = r.Dial(field.Link{Up: rate})
 					}
-				}
-			})
-		}
-		all.Wait()
-		if err := field.Within(bound, start, nil); err != nil {
-			r.Add(err)
-			return
+					if c := clients[i]; c != nil {
+						v := field.Value{Key: fmt.Sprint("c", i), Version: round, Size: 4 * mB}
+						if !r.Add(c.Set(v, 0)) {
+							_ = c.Close()
+							clients[i] = nil
+						}
+					}
+				})
+			}
+			all.Wait()
+			if err := field.Within(bound, start, nil); err != nil {
+				r.Add(err)
+				return
+			}
 		}
 	}
 }
@@ -251,6 +266,7 @@ func trickle(each int) func(r *field.Run) {
 		}
 		time.Sleep(500 * time.Millisecond)
 		var polite sync.WaitGroup
+		var waits field.Waits
 		polite.Go(func() {
 			r.Crowd(4, field.Link{}, r.Length, func(c *field.Client, i int) bool {
 				v := field.Value{Key: fmt.Sprint("p", i), Version: rand.Uint32(), Size: mB}
@@ -265,7 +281,7 @@ func trickle(each int) func(r *field.Run) {
 				of.Miss = true
 				start := time.Now()
 				goesOn := r.Add(c.Get("get", of))
-				r.Waits.Add(time.Since(start))
+				waits.Add(time.Since(start))
 				time.Sleep(2 * time.Millisecond)
 				return goesOn
 			})
@@ -274,7 +290,7 @@ func trickle(each int) func(r *field.Run) {
 		close(stop)
 		slow.Wait()
 		r.Note("trickling ones cut: %d of 50", cut.Load())
-		r.NoteWaits()
+		r.Polite(waits.At(.5), waits.At(.99))
 	}
 }
 
@@ -500,15 +516,14 @@ func dumps(r *field.Run) {
 	r.Served += int(got.Ops)
 	r.Wrong += int(got.Errors)
 	r.Cut += int(got.Lost)
-	r.Waits.Add(time.Duration(got.P99 * 1000))
-	r.Note("gets p50 %.0f µs, p99 %.0f µs, most %.0f µs", got.P50, got.P99, got.Max)
+	r.Polite(time.Duration(got.P50*1000), time.Duration(got.P99*1000))
 }
 
 // quickBesideDumps allows one and a half times memcached's p99, or a millisecond.
 func quickBesideDumps(us, them *field.Run) string {
-	p99, bound := us.Waits.At(1), max(them.Waits.At(1)*3/2, time.Millisecond)
-	if p99 > bound {
-		return fmt.Sprintf("p99 %s, more than %s", field.Short(p99), field.Short(bound))
+	bound := max(them.P99*3/2, time.Millisecond)
+	if us.P99 > bound {
+		return fmt.Sprintf("p99 %s, more than %s", field.Short(us.P99), field.Short(bound))
 	}
 	return ""
 }

@@ -41,6 +41,8 @@ const patience = 20 * time.Second
 // A Client is one connection.
 type Client struct {
 	*paced
+	Hits int // values that were compared
+
 	r          *bufio.Reader
 	have, want []byte
 }
@@ -171,6 +173,14 @@ type Of struct {
 	Size int
 	May  func(version uint32) bool // nil: any
 	Miss bool
+	Gone func() bool // asked when there is a miss; nil: Miss tells
+}
+
+func (o Of) missed() error {
+	if o.Miss || o.Gone != nil && o.Gone() {
+		return nil
+	}
+	return Lost(o.Key)
 }
 
 // Exactly wants a value and no other.
@@ -212,9 +222,7 @@ func (c *Client) Values(of ...Of) error {
 			return notA("VALUE", line)
 		}
 		for len(of) > 0 && of[0].Key != words[1] {
-			if !of[0].Miss {
-				lost = Lost(of[0].Key)
-			}
+			lost = errors.Join(lost, of[0].missed())
 			of = of[1:]
 		}
 		if len(of) == 0 {
@@ -226,9 +234,7 @@ func (c *Client) Values(of ...Of) error {
 		of = of[1:]
 	}
 	for _, o := range of {
-		if !o.Miss {
-			lost = Lost(o.Key)
-		}
+		lost = errors.Join(lost, o.missed())
 	}
 	return lost
 }
@@ -244,10 +250,8 @@ func (c *Client) MetaGet(o Of) error {
 	}
 	words := strings.Split(line, " ")
 	switch {
-	case line == "EN" && o.Miss:
-		return nil
 	case line == "EN":
-		return Lost(o.Key)
+		return o.missed()
 	case len(words) != 4 || words[0] != "VA" || words[2] != "k"+o.Key || words[3][:1] != "f":
 		return notA("VA", line)
 	}
@@ -280,7 +284,7 @@ func (c *Client) value(o Of, size, flags string) error {
 		}
 		v.Put(want[:n], at)
 		if !bytes.Equal(have[:n], want[:n]) {
-			return Wrong(fmt.Sprintf("%s: a byte of %d to %d", v.Key, at, at+n))
+			return Wrong(v.differs(have[:n], want[:n], at))
 		}
 		at += n
 	}
@@ -291,6 +295,7 @@ func (c *Client) value(o Of, size, flags string) error {
 	if string(end[:]) != "\r\n" {
 		return Wrong(fmt.Sprintf("%s: %q behind it", v.Key, end))
 	}
+	c.Hits++
 	return nil
 }
 

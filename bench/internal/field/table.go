@@ -28,6 +28,13 @@ type Row struct {
 	Before func(r *Run, kind *pair.Kind) (more []string, undo func(), err error)
 }
 
+func (row *Row) String() string {
+	if row.Args == "" {
+		return row.Name
+	}
+	return fmt.Sprintf("%s (`%s`)", row.Name, row.Args)
+}
+
 // NotRun is an error of Before: this machine, or who we are on it, does not allow the row.
 type NotRun string
 
@@ -41,10 +48,10 @@ type Run struct {
 	Other    *Run          // gomemd's, when it is memcached's turn
 	Length   time.Duration // of rows that last
 	Quick    bool
-	Waits    Waits  // of the polite ones, where there are some
-	Short    string // what the row itself wants, and did not get; of gomemd it counts
-	EndAsked bool   // the row itself ends the server
-	Peak     int64  // bytes resident at most, so far
+	P99      time.Duration // of the polite ones, where there are some
+	Short    string        // what the row itself wants, and did not get; of gomemd it counts
+	EndAsked bool          // the row itself ends the server
+	Peak     int64         // bytes resident at most, so far
 
 	notes []string
 	ended bool
@@ -103,7 +110,7 @@ func (t *Table) run(program string, p *pair.Pair, rows []Row) error {
 		runs, err := t.both(p, row)
 		var notRun NotRun
 		if errors.As(err, &notRun) {
-			fmt.Fprintf(p.Out, "| %s (`%s`) | | | %v |\n", row.Name, row.Args, notRun)
+			fmt.Fprintf(p.Out, "| %s | | | %v |\n", row, notRun)
 			continue
 		}
 		if err != nil {
@@ -119,8 +126,7 @@ func (t *Table) run(program string, p *pair.Pair, rows []Row) error {
 		if strings.HasPrefix(verdict, "WORSE") {
 			worse = append(worse, row.Name)
 		}
-		fmt.Fprintf(p.Out, "| %s (`%s`) | %s | %s | %s |\n",
-			row.Name, row.Args, runs[0].cell(), runs[1].cell(), verdict)
+		fmt.Fprintf(p.Out, "| %s | %s | %s | %s |\n", row, runs[0].cell(), runs[1].cell(), verdict)
 	}
 	if len(complaints) > 0 {
 		fmt.Fprintf(p.Out, "\n%s\n", strings.Join(complaints, "\n"))
@@ -308,9 +314,10 @@ func Within(bound time.Duration, start time.Time, err error) error {
 	return err
 }
 
-// NoteWaits tells how long the polite ones waited.
-func (r *Run) NoteWaits() {
-	r.Note("polite gets p50 %s, p99 %s", Short(r.Waits.At(.5)), Short(r.Waits.At(.99)))
+// Polite tells how long the polite ones waited.
+func (r *Run) Polite(p50, p99 time.Duration) {
+	r.P99 = p99
+	r.Note("polite ones p50 %s, p99 %s", Short(p50), Short(p99))
 }
 
 // Short is a time in milliseconds.
@@ -321,9 +328,9 @@ func Short(d time.Duration) string {
 // PoliteWaits is a Judge: polite ones may wait twice as long as at memcached, and 10 ms are nobody's
 // fault on a machine that the clients share.
 func PoliteWaits(us, them *Run) string {
-	bound := max(2*them.Waits.At(.99), 10*time.Millisecond)
-	if p99 := us.Waits.At(.99); p99 > bound {
-		return fmt.Sprintf("p99 %s, more than %s", Short(p99), Short(bound))
+	bound := max(2*them.P99, 10*time.Millisecond)
+	if us.P99 > bound {
+		return fmt.Sprintf("p99 %s, more than %s", Short(us.P99), Short(bound))
 	}
 	return ""
 }

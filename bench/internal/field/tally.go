@@ -31,7 +31,7 @@ type Tally struct {
 	Counts
 
 	mu   sync.Mutex
-	said map[string]int
+	said map[string]*complaint
 }
 
 // Add counts one request, and says whether its client can go on.
@@ -67,23 +67,31 @@ func (t *Tally) Add(err error) (goesOn bool) {
 	return goesOn
 }
 
-// say keeps how often a complaint was made. Numbers in it are left out: they would make each a
-// complaint of its own.
+type complaint struct {
+	n     int
+	first string
+}
+
+// say keeps how often a complaint was made, and the first of its kind: what differs only in numbers
+// is of one kind.
 func (t *Tally) say(err error) {
 	if t.said == nil {
-		t.said = map[string]int{}
+		t.said = map[string]*complaint{}
 	}
-	text := strings.Map(func(r rune) rune {
+	first := strings.ReplaceAll(err.Error(), "\n", "; ")
+	kind := strings.Map(func(r rune) rune {
 		if r >= '0' && r <= '9' {
 			return '#'
 		}
 		return r
-	}, err.Error())
-	text = strings.ReplaceAll(text, "\n", "; ")
-	for strings.Contains(text, "##") {
-		text = strings.ReplaceAll(text, "##", "#")
+	}, first)
+	for strings.Contains(kind, "##") {
+		kind = strings.ReplaceAll(kind, "##", "#")
 	}
-	t.said[text]++
+	if t.said[kind] == nil {
+		t.said[kind] = &complaint{first: first}
+	}
+	t.said[kind].n++
 }
 
 // Bad is how many were not served as they should have been.
@@ -126,8 +134,8 @@ func (c Counts) WorseThan(other Counts) (what string) {
 
 // Complaints are the most frequent ones.
 func (t *Tally) Complaints(most int) (texts []string) {
-	for text, n := range t.said {
-		texts = append(texts, fmt.Sprintf("%5d × %s", n, text))
+	for _, c := range t.said {
+		texts = append(texts, fmt.Sprintf("%5d × %s", c.n, c.first))
 	}
 	slices.Sort(texts)
 	slices.Reverse(texts)

@@ -2,6 +2,7 @@ package field
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
 )
@@ -59,6 +60,22 @@ func (v Value) Put(dst []byte, offset int) {
 			copy(dst, text[-at:])
 		}
 	}
+}
+
+// differs tells where, and what the first whole stamp behind that place says of the bytes there.
+func (v Value) differs(have, want []byte, offset int) string {
+	first := 0
+	for have[first] == want[first] {
+		first++
+	}
+	text := fmt.Sprintf("%s, version %d: the byte at %d of %d", v.Key, v.Version, offset+first, v.Size)
+	for at := first; at+stamp <= len(have); at++ {
+		if binary.LittleEndian.Uint64(have[at:]) == hashed(v.Key) {
+			version, p := versionOf(have[at:]), binary.LittleEndian.Uint64(have[at+16:])
+			return text + fmt.Sprintf("; at %d page %d of version %d", offset+at, p, version)
+		}
+	}
+	return text + "; then no stamp of this key"
 }
 
 // versionOf reads a stamp.
