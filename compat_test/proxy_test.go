@@ -19,14 +19,23 @@ import (
 // startTwemproxy puts twemproxy, which Debian calls nutcracker, in front of servers until the test ends.
 func startTwemproxy(t *testing.T, servers ...string) (addr string) {
 	t.Helper()
+	return startProxy(t, "", servers...).addr
+}
+
+// A proxy is a running nutcracker.
+type proxy struct{ addr, statsAddr string }
+
+// startProxy takes more lines for its pool.
+func startProxy(t *testing.T, more string, servers ...string) proxy {
+	t.Helper()
 	nutcracker := tool(t, "nutcracker", "nutcracker")
-	addr = freeAddr(t)
+	addr := freeAddr(t)
 	statsAddr := freeAddr(t)
 	_, statsPort, err := net.SplitHostPort(statsAddr)
 	must(t, err)
 
 	var conf strings.Builder
-	fmt.Fprintf(&conf, "pool:\n  listen: %s\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 5000\n  servers:\n", addr)
+	fmt.Fprintf(&conf, "pool:\n  listen: %s\n  hash: fnv1a_64\n  distribution: ketama\n  timeout: 5000\n%s  servers:\n", addr, more)
 	for i, server := range servers {
 		fmt.Fprintf(&conf, "   - %s:1 server%d\n", server, i)
 	}
@@ -46,12 +55,12 @@ func startTwemproxy(t *testing.T, servers ...string) (addr string) {
 	// there a moment before the port is.
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if strings.Contains(readAll(statsAddr), `"pool"`) && listens(addr) {
-			return addr
+			return proxy{addr, statsAddr}
 		}
 	}
 	said, _ := os.ReadFile(log)
 	t.Fatalf("nutcracker does not start:\n%s", said)
-	return ""
+	return proxy{}
 }
 
 // readAll is what somebody at addr says without being asked.
