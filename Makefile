@@ -42,6 +42,11 @@ compat: ## real clients, libmemcached's tools and twemproxy against gomemd
 bench: ## gomemd beside memcached, a selection of five minutes
 	go run ./bench/compare -quick -memcached $(MEMCACHED)
 
+field: ## clients over slow links, large values, control groups: gomemd beside memcached (root for all of it)
+	@code=0; for program in slow link; do \
+		go run ./bench/$$program -memcached $(MEMCACHED) $(FIELD) || code=1; \
+	done; exit $$code
+
 benchcmp: ## the benchmarks of this tree beside those of REF (HEAD), by benchstat: BENCH='Feed' PKG=./internal/session
 	@./.ci/benchcmp "$(or $(REF),HEAD)" "$(or $(PKG),./internal/session)" "$(or $(BENCH),.)"
 
@@ -63,4 +68,4 @@ deps: ## install the Debian and npm packages that the whole test-suite needs (st
 ci: ## what CI runs
 	./.ci/run
 
-.PHONY: help run build test race fuzz oracle compat bench benchcmp pgo lint arm64 deps ci
+.PHONY: help run build test race fuzz oracle compat bench field benchcmp pgo lint arm64 deps ci

@@ -15,6 +15,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"net"
@@ -29,6 +30,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gomemd/gomemd/bench/internal/field"
 	"github.com/gomemd/gomemd/bench/internal/load"
 	"github.com/gomemd/gomemd/bench/internal/pair"
 )
@@ -48,36 +50,44 @@ type crowd struct {
 	n     int
 	again time.Duration // after which one who is closed or refused comes again
 	does  func(c *client)
+	link  field.Link // for who reads slowly: little is under way
 }
 
 var crowds = []crowd{
 	// Whether they are closed they do not learn, for what was sent to them before is in the way. So they lose patience.
-	{"ask for 100 × 100 kB and never read", 300, 10 * time.Second, func(c *client) {
+	{name: "ask for 100 × 100 kB and never read", n: 300, again: 10 * time.Second, does: func(c *client) {
 		if c.say(multiget) {
 			c.stand(*patience)
 		}
 	}},
-	{"send half of 1 MB and stop", 300, 10 * time.Second, func(c *client) {
+	{name: "read 1 KiB a second of 1 MB", n: 100, again: 10 * time.Second, does: func(c *client) {
+		for open := c.say([]byte("get megabyte\r\n")); open && c.rest(time.Second); {
+			open = c.take(1 << 10)
+		}
+	}, link: field.Slow(1 << 10)},
+	{name: "send half of 1 MB and stop", n: 300, again: 10 * time.Second, does: func(c *client) {
 		if c.say(halfSet) {
 			c.stand(time.Hour)
 		}
 	}},
-	{"send a get whose line never ends", 40, 10 * time.Second, func(c *client) {
+	{name: "send a get whose line never ends", n: 40, again: 10 * time.Second, does: func(c *client) {
 		for c.say([]byte("get ")); c.say(keys) && c.rest(10*time.Millisecond); {
 		}
 	}},
-	{"send a byte every half a second", 60, 10 * time.Second, func(c *client) {
+	{name: "send a byte every half a second", n: 60, again: 10 * time.Second, does: func(c *client) {
 		for i := 0; c.say([]byte("set slow 0 0 1000\r\n")[i%19:][:1]) && c.rest(500*time.Millisecond); i++ {
 		}
 	}},
 	// 10,000 in a minute, if there is room for as many.
-	{"send one byte and leave with a reset", 290, time.Second, func(c *client) {
+	{name: "send one byte and leave with a reset", n: 290, again: time.Second, does: func(c *client) {
 		if c.say([]byte("g")) && c.rest(700*time.Millisecond) {
 			_ = c.conn.(*net.TCPConn).SetLinger(0)
 		}
 	}},
 	// 2,000 more than there are places left by the first two.
-	{"connect and say nothing", 2400, 10 * time.Second, func(c *client) { c.stand(time.Hour) }},
+	{name: "connect and say nothing", n: 2400, again: 10 * time.Second, does: func(c *client) {
+		c.stand(time.Hour)
+	}},
 }
 
 var only = flag.String("only", "", "a regular expression: only crowds whose names it matches")
@@ -107,6 +117,13 @@ func (c *client) say(text []byte) bool {
 		}
 	}
 	return true
+}
+
+// take reads so much, and is false when the connection is closed. Nothing to read is no end.
+func (c *client) take(n int) bool {
+	_ = c.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	_, err := c.conn.Read(make([]byte, n))
+	return err == nil || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // rest is false when the run is over.
@@ -156,10 +173,11 @@ func crowdsAt(addr string, stop chan struct{}, came []atomic.Int64) *sync.WaitGr
 				// Not all at the same instant: half a second for each crowd.
 				for c.rest(time.Duration(n) * 500 * time.Millisecond / time.Duration(crowd.n)) {
 					for again := true; again; again = c.rest(crowd.again) {
-						var err error
-						if c.conn, err = net.DialTimeout("tcp", addr, 5*time.Second); err != nil {
+						dialled, err := field.Dial(addr, crowd.link)
+						if err != nil {
 							continue
 						}
+						c.conn = dialled.Conn
 						came[i].Add(1)
 						crowd.does(c)
 						_ = c.conn.Close()
@@ -208,8 +226,11 @@ func run() error {
 			return err
 		}
 		defer srv.Stop()
-		if line, err := srv.Ask("set large 0 0 100000\r\n" + strings.Repeat("v", 100_000)); line != "STORED" {
-			return fmt.Errorf("set: %q, %v", line, err)
+		for key, size := range map[string]int{"large": 100_000, "megabyte": 1_000_000} {
+			text := fmt.Sprintf("set %s 0 0 %d\r\n%s", key, size, strings.Repeat("v", size))
+			if line, err := srv.Ask(text); line != "STORED" {
+				return fmt.Errorf("set: %q, %v", line, err)
+			}
 		}
 		servers[i] = srv
 	}
