@@ -41,6 +41,7 @@ func main() {
 	}
 	sweepNetworks()
 	sweepGroups()
+	undo.add(p.Close)
 	undo.onSignals()
 	t.Main("link", p, rows)
 }
