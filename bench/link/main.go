@@ -5,13 +5,13 @@
 //	go run ./bench/link                         as root
 //	go run ./bench/link -only group -time 20s
 //
-// 50 clients at the far end of the link send mixed pipelines of gets and sets, of 10 kB to 20 MB, for
-// as long as -time says; half of them come by a relay that makes the way 20 ms longer, in each
-// direction. A polite client on loopback is watched beside them. Cells and verdicts are bench/slow's,
-// and gomemd must never have more resident than -m and 48 MiB.
+// 50 clients at the far end of the link send mixed pipelines of gets and sets, of 10 kB to 20 MB,
+// for as long as -time says; half of them come by a relay that makes the way 20 ms longer, in each
+// direction. A polite client on loopback is watched beside them. Cells and verdicts are those of
+// bench/slow, and gomemd must never have more resident than -m and 48 MiB.
 //
-// Namespace, interfaces and groups have our pid in their names and are removed at the end, also when
-// it is broken off; what one that was killed has left, the next removes. No other interface is
+// Namespace, interfaces and groups have our pid in their names and are removed at the end, also
+// when it is broken off; what one that was killed has left, the next removes. No other interface is
 // touched. Where something is not permitted the row is listed as not run, with the reason; without
 // root none is run, and that is no failure.
 package main
@@ -49,8 +49,8 @@ func main() {
 // undo is what there is to be taken away.
 var undo undoing
 
-// undoing is in the order in which things were made. Each is undone once, by whoever comes first: the
-// row that has ended, or a signal.
+// undoing is in the order in which things were made. Each is undone once, by whoever comes first:
+// the row that has ended, or a signal.
 type undoing struct {
 	mu    sync.Mutex
 	steps []*step

@@ -27,7 +27,7 @@ type network struct {
 const (
 	networkPrefix = "gomemd-link-"
 	namespaces    = "/run/netns" // where ip keeps them
-	burst         = 256 << 10    // what the limiter lets by at once: 2.5 ms at 100 MB/s, and HZ is 250
+	burst         = 256 << 10    // bytes that the limiter lets by at once
 )
 
 // makeNetwork needs ip and tc. The addresses are of 198.18.0.0/15, which is for tests of networks.
@@ -74,8 +74,8 @@ func (n *network) remove() {
 	removeNetwork(n.name, n.near)
 }
 
-// removeNetwork does not mind what is not there. A namespace whose last connections are still ending
-// keeps its interface for a while: so that is removed by its name, too.
+// removeNetwork does not mind what is not there. A namespace whose last connections are still
+// ending keeps its interface for a while: so that is removed by its name, too.
 func removeNetwork(name, near string) {
 	_ = exec.Command("ip", "link", "del", near).Run()
 	_ = exec.Command("ip", "netns", "del", name).Run()

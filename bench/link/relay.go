@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// A relay makes the way longer: what comes in goes out after a delay, in each direction. It holds no
-// more than is under way on such a line, and then it reads no further, so that its two ends feel
+// A relay makes the way longer: what comes in goes out after a delay, in each direction. It holds
+// no more than is under way on such a line, and then it reads no further, so that its two ends feel
 // each other's slowness.
 //
-//	client ──▶ accepted ──▶ | pieces, each with the time at which it is due | ──▶ dialled ──▶ server
+//	client ──▶ accepted ──▶ | pieces, and when each is due | ──▶ dialled ──▶ server
 type relay struct {
 	l     net.Listener
 	delay time.Duration

@@ -164,8 +164,8 @@ func fullGroup(r *field.Run) {
 	all.Go(func() {
 		r.Crowd(8, field.Link{}, r.Length/4, func(c *field.Client, i int) bool {
 			size := 100 + rand.IntN(1<<(7+rand.IntN(13)))
-			v := field.Value{Key: fmt.Sprintf("w%d-%d", i, rand.IntN(100_000)), Version: 1, Size: size}
-			return r.Add(c.Set(v, 0))
+			key := fmt.Sprintf("w%d-%d", i, rand.IntN(100_000))
+			return r.Add(c.Set(field.Value{Key: key, Version: 1, Size: size}, 0))
 		})
 	})
 	all.Go(func() {

@@ -82,6 +82,7 @@ func TestWhatIsTheMatter(t *testing.T) {
 	flags := reply(v)
 	copy(flags, "VALUE k 4")
 	older := Value{"k", 2, v.Size}
+	renamed := bytes.Replace(reply(w), []byte("w"), []byte("k"), 1)
 	for name, c := range map[string]struct {
 		said []byte
 		want Counts
@@ -91,7 +92,7 @@ func TestWhatIsTheMatter(t *testing.T) {
 		"one bit":             {oneByte, Counts{Wrong: 1}},
 		"another's flags":     {flags, Counts{Wrong: 1}},
 		"an older version":    {reply(older), Counts{Wrong: 1}},
-		"another key's value": {bytes.Replace(reply(w), []byte("w"), []byte("k"), 1), Counts{Wrong: 1}},
+		"another key's value": {renamed, Counts{Wrong: 1}},
 		"the other order":     {reply(w, v), Counts{Wrong: 1}},
 		"twice the same":      {reply(v, v), Counts{Wrong: 1}},
 		"one too many":        {reply(v, w, v), Counts{Wrong: 1}},

@@ -65,8 +65,8 @@ func NewShelves(r *Run, clients, n, least, most int) *Shelves {
 	return &Shelves{all: all, clients: clients}
 }
 
-// Pipelines lets the clients loose, each by its own way to the server. What any of them reads is not
-// older than what its owner knew to be stored when it was asked for.
+// Pipelines lets the clients loose, each by its own way to the server. What any of them reads is
+// not older than what its owner knew to be stored when it was asked for.
 func (s *Shelves) Pipelines(r *Run, way func(i int) (addr string, l Link)) {
 	var all sync.WaitGroup
 	var asked, hits, wanted, sent atomic.Int64

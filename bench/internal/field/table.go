@@ -325,8 +325,8 @@ func Short(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
 }
 
-// PoliteWaits is a Judge: polite ones may wait twice as long as at memcached, and 10 ms are nobody's
-// fault on a machine that the clients share.
+// PoliteWaits is a Judge: polite ones may wait twice as long as at memcached, and 10 ms are
+// nobody's fault on a machine that the clients share.
 func PoliteWaits(us, them *Run) string {
 	bound := max(2*them.P99, 10*time.Millisecond)
 	if us.P99 > bound {

@@ -68,7 +68,8 @@ func (v Value) differs(have, want []byte, offset int) string {
 	for have[first] == want[first] {
 		first++
 	}
-	text := fmt.Sprintf("%s, version %d: the byte at %d of %d", v.Key, v.Version, offset+first, v.Size)
+	text := fmt.Sprintf("%s, version %d: the byte at %d of %d",
+		v.Key, v.Version, offset+first, v.Size)
 	for at := first; at+stamp <= len(have); at++ {
 		if binary.LittleEndian.Uint64(have[at:]) == hashed(v.Key) {
 			version, p := versionOf(have[at:]), binary.LittleEndian.Uint64(have[at+16:])
