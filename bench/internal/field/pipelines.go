@@ -14,7 +14,7 @@ type shelf struct {
 	key          string
 	size         int
 	begun, acked atomic.Uint32 // versions
-	mayMiss      atomic.Bool   // a set was not taken: the old version is gone, too
+	unsure       atomic.Bool   // a set was cut or refused: it may be late, and the old one gone
 }
 
 // of is what a get that is sent now may see: nothing older than what was acknowledged before. While
@@ -22,8 +22,10 @@ type shelf struct {
 func (s *shelf) of() Of {
 	oldest := s.acked.Load()
 	return Of{
-		Key: s.key, Size: s.size, Miss: oldest == 0 || s.mayMiss.Load(),
-		May:  func(got uint32) bool { return got >= oldest && got <= s.begun.Load() },
+		Key: s.key, Size: s.size, Miss: oldest == 0 || s.unsure.Load(),
+		May: func(got uint32) bool {
+			return got <= s.begun.Load() && (got >= oldest || s.unsure.Load())
+		},
 		Gone: func() bool { return s.begun.Load() > oldest },
 	}
 }
@@ -31,7 +33,7 @@ func (s *shelf) of() Of {
 // told is what came of a set. Only its owner calls it.
 func (s *shelf) told(version uint32, err error) {
 	if err != nil {
-		s.mayMiss.Store(true)
+		s.unsure.Store(true)
 		return
 	}
 	s.acked.Store(version)
@@ -163,7 +165,7 @@ func (w *walker) pipeline(c *Client) bool {
 		if !goesOn {
 			_ = c.Close()
 			if t.isSet {
-				t.s.mayMiss.Store(true)
+				t.s.unsure.Store(true)
 			}
 		}
 	}
