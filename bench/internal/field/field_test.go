@@ -160,10 +160,11 @@ func TestWorseThan(t *testing.T) {
 		{Counts{Served: 1}, Counts{Served: 9}, ""},
 		{Counts{Cut: 2}, Counts{Cut: 2}, ""},
 		{Counts{Cut: 2}, Counts{Cut: 1}, "cut"},
-		{Counts{Wrong: 1}, Counts{Wrong: 5}, "wrong"},
+		{Counts{Wrong: 1}, Counts{Wrong: 5}, "**wrong**"},
+		{Counts{Wrong: 1, Cut: 1}, Counts{}, "cut **wrong**"},
 		{Counts{Stuck: 1}, Counts{Cut: 5}, "stuck"},
 	} {
-		if got := c.us.WorseThan(c.them); got != c.want {
+		if got := strings.Join(c.us.WorseThan(c.them), " "); got != c.want {
 			t.Errorf("%s beside %s: %q, want %q", c.us, c.them, got, c.want)
 		}
 	}

@@ -231,21 +231,22 @@ func (r *Run) cell() string {
 // not everything  memcached no better    as memcached
 // worse           or wrong               WORSE
 func (row *Row) verdict(us, them *Run) string {
+	what := us.WorseThan(them.Counts)
 	if us.ended && !us.EndAsked {
-		return "WORSE: it ended"
-	}
-	if what := us.WorseThan(them.Counts); what != "" {
-		return "WORSE: " + what
+		what = append(what, "it ended")
 	}
 	if us.Short != "" {
-		return "WORSE: " + us.Short
+		what = append(what, us.Short)
 	}
 	if row.Judge != nil {
-		if what := row.Judge(us, them); what != "" {
-			return "WORSE: " + what
+		if judged := row.Judge(us, them); judged != "" {
+			what = append(what, judged)
 		}
 	}
-	if us.Bad() > 0 {
+	switch {
+	case len(what) > 0:
+		return "WORSE: " + strings.Join(what, ", ")
+	case us.Bad() > 0:
 		return "as memcached"
 	}
 	return "fine"

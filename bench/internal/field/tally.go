@@ -43,14 +43,14 @@ func (t *Tally) Add(err error) (goesOn bool) {
 		return true
 	}
 	var refused Refused
-	var wrong Wrong
+	var bad Wrong
 	var lost Lost
 	var late Late
 	switch {
 	case errors.As(err, &refused):
 		t.Refused++
 		goesOn = true
-	case errors.As(err, &wrong):
+	case errors.As(err, &bad):
 		t.Wrong++
 	case errors.As(err, &lost):
 		t.Lost++
@@ -108,28 +108,27 @@ func (c Counts) String() string {
 	return text
 }
 
+const wrong = "**wrong**"
+
 type count struct {
 	name string
 	n    int
 }
 
 func (c Counts) counts() []count {
-	return []count{{"cut", c.Cut}, {"refused", c.Refused}, {"**wrong**", c.Wrong}, {"lost", c.Lost},
+	return []count{{"cut", c.Cut}, {"refused", c.Refused}, {wrong, c.Wrong}, {"lost", c.Lost},
 		{"late", c.Late}, {"stuck", c.Stuck}}
 }
 
-// WorseThan names the first thing of which there is more here than there; what is wrong is worse.
-func (c Counts) WorseThan(other Counts) (what string) {
-	if c.Wrong > 0 {
-		return "wrong"
-	}
+// WorseThan names that of which there is more here than there; what is wrong is worse in any case.
+func (c Counts) WorseThan(other Counts) (what []string) {
 	theirs := other.counts()
 	for i, k := range c.counts() {
-		if k.n > theirs[i].n {
-			return k.name
+		if k.n > theirs[i].n || k.n > 0 && k.name == wrong {
+			what = append(what, k.name)
 		}
 	}
-	return ""
+	return what
 }
 
 // Complaints are the most frequent ones.
