@@ -211,6 +211,8 @@ func (r *Run) drops() {
 
 // Note adds a remark to the cell.
 func (r *Run) Note(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.notes = append(r.notes, fmt.Sprintf(format, args...))
 }
 
