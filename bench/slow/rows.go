@@ -31,6 +31,8 @@ var rows = []field.Row{
 	{Name: "a pipeline of 20 gets and 5 sets of 500 kB at 30 MB/s", Args: "-m 64", Does: pipeline},
 	{Name: "32 clients with mixed pipelines of 10 kB to 7 MB at 8 MB/s", Args: "-m 1024 -I 8m",
 		Does: pipelines},
+	{Name: "12 readers of 7 MB at 60 MB/s who ask on meanwhile", Args: "-m 256 -I 8m",
+		Does: askingOn},
 	{Name: "8 announce 1 MB and send nothing", Args: "-m 64", Does: announcers},
 	{Name: "30 writers of 1 MB at 2 MB/s", Args: "-m 64", Does: writers},
 	{Name: "15 writers of 4 MB at once", Args: "-m 20 -I 5m", Does: crowded(0, 8)},
@@ -137,6 +139,43 @@ func pipelines(r *field.Run) {
 	l.Up = 8 * mB
 	field.NewShelves(r, crowd, 5*crowd, 10*kB, 7*mB).Pipelines(r, func(int) (string, field.Link) {
 		return r.Addr(), l
+	})
+}
+
+// askingOn has readers who are in the middle of a large value and go on asking for small ones. Who
+// is given up may see an end, but never another reply in the place of the value's rest.
+func askingOn(r *field.Run) {
+	const crowd = 12
+	big, small := r.Fill("big", crowd, 7*mB), r.Fill("small", crowd, 200)
+	if len(big) < crowd || len(small) < crowd {
+		return
+	}
+	r.Crowd(crowd, field.Slow(60*mB), r.Length/4, func(c *field.Client, i int) bool {
+		if err := c.Ask("get", field.Exactly(big[i])); err != nil {
+			return r.Add(err)
+		}
+		whole := make(chan struct{})
+		asked := make(chan int)
+		go func() {
+			n := 0
+			for c.Ask("get", field.Exactly(small[i])) == nil {
+				n++
+				select {
+				case <-whole:
+					asked <- n
+					return
+				case <-time.After(200 * time.Microsecond):
+				}
+			}
+			<-whole
+			asked <- n
+		}()
+		goesOn := r.Add(c.Values(field.Exactly(big[i])))
+		close(whole)
+		for n := <-asked; n > 0 && goesOn; n-- {
+			goesOn = r.Add(c.Values(field.Exactly(small[i])))
+		}
+		return goesOn
 	})
 }
 

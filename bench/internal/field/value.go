@@ -76,7 +76,7 @@ func (v Value) differs(have, want []byte, offset int) string {
 			return text + fmt.Sprintf("; at %d page %d of version %d", offset+at, p, version)
 		}
 	}
-	return text + "; then no stamp of this key"
+	return text + fmt.Sprintf("; there is %.24q", have[first:])
 }
 
 // versionOf reads a stamp.
