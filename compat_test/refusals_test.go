@@ -28,6 +28,9 @@ var refusals = []struct {
 }{
 	{"1 MiB", "set %s 0 0 1048576", 1 << 20, tooLarge},
 	{"2 MB", "set %s 0 0 2000000", 2_000_000, tooLarge},
+	{"5 MB", "set %s 0 0 5000000", 5_000_000, tooLarge},
+	{"30 MB", "set %s 0 0 30000000", 30_000_000, tooLarge},
+	{"100 MB", "set %s 0 0 100000000", 100_000_000, tooLarge},
 	{"append 2 MB", "append %s 0 0 2000000", 2_000_000, tooLarge},
 	{"cas 2 MB", "cas %s 0 0 2000000 77", 2_000_000, tooLarge},
 	{"exptime", "set %s 0 99999999999999999999 5", 5, "CLIENT_ERROR bad command line format"},
