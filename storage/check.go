@@ -104,17 +104,21 @@ func (c *checker) segments() {
 			}
 		}
 	}
-	pinned, arriving := 0, int64(0)
+	pinned, deadPinned, arriving := 0, 0, int64(0)
 	for g := range s.segments[:s.fresh] {
 		if s.segments[g].pins > 0 {
 			pinned++
+		}
+		if s.segments[g].state == statePinned {
+			deadPinned++
 		}
 	}
 	for _, in := range s.arrivals {
 		arriving += int64(in.room)
 	}
-	if pinned != s.pinned || arriving != s.arriving {
-		c.fail("%d segments pinned instead of %d, %d bytes arriving instead of %d", s.pinned, pinned, s.arriving, arriving)
+	if pinned != s.pinned || deadPinned != s.deadPinned || arriving != s.arriving {
+		c.fail("%d segments pinned instead of %d, %d of them dead instead of %d, %d bytes arriving instead of %d",
+			s.pinned, pinned, s.deadPinned, deadPinned, s.arriving, arriving)
 	}
 	if used != s.inUse {
 		c.fail("%d segments in use instead of %d", used, s.inUse)

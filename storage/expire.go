@@ -93,7 +93,7 @@ func (s *shard) tick() bool {
 	busy := s.maintainIndex(scanStep)
 	if s.calledAt != s.now {
 		s.calledAt = s.now
-		s.call(len(s.waiting)) // somebody may have stood still for long enough
+		s.call(callsASecond) // somebody may have stood still for long enough
 	}
 	switch {
 	case s.visit.seg != none:

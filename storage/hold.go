@@ -9,7 +9,7 @@ import "github.com/gomemd/gomemd/expiry"
 //	├─────────────────────┼──────────────────────────────┼─────────────────────┤
 //	│ anybody             │ who stands still loses his   │ only the first      │
 //	│                     │ pins (PinsCrowd)             │ reply, the first    │
-//	│                     │                              │ value: MaySend,     │
+//	│                     │                              │ value: MayPin,      │
 //	│                     │                              │ Fill say Later      │
 //
 // A quarter of each shard always turns over, so that sets find room. The first reply and the value that began to come first are
@@ -23,17 +23,20 @@ const (
 	stillLeast                = 16 << 10
 	// callsAtOnce is how many of those who wait are called when something is let go. All of them would find room for one.
 	callsAtOnce = 4
+	// callsASecond is how many Sweep calls: about 1 µs each, under the lock.
+	callsASecond = 32
 )
 
 // holds is what a shard knows of memory that is held.
 type holds struct {
-	pinned   int         // segments with pins
-	arriving int64       // bytes of records of values on their way in
-	arrivals []*Incoming // those that have begun, the first first
-	waiting  []func()    // of who was told Later
-	calledAt expiry.Instant
-	scarce   bool // one large value more might be too much
-	crowded  bool // pins take more than a quarter
+	pinned     int         // segments with pins …
+	deadPinned int         // … and of these, in which nothing lives any more
+	arriving   int64       // bytes of records of values on their way in
+	arrivals   []*Incoming // those that have begun, the first first
+	waiting    []func()    // of who was told Later
+	calledAt   expiry.Instant
+	scarce     bool // one large value more might be too much
+	crowded    bool // pins take more than a quarter
 }
 
 // usable is what items may have of the limit.
@@ -46,22 +49,15 @@ func (s *shard) unevictableMost() int64 { return s.usable() / 4 * 3 }
 
 // noteHolds is called when what is held has changed, and when the limit has.
 func (s *shard) noteHolds() {
-	st := s.store
-	if scarce := s.unevictable()+int64(st.opts.ItemMax)+2*int64(s.segSize) > s.unevictableMost(); scarce != s.scarce {
-		s.scarce = scarce
-		st.scarce.Add(sign(scarce))
-	}
+	s.scarce = s.unevictable()+int64(s.store.opts.ItemMax)+2*int64(s.segSize) > s.unevictableMost()
 	if crowded := int64(s.pinned)*int64(s.segSize) > s.usable()/4; crowded != s.crowded {
 		s.crowded = crowded
-		st.crowded.Add(sign(crowded))
+		if crowded {
+			s.store.crowded.Add(1)
+		} else {
+			s.store.crowded.Add(-1)
+		}
 	}
-}
-
-func sign(up bool) int32 {
-	if up {
-		return 1
-	}
-	return -1
 }
 
 // call calls some of those who wait, and the value that began to come first if it does: nobody else need find room. They must not
@@ -87,20 +83,17 @@ func (s *shard) wait(later func()) {
 	}
 }
 
-// Scarce tells whether MaySend is worth asking: if not, there is room for any value to be pinned.
-func (st *Store) Scarce() bool { return st.scarce.Load() != 0 }
+// Scarce tells a visitor whether memory that may be pinned is, so that he should rather copy a value.
+func (it *Item) Scarce() bool { return it.shard.scarce }
 
-// MaySend tells whether the value under a key may be pinned now, or is so small (less than atLeast bytes) that it need not be. If
-// not, later is called when it is worth asking again: at any time and from any goroutine, where it must not call the store or wait.
-func (st *Store) MaySend(hash uint64, key []byte, atLeast int, later func()) bool {
-	s := st.shard(hash)
-	s.lock()
-	defer s.unlockWhole()
-	var f found
-	if s.pinned == 0 || !s.find(hash, key, &f) || f.total() < atLeast {
+// MayPin tells a visitor whether he may Pin the value. If not, later is called when it is worth asking again: at any time and from any
+// goroutine, where it must not call the store or wait.
+func (it *Item) MayPin(later func()) bool {
+	s := it.shard
+	if !s.scarce || s.pinned == 0 {
 		return true
 	}
-	if more := s.unpinned(&f.record); more == 0 || s.unevictable()+more*int64(s.segSize) <= s.unevictableMost() {
+	if more := s.unpinned(&it.record); more == 0 || s.unevictable()+more*int64(s.segSize) <= s.unevictableMost() {
 		return true
 	}
 	s.wait(later)
@@ -149,6 +142,14 @@ func (s *shard) arrive(in *Incoming, n int) {
 // mayArrive tells whether a value on its way in may take n bytes more.
 func (s *shard) mayArrive(in *Incoming, n int) bool {
 	return s.unevictable()+int64(n) <= s.unevictableMost() || len(s.arrivals) == 0 || s.arrivals[0] == in
+}
+
+// mayWait tells whether room may come that cannot be made now: pins and other values on their way will end.
+func (s *shard) mayWait(in *Incoming) bool {
+	if len(s.arrivals) > 0 && s.arrivals[0] != in || s.deadPinned > 0 {
+		return true
+	}
+	return s.pinned > 0 && !s.store.opts.DisableEviction
 }
 
 // dropStill ends a value on its way in whose client has stood still while somebody needs the room. Its client is told when it

@@ -93,8 +93,8 @@ func TestUploadsWaitForOneAnother(t *testing.T) {
 	if stored != 15 || waited == 0 {
 		t.Errorf("%d stored, %d waits", stored, waited)
 	}
-	if s := &st.shards[0]; s.arriving != 0 || s.waiting != nil || len(s.arrivals) != 0 || st.scarce.Load() != 0 {
-		t.Errorf("left: %d bytes, %d who wait, %d on their way, scarce %d", s.arriving, len(s.waiting), len(s.arrivals), st.scarce.Load())
+	if s := &st.shards[0]; s.arriving != 0 || s.waiting != nil || len(s.arrivals) != 0 {
+		t.Errorf("left: %d bytes, %d who wait, %d on their way", s.arriving, len(s.waiting), len(s.arrivals))
 	}
 }
 
@@ -140,11 +140,16 @@ func TestPinnedSegmentsAreNotEmptied(t *testing.T) {
 		if put(st, Set, key, string(pattern(100_000, i)), 0) != Stored {
 			t.Fatal("no room for", key)
 		}
-		if !st.MaySend(Hash([]byte(key)), []byte(key), 1, nil) {
-			break
-		}
-		if !st.View(Hash([]byte(key)), []byte(key), func(it Item) { it.Pin(&pinned) }) {
+		may := false
+		if !st.View(Hash([]byte(key)), []byte(key), func(it Item) {
+			if may = it.MayPin(nil); may {
+				it.Pin(&pinned)
+			}
+		}) {
 			t.Fatal("lost", key)
+		}
+		if !may {
+			break
 		}
 		keys = append(keys, key)
 	}
@@ -180,21 +185,22 @@ func TestTheFirstReplyMayBeAsLargeAsItLikes(t *testing.T) {
 		}
 	}
 	called := 0
-	mayPin := func(i int, p *Pinned) bool {
+	mayPin := func(i int, p *Pinned) (may bool) {
 		key := fmt.Append(nil, "large", i)
-		if !st.MaySend(Hash(key), key, 1, func() { called++ }) {
-			return false
-		}
-		if !st.View(Hash(key), key, func(it Item) { it.Pin(p) }) {
+		if !st.View(Hash(key), key, func(it Item) {
+			if may = it.MayPin(func() { called++ }); may {
+				it.Pin(p)
+			}
+		}) {
 			t.Fatalf("%s is gone", key)
 		}
-		return true
+		return may
 	}
 	var first, again, second Pinned
 	if !mayPin(0, &first) || !mayPin(0, &again) {
 		t.Fatal("the first has to wait")
 	}
-	if !st.Scarce() || mayPin(1, &second) {
+	if mayPin(1, &second) {
 		t.Fatal("the second has not")
 	}
 	again.Release()
@@ -214,7 +220,44 @@ func TestTheFirstReplyMayBeAsLargeAsItLikes(t *testing.T) {
 	}
 	first.Release()
 	second.Release()
-	if s := &st.shards[0]; s.pinned != 0 || st.Scarce() != (s.unevictable()+4<<20 > s.unevictableMost()) {
+	if s := &st.shards[0]; s.pinned != 0 {
 		t.Errorf("%d segments are pinned still", s.pinned)
+	}
+}
+
+// Without eviction a full store refuses a large value at once, be there who reads from it or not: that will win nothing.
+func TestAFullStoreWithoutEvictionDoesNotWaitForReaders(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, DisableEviction: true})
+	n := 0
+	for put(st, Set, fmt.Sprint("live", n), string(pattern(10_000, n)), 0) == Stored {
+		n++
+	}
+	var pinned, dead Pinned
+	pin := func(key string, p *Pinned) {
+		if !st.View(Hash([]byte(key)), []byte(key), func(it Item) { it.Pin(p) }) {
+			t.Fatal("lost", key)
+		}
+	}
+	pin("live0", &pinned)
+	u := newUpload(t, st, "upload", 100_000)
+	if done, status := u.send(100_000); !done || status != OutOfMemory {
+		t.Errorf("a large value: %v, %d", done, status)
+	}
+	// What was read and then deleted is another matter.
+	for i := range 20 {
+		pin(fmt.Sprint("live", i), &dead)
+		st.Delete(Hash(fmt.Append(nil, "live", i)), fmt.Append(nil, "live", i))
+	}
+	u = newUpload(t, st, "another", 100_000)
+	if done, status := u.send(100_000); done || status != Later {
+		t.Fatalf("with room to come: %v, %d", done, status)
+	}
+	dead.Release()
+	pinned.Release()
+	if !u.called {
+		t.Error("nobody is called")
+	}
+	if done, status := u.send(100_000); !done || status != Stored {
+		t.Errorf("with room: %v, %d", done, status)
 	}
 }

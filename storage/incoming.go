@@ -43,7 +43,7 @@ type Incoming struct {
 const writeStep = 16 << 10
 
 // Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key is copied.
-// later is called, as MaySend's, when Write or Fill have said Later and it is worth trying again.
+// later is called, as MayPin's, when Write or Fill have said Later and it is worth trying again.
 func (st *Store) Receive(hash uint64, it *Item, n int, later func()) (*Incoming, Status) {
 	if len(it.Key) == 0 || len(it.Key) > keyMax || Charge(len(it.Key), it.Flags, n, !st.opts.DisableCAS) > st.opts.ItemMax {
 		return nil, TooLarge
@@ -107,7 +107,7 @@ func (s *shard) tryExtend(in *Incoming) Status {
 		least = headerMax + len(in.key) + tailMin
 	}
 	if !s.makeRoom(in.queue, least) {
-		if s.pinned > 0 || len(s.arrivals) > 0 && s.arrivals[0] != in {
+		if s.mayWait(in) {
 			return Later
 		}
 		return OutOfMemory

@@ -95,6 +95,7 @@ func (s *shard) unpin(g int32) {
 	s.pinned--
 	s.noteHolds()
 	if sg.state == statePinned {
+		s.deadPinned--
 		s.release(g)
 	}
 }

@@ -188,6 +188,7 @@ func (s *shard) release(g int32) {
 	}
 	if s.segments[g].pins > 0 {
 		s.segments[g].state = statePinned
+		s.deadPinned++
 		return
 	}
 	s.usedBytes -= int64(s.segments[g].used)

@@ -119,8 +119,7 @@ type Store struct {
 	shards       []shard
 	incarnations *atomic.Uint64
 	broken       atomic.Bool  // a panic has left a shard locked
-	scarce       atomic.Int32 // shards in which there may be too little room to pin a large value …
-	crowded      atomic.Int32 // … and those in which pins take more than a quarter
+	crowded      atomic.Int32 // shards in which pins take more than a quarter
 	limit        atomic.Int64
 	limiting     sync.Mutex // one SetLimit at a time
 	warned       []string

@@ -32,8 +32,8 @@ type Walk struct {
 const (
 	// walkItems is after how many items somebody else may have the lock, and walkBuckets the same for a thin index: some
 	// 10 µs, printing the items included.
-	walkItems   = 48
-	walkBuckets = 128
+	walkItems   = 24
+	walkBuckets = 64
 	// everywhere is behind all places in the index: there is the stash.
 	everywhere = math.MaxUint64
 )
