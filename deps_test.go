@@ -1,7 +1,9 @@
 package gomemd
 
 import (
+	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -22,13 +24,15 @@ var arrows = map[string][]string{
 	"internal/stats":        {"protocol", "storage"},
 	"internal/events":       {"internal/stats", "protocol", "storage", "expiry"},
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
-	"server": {"internal/session", "internal/events", "internal/stats", "internal/sched", "storage", "expiry", "protocol",
-		"internal/invariants", "golang.org/x/sys/unix", "github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
+	"internal/conn": {"internal/session", "internal/stats", "protocol", "expiry", "golang.org/x/sys/unix",
+		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
+	"server": {"internal/conn", "internal/session", "internal/events", "internal/stats", "internal/sched", "storage", "expiry",
+		"internal/invariants"},
 	"cmd/gomemd": {"server", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }
 
 // gnetFile is the one file that knows gnet.
-const gnetFile = "transport.go"
+const gnetFile = "internal/conn/loop.go"
 
 func TestImportsFollowTheDrawing(t *testing.T) {
 	for pkg, allowed := range arrows {
@@ -49,14 +53,43 @@ func TestImportsFollowTheDrawing(t *testing.T) {
 	}
 }
 
-func TestOnlyTransportKnowsGnet(t *testing.T) {
+func TestOneFileKnowsGnet(t *testing.T) {
 	out, err := exec.Command("grep", "-rl", "--include=*.go", `"github.com/panjf2000/gnet`, ".").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, file := range strings.Fields(string(out)) {
-		if !strings.HasSuffix(file, "/server/"+gnetFile) && file != "./deps_test.go" {
+		if file != "./"+gnetFile && !strings.HasSuffix(file, "_test.go") {
 			t.Errorf("%s imports gnet", file)
 		}
+	}
+}
+
+// walkLine is a line of the walk in server/doc.go: maybe a word, a file, and functions in it.
+var walkLine = regexp.MustCompile(`(?m)^//\t.*?([a-z]+(?:/[a-z]+)*\.go) +((?:\w+, )*\w+)  ?`)
+
+// Whoever follows the walk finds every file and function that it names.
+func TestTheWalkLeadsSomewhere(t *testing.T) {
+	doc, err := os.ReadFile("server/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := 0
+	for _, m := range walkLine.FindAllStringSubmatch(string(doc), -1) {
+		file, names := m[1], strings.Split(m[2], ", ")
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		for _, name := range names {
+			functions++
+			if !regexp.MustCompile(`(?m)^func (\([^)]*\) )?` + name + `[(\[]`).Match(text) {
+				t.Errorf("there is no %s in %s", name, file)
+			}
+		}
+	}
+	if functions < 40 {
+		t.Errorf("only %d functions are found in the walk", functions)
 	}
 }

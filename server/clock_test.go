@@ -18,7 +18,7 @@ func TestClockIsStepped(t *testing.T) {
 	step := func(by int) {
 		clock.Set(clock.Now() + expiry.Instant(by))
 		srv.Sweep()
-		srv.closeIdle()
+		srv.conns.Tick()
 		if err := srv.store.Check(); err != nil {
 			t.Error(err)
 		}

@@ -1,54 +1,65 @@
-// Package server is where connections meet the conversation (internal/session), and gnet meets
-// both. It can be run in-process, by a test or by a program that wants a cache of its own: [Start]
-// a server with [Options], ask its [Server.Addrs] and [Server.Stats], and [Server.Shutdown] it.
+// Package server is the memcached server: it opens the store, listens, and has connections served. It
+// can be run in-process, by a test or by a program that wants a cache of its own: [Start] a server with
+// [Options], ask its [Server.Addrs] and [Server.Stats], and [Server.Shutdown] it.
 //
-// # The walk of a get
+// # The walk
 //
-//	transport.go                OnTraffic, serve   Peek → Session.Feed → Discard → one write for the whole pipeline
-//	internal/session/session.go Feed               whose turn is it, and in which state is the session
-//	internal/session/text.go    commands, parse    find the ends of a batch of lines, warm what they will need
-//	protocol/parse.go           Parse              word → table of verbs → keys, still pointing into the read buffer
-//	internal/session/get.go     get                hash a batch of keys, warm them; fetch each; then END
-//	internal/session/commands.go fetch             Store.View, and count
-//	storage/store.go            View               hash → shard → lock → index → item; over by now? a miss; else visit
-//	protocol/reply.go           AppendValueHead    VALUE <key> <flags> <bytes> into the worker's Replies
-//	write.go                    write              Replies.Parts → the socket
+// Where to look for what, by file and function, in the order in which a request comes by:
 //
-// # The walk of a set
-//
-//	transport.go                OnTraffic, serve
-//	internal/session/text.go    commands           Parse: there is a block to come
-//	internal/session/set.go     begin              too large? refuse and read past it. All there? store it. Else remember
-//	internal/session/set.go     value, Stream      gather the rest as it comes; a large value goes into its place in the store
-//	internal/session/commands.go put               Store.Put or Incoming.Commit, count, tell who watches
-//	storage/store.go            Put                hash → shard → lock → the rule of the mode → room → append → index
-//	storage/incoming.go         Commit             the same for a large value
-//	internal/session/text.go    answerStored       status → reply line; noreply → nothing
+//	accept       internal/conn/accept.go       accept, admit          a client is let in, or told that there are too many
+//	             internal/conn/loop.go         adopt, OnOpen          and given to the loop with the fewest
+//	read         internal/conn/loop.go         OnTraffic              gnet has read what came
+//	             internal/conn/conn.go         event, serve           input → Session.Feed → one write for the whole pipeline
+//	             internal/conn/socket.go       read                   large values are read to where they will lie
+//	turn         internal/session/turn.go      begin, full, spent     how much one client may have done at a time
+//	             internal/conn/turns.go        turn, add, next        who comes next, of those who are not done
+//	parse        internal/session/session.go   Feed                   in which state is the conversation
+//	             internal/session/text.go      commands, parse        a batch of lines, warm what they will need
+//	             protocol/parse.go             Parse                  word → table of verbs → keys that point into the input
+//	execute get  internal/session/get.go       get, retrieve          hash a batch of keys, warm them; fetch each; then END
+//	             internal/session/commands.go  fetch                  Store.View, and count
+//	             storage/store.go              View                   hash → shard → lock → index → item; over by now? a miss
+//	execute set  internal/session/set.go       begin, value, Stream   too large? refuse, when the block has been read
+//	             internal/session/commands.go  put                    Store.Put or Incoming.Commit, count, tell who watches
+//	             storage/store.go              Put                    hash → shard → lock → rule of the mode → room → append
+//	             storage/incoming.go           Receive, Write, Commit the same for a large value, as it comes
+//	reply        protocol/reply.go             AppendValueHead        VALUE <key> <flags> <bytes> into the worker's Replies
+//	             internal/session/replies.go   Pending, Parts         large values stay where they lie, pinned
+//	             internal/conn/socket.go       writev, transfer       the only way to a client
+//	slow reader  internal/session/unsent.go    Keep, Sent, Release    what the socket does not take
+//	             internal/conn/conn.go         block, keep, send      reading pauses until it is sent
+//	             internal/conn/loop.go         whoIsWritable          its socket takes more
+//	             storage/hold.go               MayPin, mayArrive      how much replies and uploads may hold of a shard
+//	             internal/conn/still.go        Tick, letGoOfPins      who stands still while others need the memory
+//	             internal/conn/budget.go       hold, relieve          memory for connections, outside the store
+//	close        internal/conn/conn.go         closed                 whoever has decided it
+//	             internal/conn/leave.go        Drain, mayLeave        without haste, for a graceful end
+//	             internal/conn/panic.go        recoverPanic           a mistake of ours costs one connection
 //
 // # Who holds which bytes
 //
 // The read buffer is gnet's, one a loop: a request points into it until Feed returns. The replies
 // are the worker's, one a loop: sessions append to them, serve writes them out and empties them
-// before the next connection's turn. What the socket does not take is copied, and waits in the
-// connection's drain. More of it in internal/session.
+// before the next connection's turn. What the socket does not take is the connection's: a copy of the
+// text, and pins on the values. More of it in internal/session and storage/pin.go.
 //
 // # Who runs where
 //
 // Each event loop is a goroutine of gnet's, with a session.Worker that no other touches but for
-// published counters. The tick and the acceptors are goroutines of the server, and one for each
-// loop that lets large replies take turns (turns.go). A connection whose socket is full gets a
-// goroutine until it closes (drain.go), and so does one that watches (watching.go). A loop with
-// little to do may wait in place for what comes next (dwell.go). With Options.OwnProcess one
-// goroutine more has the scheduler follow the load (internal/sched).
+// published counters. The tick is a goroutine of the server's, the acceptors are internal/conn's. A
+// loop with little to do may wait in place for what comes next (internal/conn/dwell.go). With
+// Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). Nothing
+// else has a goroutine: not a slow reader, nor one who watches.
 //
 // # Imports
 //
-//	cmd/gomemd ──▶ server ──▶ internal/session ──▶ internal/events ──▶ internal/stats ──▶ protocol
-//	                 │               │                    │                   └─────────▶ storage ──▶ expiry
-//	                 │               └────────────────────┴──▶ protocol, storage, expiry
-//	                 ├──▶ internal/sched
-//	                 └──▶ internal/events, internal/stats, storage, expiry; protocol for one line
-//	compat_test, bench ──▶ server, and the wire       internal/invariants ◀── storage, server
+//	cmd/gomemd ─▶ server ─▶ internal/conn ─▶ internal/session ─▶ internal/events ─▶ internal/stats ─▶ protocol
+//	                │             │                 │                  │                  └────────▶ storage ─▶ expiry
+//	                │             │                 └──────────────────┴──▶ protocol, storage, expiry
+//	                │             └──▶ internal/stats, expiry; protocol for one line; gnet, in loop.go alone
+//	                ├──▶ internal/sched
+//	                └──▶ internal/session, internal/events, internal/stats, storage, expiry
+//	compat_test, bench ─▶ server, and the wire       internal/invariants ◀─ storage, server
 //
 // protocol and storage know nothing of each other; internal/session is where a request becomes a
 // call of the store.

@@ -70,6 +70,10 @@ type Options struct {
 	// have stood still for seconds.
 	ConnMemory int64
 
+	// SocketMemory is how many bytes the kernel should hold for all connections, as far as it lets itself be told; 0: as many
+	// as it likes. Control groups of version 2 count them.
+	SocketMemory int64
+
 	Verbosity int       // -v: 1 errors, 2 commands, 3 more; never values
 	Log       io.Writer // where that goes; os.Stderr
 

@@ -36,6 +36,8 @@ func TestStatsAreTyped(t *testing.T) {
 	c := dial(t, srv)
 	c.say("set k 0 0 1\r\nx\r\nget k none\r\n")
 	c.hear("STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n")
+	// A reply may be heard before what it counts for can be seen.
+	eventually(t, "both gets are counted", func() bool { n := srv.Stats().Served; return n.GetHits == 1 && n.GetMisses == 1 })
 	s := srv.Stats()
 	if s.Served.GetHits != 1 || s.Served.GetMisses != 1 || s.Store.CurrItems != 1 || s.Store.LimitBytes != 8<<20 || s.Conns.Current != 1 ||
 		len(s.Clients) != 2 || s.Memory.Resident == 0 || s.Settings.ReqsPerEvent != 20 || s.Process.Uptime == 0 {

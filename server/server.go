@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/conn"
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/invariants"
 	"github.com/gomemd/gomemd/internal/sched"
@@ -18,13 +17,9 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-const (
-	// tickEvery is how often the clock is set and expired memory looked for. Four times a second keeps a deadline's
-	// second sharp to a quarter and gives memory back well within two seconds.
-	tickEvery = 250 * time.Millisecond
-	// flushWithin bounds how long Shutdown waits for replies that clients are still reading.
-	flushWithin = 500 * time.Millisecond
-)
+// tickEvery is how often the clock is set and expired memory looked for. Four times a second keeps a deadline's second sharp
+// to a quarter and gives memory back well within two seconds.
+const tickEvery = 250 * time.Millisecond
 
 // Server is a running server.
 type Server struct {
@@ -32,21 +27,16 @@ type Server struct {
 	clock *expiry.Clock
 	store *storage.Store
 	env   session.Env // what the conversations share
-	load  sched.Load
+	load  *sched.Load
 
-	loops     loops
-	turns     atomic.Uint64 // taken, in all
-	listeners []net.Listener
-	conns     connections
+	conns *conn.Conns
 
 	life context.Context         // done when the server wants to end
 	end  context.CancelCauseFunc // says why
 
 	stop    chan struct{} // closed by Shutdown
-	calling sync.RWMutex  // held for reading while a loop is called by who does not wait for stop
 	stopped sync.Once
-	callers sync.WaitGroup // the tick, the acceptors and the turns: who calls the loops
-	running sync.WaitGroup // the watchers, which end with their connections
+	running sync.WaitGroup // the tick, and who follows the load
 }
 
 // Start opens the store, listens, and serves. When it returns without an error, clients can connect. An address that
@@ -56,30 +46,26 @@ func Start(opts Options) (*Server, error) {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	listeners, err := listen(opts) // first: who connects while a memory file is read waits for it, and is not refused
+	// First: who connects while a memory file is read waits for it, and is not refused.
+	listeners, err := conn.Listen(conn.ListenOptions{
+		TCP: opts.Listen, Unix: opts.UnixSocket, UnixMask: opts.UnixMask, Backlog: opts.Backlog,
+	})
 	if err != nil {
 		return nil, err
 	}
 	srv, err := open(opts)
 	if err != nil {
-		closeAll(listeners)
+		conn.CloseAll(listeners)
 		return nil, err
 	}
-	srv.listeners = listeners
-	if err := srv.loops.start(srv); err != nil {
-		closeAll(srv.listeners)
+	if err := srv.conns.Start(listeners); err != nil {
 		return nil, errors.Join(err, srv.store.Close())
 	}
 	if opts.Clock == nil {
-		srv.callers.Go(srv.tick)
+		srv.running.Go(srv.tick)
 	}
 	if opts.OwnProcess { // not sooner: a memory file is read with all cores
-		srv.callers.Go(func() { srv.load.Follow(opts.Loops, srv.stop) })
-	}
-	for _, l := range srv.listeners {
-		for range acceptors {
-			srv.callers.Go(func() { srv.accept(l) })
-		}
+		srv.running.Go(func() { srv.load.Follow(opts.Loops, srv.stop) })
 	}
 	return srv, nil
 }
@@ -122,7 +108,7 @@ func open(opts Options) (*Server, error) {
 	env.Hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
 	env.Hub.SetDetail(opts.StatsDetail)
 	env.Rules, env.Settings = opts.rules(), opts.settings()
-	env.Version, env.EventLoop = versionText, eventLoopText
+	env.Version, env.EventLoop = versionText, conn.EventLoop
 	env.Verbosity.Store(uint32(opts.Verbosity))
 	env.CrawlerOff.Store(opts.Settings.NoCrawler)
 	env.End = func(graceful bool) {
@@ -132,10 +118,14 @@ func open(opts Options) (*Server, error) {
 			srv.end(ErrShutdown)
 		}
 	}
-	env.Conns, env.ResetConns, env.Clients = srv.conns.numbers, srv.conns.resetStats, srv.clients
-	env.HeldByClients = func() uint64 { now, _ := srv.conns.budget.total(); return uint64(now) }
-	srv.load.Errands = func() uint64 { return srv.conns.total.Load() + srv.turns.Load() }
-	srv.conns.budget.max, srv.conns.budget.holders = opts.ConnMemory, map[*conn]struct{}{}
+	srv.load = sched.New(func() uint64 { return srv.conns.Total() })
+	srv.conns = conn.New(conn.Options{
+		Loops: opts.Loops, MaxConns: opts.MaxConns, MaxConnsWait: opts.MaxConnsWait, IdleTimeout: opts.IdleTimeout,
+		Memory: opts.ConnMemory, Sockets: opts.SocketMemory, Dwell: &srv.load.Dwell, UnixSocket: opts.UnixSocket,
+	}, env)
+	env.Conns, env.ResetConns, env.Clients = srv.conns.Numbers, srv.conns.ResetCounts, srv.conns.List
+	env.HeldByClients = func() uint64 { now, _ := srv.conns.Memory(); return uint64(now) }
+	env.Beside = srv.load.Beside
 	for _, w := range srv.store.Warnings() {
 		env.Logf("warning: %s\n", w)
 	}
@@ -183,47 +173,25 @@ func (srv *Server) Reload() error {
 }
 
 // Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
-func (srv *Server) Addrs() []net.Addr {
-	addrs := make([]net.Addr, len(srv.listeners))
-	for i, l := range srv.listeners {
-		addrs[i] = l.Addr()
-	}
-	return addrs
-}
+func (srv *Server) Addrs() []net.Addr { return srv.conns.Addrs() }
+
+// Drain ends a server so that its clients notice little: it stops accepting, and closes each connection at a moment when
+// nothing is asked on it, those first that have been quiet the longest, over half of the time that the context gives. Drain
+// returns when all are gone or the context is done; then comes Shutdown.
+func (srv *Server) Drain(ctx context.Context) { srv.conns.Drain(ctx) }
 
 // Shutdown stops accepting, gives replies in flight half a second (or until the context is done) to be sent, closes all
 // connections and frees the store. The unix socket's file stays, as memcached's does.
 func (srv *Server) Shutdown(ctx context.Context) (err error) {
 	srv.stopped.Do(func() {
 		srv.end(ErrClosed)
-		srv.calling.Lock()
 		close(srv.stop)
-		srv.calling.Unlock()
-		closeAll(srv.listeners)
-		srv.callers.Wait() // while the loops run: one that has ended leaves whoever hands it a client waiting forever
-		ctx, cancel := context.WithTimeout(ctx, flushWithin)
-		defer cancel()
-		srv.conns.waitDrained(ctx)
-		err = srv.loops.stop()
-		srv.conns.closeDrains()
 		srv.running.Wait()
+		err = srv.conns.Stop(ctx)
+		srv.env.Wait()
 		err = errors.Join(err, srv.store.Close())
 	})
 	return err
-}
-
-// unlessStopped calls what calls a loop from outside, unless the loops are going away. Whoever looked at stop before that is
-// waited for: gnet's Wake and Close write to a descriptor of the loop's, which Stop closes, and which may be somebody else's by then.
-// (Of gnet 2.10.0 it can be shown that they do not: a loop that was told to end leaves the mark that it has been woken, and then
-// nothing is written. That is nothing to rely on.)
-func (srv *Server) unlessStopped(call func()) {
-	srv.calling.RLock()
-	defer srv.calling.RUnlock()
-	select {
-	case <-srv.stop:
-	default:
-		call()
-	}
 }
 
 // tick sets the clock and frees what has expired, until the server stops.
@@ -237,9 +205,7 @@ func (srv *Server) tick() {
 		case <-ticker.C:
 			srv.env.SetClock()
 			srv.Sweep()
-			if srv.opts.IdleTimeout > 0 {
-				srv.closeIdle()
-			}
+			srv.conns.Tick()
 		}
 	}
 }
@@ -255,19 +221,4 @@ func (srv *Server) Sweep() {
 		}
 	}
 	srv.env.FlushEvictions() // a limit that was lowered is reached by sweeping
-}
-
-// socketFile refuses a path where something else than a socket stands: binding would fail, and removing it first, as one does
-// with the socket of a server that was killed, would lose a stranger's file.
-func socketFile(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return nil
-	case err != nil:
-		return err
-	case info.Mode().Type() != os.ModeSocket:
-		return &os.PathError{Op: "listen", Path: path, Err: errors.New("exists and is not a socket")}
-	}
-	return os.Remove(path)
 }

@@ -224,7 +224,7 @@ func TestWatchTellsOfConnections(t *testing.T) {
 		"error  ": func(c *client) { _ = c.Conn.(*net.TCPConn).SetLinger(0); _ = c.Close() },
 		"idle_timeout": func(*client) {
 			clock.Set(clock.Now() + 10)
-			srv.closeIdle()
+			srv.conns.Tick()
 		},
 	} {
 		c := dial(t, srv)

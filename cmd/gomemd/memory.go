@@ -12,8 +12,10 @@ import (
 // --memory-total is how much the whole process may have resident. It is shared out like this, and Go's runtime is told to keep
 // to what is left when items and program have their part:
 //
-//	| items: -m | replies, input: ConnMemory and a quarter | connections: -c | runtime | program |
+//	| items: -m | replies, input: ConnMemory and a quarter | connections: -c | runtime | program | sockets |
 //	            └───────────────────── Go's limit ─────────────────────────────────────┘
+//
+// The buffers of sockets are the kernel's, but control groups of version 2 count them: a sixteenth is theirs, 64 MB at most.
 const (
 	// programMemory is what of the program's file is resident at most.
 	programMemory = 9 << 20
@@ -22,6 +24,8 @@ const (
 	runtimeMemory = 11 << 20
 	// perConn is an idle connection: measured 1.1 KiB.
 	perConn = 2 << 10
+
+	socketMemoryMost = 64 << 20
 
 	connMemoryMost  = 16 << 20 // what server.Options.ConnMemory is by itself
 	connMemoryLeast = 1 << 20
@@ -38,7 +42,8 @@ func (c *config) shareOut() error {
 		return nil
 	}
 	opts := &c.opts
-	fixed := int64(programMemory+runtimeMemory) + perConn*int64(opts.MaxConns)
+	opts.SocketMemory = min(socketMemoryMost, c.memoryTotal/16)
+	fixed := int64(programMemory+runtimeMemory) + perConn*int64(opts.MaxConns) + opts.SocketMemory
 	forConns := func(items int64) int64 {
 		return min(connMemoryMost, (c.memoryTotal-fixed-items)*4/5)
 	}
@@ -64,7 +69,7 @@ func (c *config) shareOut() error {
 // limitRuntime has Go collect garbage in time.
 func (c *config) limitRuntime() {
 	if c.memoryTotal != 0 {
-		debug.SetMemoryLimit(c.memoryTotal - programMemory - c.opts.MemoryLimit)
+		debug.SetMemoryLimit(c.memoryTotal - programMemory - c.opts.MemoryLimit - c.opts.SocketMemory)
 	}
 }
 

@@ -19,7 +19,7 @@ func TestMemoryTotalIsSharedOut(t *testing.T) {
 		args                string
 		items, conns, limit int64 // MiB; limit: of cache_memlimit
 	}{
-		{"--memory-total 1g", 982, 16, 982},
+		{"--memory-total 1g", 918, 16, 918},
 		{"--memory-total=128m", 86, 16, 86},
 		{"--memory-total 64", 33, 7, 33},
 		{"--memory-total 64 -c 10000", 19, 4, 19},

@@ -40,8 +40,7 @@ const (
 	gcErrands   = 200  // … and while many clients come, for each leaves a kilobyte of garbage
 )
 
-// Load is what is known of the load. Its zero value is that of a process whose scheduler is left
-// alone.
+// Load is what is known of the load. Until Follow is called the scheduler is left alone.
 type Load struct {
 	// Dwell tells whether loops wait in place when they have nothing to do. That is for a process
 	// in which each of them has a processor for itself, and other goroutines have another.
@@ -52,6 +51,23 @@ type Load struct {
 	// one processor more than there are busy loops spares these clients waits of 10 ms, after which
 	// the scheduler takes one from a loop.
 	Errands func() uint64
+
+	beside  atomic.Int32
+	changed chan struct{} // of beside
+}
+
+// New makes one.
+func New(errands func() uint64) *Load {
+	return &Load{Errands: errands, changed: make(chan struct{}, 1)}
+}
+
+// Beside says that n more goroutines compute beside the loops, or fewer. They have a processor together.
+func (l *Load) Beside(n int) {
+	l.beside.Add(int32(n))
+	select {
+	case l.changed <- struct{}{}:
+	default: // Follow has not looked yet
+	}
 }
 
 // Follow adjusts the scheduler to the load until stop is closed, and then leaves it as it was
@@ -75,7 +91,7 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 	}()
 	arrange := func() {
 		l.Dwell.Store(now.dwell)
-		runtime.GOMAXPROCS(now.processors(loops))
+		runtime.GOMAXPROCS(now.processors(loops) + int(min(1, l.beside.Load())))
 		setGC(now.gcPercent())
 	}
 	arrange()
@@ -86,6 +102,9 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 		select {
 		case <-stop:
 			return
+		case <-l.changed:
+			arrange()
+			continue
 		case <-ticker.C:
 		}
 		used := l.sample()

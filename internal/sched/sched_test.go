@@ -73,7 +73,7 @@ func TestTheSchedulerIsLeftAsItWasFound(t *testing.T) {
 	t.Setenv("GOGC", "")
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(7))
 	defer debug.SetGCPercent(debug.SetGCPercent(77))
-	l := Load{Errands: func() uint64 { return 0 }}
+	l := New(func() uint64 { return 0 })
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { l.Follow(3, stop); close(done) }()
 	for end := time.Now().Add(20 * time.Second); runtime.GOMAXPROCS(0) != 4 || !l.Dwell.Load(); time.Sleep(time.Millisecond) {
@@ -91,7 +91,7 @@ func TestTheSchedulerIsLeftAsItWasFound(t *testing.T) {
 func TestTheEnvironmentHasTheLastWord(t *testing.T) {
 	t.Setenv("GOMAXPROCS", "2")
 	before := runtime.GOMAXPROCS(0)
-	l := Load{Errands: func() uint64 { return 0 }}
+	l := New(func() uint64 { return 0 })
 	l.Follow(before+3, nil) // returns
 	if n := runtime.GOMAXPROCS(0); n != before || l.Dwell.Load() {
 		t.Errorf("%d processors, dwelling: %v", n, l.Dwell.Load())

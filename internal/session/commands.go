@@ -22,20 +22,26 @@ type lookup struct {
 	deadline expiry.Instant // … this one
 }
 
-// fetch looks one key of a retrieval up, and shows the item.
+// fetch looks one key of a retrieval up, and shows the item, unless w.later says that it cannot yet.
 func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.Item)) (hit bool) {
 	if w.Events.Watched != 0 {
 		w.Events.Fetched(hash, key)
 	}
+	w.later = false
 	switch {
 	case how.touch:
 		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show)
-		w.countTouch(hit)
-		return hit
 	case how.unique:
 		hit = w.store.ViewUnique(hash, key, show)
 	default:
 		hit = w.store.View(hash, key, show)
+	}
+	switch {
+	case w.later: // it is fetched again
+		return hit
+	case how.touch:
+		w.countTouch(hit)
+		return hit
 	}
 	w.Counters.Add(stats.CmdGet, 1)
 	w.Counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
@@ -45,7 +51,11 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 // edit looks an item up, and lets visit change it. touches says that visit sets the deadline
 // because that was asked for.
 func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, touches bool, visit func(*storage.Item)) (hit bool) {
+	w.later = false
 	hit = w.store.Edit(hash, key, v, visit)
+	if w.later {
+		return hit
+	}
 	if hit && touches {
 		w.countTouch(hit)
 		return hit
@@ -113,17 +123,12 @@ func (w *Worker) settle(c *storing, status storage.Status) {
 	}
 }
 
-// turnAway counts and tells that a value is refused before it is read: it is too large, or has no
-// room.
-func (w *Worker) turnAway(c *storing, status storage.Status) {
+// turnAway counts and tells that a value is too large, before it is read.
+func (w *Worker) turnAway(c *storing) {
 	if w.Events.Watched&events.Mutations != 0 {
-		w.Events.Stored(c.hash, c.mode, &c.item, status)
+		w.Events.Stored(c.hash, c.mode, &c.item, storage.TooLarge)
 	}
-	if status == storage.TooLarge {
-		w.Counters.Add(stats.StoreTooLarge, 1)
-	} else {
-		w.Counters.Add(stats.StoreNoMemory, 1)
-	}
+	w.Counters.Add(stats.StoreTooLarge, 1)
 	w.dropOld(c)
 }
 

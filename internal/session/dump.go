@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"math"
+	"runtime"
 	"strconv"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -11,10 +12,20 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// What lists all items: lru_crawler metadump and mgdump, and stats cachedump. The list may be longer than the store itself,
-// so the session makes of it what its client takes, and has a state for that.
+// What lists all items: lru_crawler metadump and mgdump, and stats cachedump. The list may be longer
+// than the store itself, so it is made as its client takes it. Making it is all work and no waiting:
+// done by the loop, a few steps a turn, it still kept the loop's thread so busy that the system let it
+// wait for others in the midst of everybody's requests. So a goroutine makes the lines, a chunk at a
+// time, and the session hands on what is there. A short list ends in the turn in which it begins.
+//
+//	goroutine: walk ── lines ──▶ chunk ──▶ session: Feed ──▶ Replies
+//	                      ▲── empty ──┘ wake
 
 const (
+	// dumpChunk is how many bytes of lines are handed on at once: a loop copies them to a socket in
+	// 5 µs. dumpChunks is how many may wait.
+	dumpChunk  = 16 << 10
+	dumpChunks = 8
 	// cachedumpMax is how many bytes stats cachedump answers at most, and classMax the end of the slab classes. Source:
 	// memcached's item_cachedump and MAX_NUMBER_OF_SLAB_CLASSES.
 	cachedumpMax = 2 << 20
@@ -25,17 +36,79 @@ const (
 type dump struct {
 	env   *Env
 	walk  *storage.Walk
-	line  func(*Worker, *storage.Item) // appends an item's line, or nothing
+	line  func(e *Env, out []byte, it *storage.Item) []byte // appends an item's line, or nothing
 	end   string
 	lines int  // how many there may still be
 	bytes int  // and how many bytes of them
 	alone bool // there is no other at the same time
+
+	// From when the goroutine runs, which has all of the above:
+	chunks chan []byte // closed after the last
+	empty  chan []byte
+	stop   chan struct{}
 }
 
+// close ends it.
 func (d *dump) close() {
-	d.walk.Close()
+	if d.stop != nil {
+		close(d.stop)
+	} else {
+		d.walk.Close()
+	}
 	if d.alone {
 		d.env.dumping.Store(false)
+	}
+}
+
+// make appends lines until there is a chunk of them, or no more.
+func (d *dump) make(out []byte, steps int) (_ []byte, more bool) {
+	meet := func(it *storage.Item) {
+		before := len(out)
+		out = d.line(d.env, out, it)
+		switch n := len(out) - before; {
+		case n == 0:
+		case d.lines == 0 || n > d.bytes:
+			out, d.lines = out[:before], 0
+		default:
+			d.lines--
+			d.bytes -= n
+		}
+	}
+	more = true
+	for ; more && d.lines > 0 && len(out) < dumpChunk && steps > 0; steps-- {
+		more = d.walk.Next(meet)
+		// Somebody may wait for the shard. Without this he is passed over, step after step, for the
+		// millisecond after which a sync.Mutex is handed over.
+		runtime.Gosched()
+	}
+	if more = more && d.lines > 0; !more {
+		out = append(out, d.end...)
+	}
+	return out, more
+}
+
+// run makes the lines, and wakes who waits for them.
+func (d *dump) run(wake func()) {
+	defer d.env.dumpers.Done()
+	defer d.walk.Close()
+	defer wake() // who waits for another chunk hears that there is none
+	defer close(d.chunks)
+	if d.env.Beside != nil {
+		d.env.Beside(+1)
+		defer d.env.Beside(-1)
+	}
+	for more := true; more; {
+		var chunk []byte
+		select {
+		case chunk = <-d.empty:
+		case <-d.stop:
+			return
+		}
+		for len(chunk) == 0 && more { // not all steps find something
+			chunk, more = d.make(chunk, 1<<30)
+		}
+		d.chunks <- chunk // there is room for all there are
+		wake()
 	}
 }
 
@@ -115,7 +188,7 @@ func (s *Session) cachedump(args [][]byte) {
 		s.refuse(false, protocol.IllegalClass)
 		return
 	}
-	d := &dump{env: env, walk: env.Store.Walk(), line: (*Worker).appendCachedump, end: protocol.End,
+	d := &dump{env: env, walk: env.Store.Walk(), line: appendCachedump, end: protocol.End,
 		lines: int(lines), bytes: cachedumpMax - len(protocol.End) - 1}
 	switch {
 	case class != 1:
@@ -126,75 +199,86 @@ func (s *Session) cachedump(args [][]byte) {
 	s.dump, s.state = d, StateDump
 }
 
-// resumeDump lists some more items.
-func (s *Session) resumeDump() {
+// resumeDump hands on what there is of the list. Later: there will be more.
+func (s *Session) resumeDump() Verdict {
 	w, d := s.w, s.dump
-	meet := func(it *storage.Item) {
-		before := len(w.Out.buf)
-		d.line(w, it)
-		switch n := len(w.Out.buf) - before; {
-		case n == 0:
-		case d.lines == 0 || n > d.bytes:
-			w.Out.buf, d.lines = w.Out.buf[:before], 0
-		default:
-			d.lines--
-			d.bytes -= n
+	if d.stop == nil { // its first turn
+		begin := len(w.Out.buf)
+		lines, more := d.make(w.Out.buf[begin:], dumpSteps)
+		w.Out.buf = append(w.Out.buf[:begin], lines...)
+		if !more {
+			s.endDump()
+			return Idle
 		}
+		d.chunks, d.empty, d.stop = make(chan []byte, dumpChunks), make(chan []byte, dumpChunks), make(chan struct{})
+		for range dumpChunks {
+			d.empty <- make([]byte, 0, dumpChunk+dumpChunk/4)
+		}
+		d.env.dumpers.Add(1)
+		go d.run(s.wake)
+		return Later
 	}
-	more := true
-	for more && d.lines > 0 && w.turn.step(&w.Out) {
-		more = d.walk.Next(meet)
+	select {
+	case chunk, more := <-d.chunks:
+		if !more {
+			s.endDump()
+			return Idle
+		}
+		w.Out.buf = append(w.Out.buf, chunk...)
+		d.empty <- chunk[:0]
+		return Full // or not, but it is the others' turn
+	default:
+		return Later
 	}
-	if more && d.lines > 0 {
-		return
-	}
-	w.Out.buf = append(w.Out.buf, d.end...)
-	d.close()
+}
+
+func (s *Session) endDump() {
+	s.dump.close()
 	s.dump, s.state = nil, StateCommand
 }
 
 // appendMetadump tells all that is known of an item but its value.
-func (w *Worker) appendMetadump(it *storage.Item) {
-	out := protocol.AppendURI(append(w.Out.buf, "key="...), it.Key)
+func appendMetadump(e *Env, out []byte, it *storage.Item) []byte {
+	out = protocol.AppendURI(append(out, "key="...), it.Key)
 	exp, fetched := int64(-1), "no"
 	if it.Deadline != expiry.Never {
-		exp = w.clock.Unix(it.Deadline)
+		exp = e.Clock.Unix(it.Deadline)
 	}
 	if it.Fetched {
 		fetched = "yes"
 	}
 	out = strconv.AppendInt(append(out, " exp="...), exp, 10)
-	out = strconv.AppendInt(append(out, " la="...), w.clock.Unix(w.clock.Now())-int64(it.Idle), 10)
+	out = strconv.AppendInt(append(out, " la="...), e.Clock.Unix(e.Clock.Now())-int64(it.Idle), 10)
 	out = strconv.AppendUint(append(out, " cas="...), it.Unique, 10)
 	out = append(append(out, " fetch="...), fetched...)
-	size := storage.Charge(len(it.Key), it.Flags, it.Len(), !w.env.Rules.DisableCAS)
+	size := storage.Charge(len(it.Key), it.Flags, it.Len(), !e.Rules.DisableCAS)
 	out = strconv.AppendUint(append(out, " cls=1 size="...), uint64(size), 10)
 	out = strconv.AppendUint(append(out, " flags="...), uint64(it.Flags), 10)
-	w.Out.buf = append(out, " \n"...)
+	return append(out, " \n"...)
 }
 
 // appendMgdump makes of an item the mg that asks for it.
-func (w *Worker) appendMgdump(it *storage.Item) {
-	out := append(w.Out.buf, "mg "...)
+func appendMgdump(e *Env, out []byte, it *storage.Item) []byte {
+	out = append(out, "mg "...)
 	if it.Binary {
 		out = append(base64.StdEncoding.AppendEncode(out, it.Key), " b"...)
 	} else {
 		out = append(out, it.Key...)
 	}
-	w.Out.buf = append(out, lineEnd...)
+	return append(out, lineEnd...)
 }
 
 // appendCachedump leaves out what cannot be said: keys that came in base64.
-func (w *Worker) appendCachedump(it *storage.Item) {
+func appendCachedump(e *Env, out []byte, it *storage.Item) []byte {
 	if it.Binary {
-		return
+		return out
 	}
 	exp := int64(0)
 	if it.Deadline != expiry.Never {
-		exp = w.clock.Unix(it.Deadline)
+		exp = e.Clock.Unix(it.Deadline)
 	}
-	out := append(append(w.Out.buf, "ITEM "...), it.Key...)
+	out = append(append(out, "ITEM "...), it.Key...)
 	out = strconv.AppendInt(append(out, " ["...), int64(it.Len()), 10)
 	out = strconv.AppendInt(append(out, " b; "...), exp, 10)
-	w.Out.buf = append(out, " s]"+lineEnd...)
+	return append(out, " s]"+lineEnd...)
 }

@@ -33,6 +33,7 @@ type Env struct {
 	ResetConns    func()              // stats reset: those that are counts start over
 	Clients       func() []stats.Conn // the listeners, then the clients, by descriptor
 	HeldByClients func() uint64       // bytes that wait for clients, outside the store
+	Beside        func(n int)         // so many more goroutines, or fewer, compute beside the loops; nil: nobody asks
 
 	// These change while the server runs.
 	Verbosity  atomic.Uint32
@@ -42,6 +43,7 @@ type Env struct {
 	tuning  tuning
 	dumping atomic.Bool // there is one dump of all items at a time
 	dumps   atomic.Uint64
+	dumpers sync.WaitGroup
 	ahead   timeAhead // debugtime
 
 	mu      sync.Mutex // guards workers
@@ -62,6 +64,9 @@ type Rules struct {
 
 // Logf writes a line of -v.
 func (e *Env) Logf(format string, args ...any) { fmt.Fprintf(e.Log, format, args...) }
+
+// Wait waits for what goes on beside the sessions when all of them are closed. It uses the store.
+func (e *Env) Wait() { e.dumpers.Wait() }
 
 // Sums are what all workers have counted and published, and what was counted late.
 func (e *Env) Sums() (sum stats.Sums) {

@@ -15,16 +15,18 @@ func (s *Session) get(req *request) Verdict {
 		how.deadline = w.clock.Deadline(req.Exptime)
 	}
 	if req.Lone { // the usual case, and its hash is known
-		w.fetch(req.hash, req.Key, &how, w.shows(&how))
-		w.Out.buf = append(w.Out.buf, protocol.End...)
-		return Idle
+		if w.fetch(req.hash, req.Key, &how, w.shows(&how)); !w.later {
+			w.Out.buf = append(w.Out.buf, protocol.End...)
+			return Idle
+		}
 	}
-	if !w.retrieve(&how, &req.Keys) {
+	done, v := s.retrieve(&how, &req.Keys)
+	if !done {
 		// The keys point into a line that is about to go.
 		s.rest = &retrieval{how, bytes.Clone(req.Keys)}
 		s.state = StateRetrieval
 	}
-	return Idle
+	return v
 }
 
 // retrieval is a multiget that waits for its replies to be written.
@@ -34,16 +36,20 @@ type retrieval struct {
 }
 
 // resumeRetrieval serves on where get stopped.
-func (s *Session) resumeRetrieval() {
-	if s.w.retrieve(&s.rest.how, &s.rest.keys) {
+func (s *Session) resumeRetrieval() Verdict {
+	done, v := s.retrieve(&s.rest.how, &s.rest.keys)
+	if done {
 		s.rest, s.state = nil, StateCommand
 	}
+	return v
 }
 
-// retrieve serves keys until none is left, and says so with END, or until OutMax bytes of replies wait.
+// retrieve serves keys until none is left, and says so with END, until OutMax bytes of replies wait, or
+// until the store has no room to pin the next value (Later).
 //
 // The keys are served in batches whose memory is warmed together: cache misses then overlap instead of following one another.
-func (w *Worker) retrieve(how *lookup, keys *protocol.Keys) (done bool) {
+func (s *Session) retrieve(how *lookup, keys *protocol.Keys) (done bool, _ Verdict) {
+	w := s.w
 	show := w.shows(how)
 	for !w.turn.full(&w.Out) {
 		batch, n := *keys, 0
@@ -57,16 +63,19 @@ func (w *Worker) retrieve(how *lookup, keys *protocol.Keys) (done bool) {
 		}
 		if n == 0 {
 			w.Out.buf = append(w.Out.buf, protocol.End...)
-			return true
+			return true, Idle
 		}
 		w.store.Warm(w.hashes[:n])
 		for i := range n {
 			if w.turn.full(&w.Out) {
 				*keys = batch.After(i)
-				return false
+				return false, Idle
 			}
-			w.fetch(w.hashes[i], w.keys[i], how, show)
+			if w.fetch(w.hashes[i], w.keys[i], how, show); w.later {
+				*keys = batch.After(i)
+				return false, Later
+			}
 		}
 	}
-	return false
+	return false, Idle
 }

@@ -22,6 +22,9 @@ func (s *Session) metaGet(req *request) Verdict {
 		v.Create, v.Deadline, v.Explicit, v.Binary = true, w.deadlineOfNew(m), m.Explicit, m.Has('b')
 	}
 	hit := w.edit(req.hash, req.Key, v, m.Has('T'), func(it *storage.Item) { w.appendMetaItem(m, it) })
+	if w.later {
+		return s.serveAgain(req)
+	}
 	if !hit && !m.Has('q') {
 		w.appendMetaOutcome(protocol.MetaMiss, req)
 	}
@@ -31,6 +34,9 @@ func (s *Session) metaGet(req *request) Verdict {
 // appendMetaItem answers an mg that hits, and sets what it changes of the item.
 func (w *Worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
 	out, value := w.Out.buf, m.Has('v') && !(m.Has('C') && it.Unique == m.Compare)
+	if value && !w.mayShow(it) {
+		return // and nothing is changed
+	}
 	if value {
 		out = strconv.AppendUint(append(out, protocol.MetaValue...), uint64(it.Len()), 10)
 	} else {

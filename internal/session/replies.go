@@ -9,7 +9,7 @@ import "github.com/gomemd/gomemd/storage"
 //	cuts                       18                       36
 //	pinned                     [9000 bytes]              [7000 bytes]
 //
-// What the socket does not take at once is copied by Rest, so that no pin outlives the read event.
+// What the socket does not take at once stays where it is (Keep).
 type Replies struct {
 	// Pins has large values pinned. Whoever sets it must call Reset before the goroutine waits for
 	// anything.
@@ -25,9 +25,18 @@ type Replies struct {
 // and a longer writev (docs/decisions/0109).
 const pinMin = 4 << 10
 
+// pinMinScarce is the same while memory that may be pinned is scarce: a pin holds a whole segment.
+const pinMinScarce = 64 << 10
+
+// copies tells whether the value of an item is copied.
+func (r *Replies) copies(it *storage.Item) bool {
+	n := it.Len()
+	return !r.Pins || n < pinMin || n < pinMinScarce && it.Scarce()
+}
+
 // appendValueOf appends the value of an item.
 func (r *Replies) appendValueOf(it *storage.Item) {
-	if !r.Pins || it.Len() < pinMin {
+	if r.copies(it) {
 		r.buf = it.AppendTo(r.buf)
 		return
 	}
@@ -43,30 +52,24 @@ func (r *Replies) Pending() int { return len(r.buf) + r.pinned.Bytes }
 // Parts lays the replies out in the order in which they are to be sent. They are good until Reset;
 // the caller may change the list, not the bytes.
 func (r *Replies) Parts() [][]byte {
-	parts, from := r.parts[:0], 0
+	r.parts = r.parts[:0]
+	r.each(func(part []byte, _ bool) { r.parts = append(r.parts, part) })
+	return r.parts
+}
+
+// each visits the parts in this order, and tells which are values in the store.
+func (r *Replies) each(visit func(part []byte, stored bool)) {
+	from := 0
 	for i, cut := range r.cuts {
 		if cut > from {
-			parts = append(parts, r.buf[from:cut])
+			visit(r.buf[from:cut], false)
 		}
-		parts = append(parts, r.pinned.Pieces[i])
+		visit(r.pinned.Pieces[i], true)
 		from = cut
 	}
 	if from < len(r.buf) {
-		parts = append(parts, r.buf[from:])
+		visit(r.buf[from:], false)
 	}
-	r.parts = parts
-	return parts
-}
-
-// Rest copies the replies from some byte on.
-func (r *Replies) Rest(from int) []byte {
-	rest := make([]byte, 0, r.Pending()-from)
-	for _, part := range r.Parts() {
-		skip := min(from, len(part))
-		from -= skip
-		rest = append(rest, part[skip:]...)
-	}
-	return rest
 }
 
 // outKeep is the largest buffer that is kept; a larger one served a rare large value.

@@ -10,6 +10,7 @@ import "github.com/gomemd/gomemd/internal/events"
 //	   │ all keys served
 //	retrieval ◀── replies of a multiget pass OutMax ── command
 //	   dump   ◀── something that lists all items ── command
+//	   again  ◀── the store has no room to pin ──── command
 //
 // After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a session begins in login;
 // auth.go has the way from there to command.
@@ -19,15 +20,17 @@ import "github.com/gomemd/gomemd/internal/events"
 type Session struct {
 	w     *Worker
 	fd    int // names the connection in -vv lines
+	wake  func()
 	state State
 	line  partial    // command, login: the beginning of a line whose end has not come; token: what has come of it
 	want  int        // value, swallow, token: bytes of the block still to come
+	after string     // swallow: what is said when they have
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
 	dump  *dump      // dump: what is listed
+	again []byte     // again: the line that is served when the store has room
 
-	watcher *events.Watcher // watch …
-	onLines func()          // … to be called when it has lines
+	watcher *events.Watcher // watch
 	quits   bool            // has said so
 }
 
@@ -44,6 +47,7 @@ const (
 	StateLogin
 	StateToken
 	StateWatch
+	StateAgain
 )
 
 // Waits tells whether a session in this state waits for its client to begin a command. The beginning of a
@@ -62,6 +66,7 @@ var stateTexts = [...]string{
 	StateLogin:     "conn_read",
 	StateToken:     "conn_nread",
 	StateWatch:     "conn_watch",
+	StateAgain:     "conn_mwrite",
 }
 
 // Verdict says why Feed came back.
@@ -72,21 +77,20 @@ const (
 	Idle   Verdict = iota // all input is consumed
 	Yield                 // it is the other connections' turn: ReqsPerEvent commands were served
 	Full                  // replies wait to be written
+	Later                 // the store has no room for what comes next: wake is called when it may have
 	HangUp                // write what there is and close
 )
 
 // Init begins a conversation, on the worker of the loop that has the connection. fd names the connection in
-// what is logged and told to watchers. onLines is called, by any goroutine, when the client watches and its
-// Watcher has lines: see events.Hub.Add.
-func (s *Session) Init(w *Worker, fd int, onLines func()) {
-	s.w, s.fd, s.onLines = w, fd, onLines
+// what is logged and told to watchers. wake is called, by any goroutine, when the session should be
+// fed again though nothing has come: after Later, and when the client watches and there are lines for
+// it. It must not wait, nor call the session or the store.
+func (s *Session) Init(w *Worker, fd int, wake func()) {
+	s.w, s.fd, s.wake = w, fd, wake
 	if w.env.Passwords != nil {
 		s.state = StateLogin
 	}
 }
-
-// MoveTo has the session served by another worker from now on, when its loop has let go of it.
-func (s *Session) MoveTo(w *Worker) { s.w = w }
 
 // Feed serves the commands in the input and tells how much of it was consumed and why it stopped. Replies gather in
 // Worker.Out. The input may be cut anywhere; bytes that were consumed are never needed again. The input may be empty: there
@@ -94,6 +98,7 @@ func (s *Session) MoveTo(w *Worker) { s.w = w }
 func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 	t := &s.w.turn
 	t.begin(s.w.env.Rules.ReqsPerEvent)
+	s.w.wake = s.wake
 	s.w.Events.Look(s.fd)
 	for {
 		rest := in[consumed:]
@@ -114,19 +119,30 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 				return consumed, v
 			}
 		case StateValue:
-			consumed += s.value(rest)
+			n, v := s.value(rest)
+			consumed += n
+			if v != Idle {
+				return consumed, v
+			}
 		case StateSwallow:
 			n := min(s.want, len(rest))
 			s.want -= n
 			consumed += n
 			if s.want == 0 {
-				s.state = StateCommand
+				s.w.Out.buf = append(s.w.Out.buf, s.after...)
+				s.state, s.after = StateCommand, ""
 			}
 		case StateRetrieval:
-			s.resumeRetrieval()
+			if v := s.resumeRetrieval(); v != Idle {
+				return consumed, v
+			}
+		case StateAgain:
+			if v := s.resumeAgain(); v != Idle {
+				return consumed, v
+			}
 		case StateDump:
-			if s.resumeDump(); s.state == StateDump {
-				return consumed, Full // or not, but it is the other connections' turn
+			if v := s.resumeDump(); v != Idle {
+				return consumed, v
 			}
 		case StateLogin:
 			if t.spent() {
@@ -141,6 +157,7 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 		case StateToken:
 			consumed += s.token(rest)
 		case StateWatch:
+			s.lines()
 			return len(in), Idle
 		}
 	}
@@ -153,17 +170,30 @@ func (s *Session) State() State { return s.state }
 // still wait in Worker.Out.
 func (s *Session) BetweenCommands() bool { return s.state.Waits() && s.line.size == 0 }
 
-// Owes tells whether a command that has come whole is answered by half: Feed goes on with it, input or not.
-func (s *Session) Owes() bool { return s.state == StateRetrieval || s.state == StateDump }
-
-// Watcher is where the lines of a client who watches wait, and nil when the client does not.
-func (s *Session) Watcher() *events.Watcher { return s.watcher }
+// Owes tells whether there may be more to say without more input: Feed goes on with it.
+func (s *Session) Owes() bool {
+	switch s.state {
+	case StateRetrieval, StateDump, StateAgain, StateWatch:
+		return true
+	}
+	return false
+}
 
 // Quits tells whether the client has said quit.
 func (s *Session) Quits() bool { return s.quits }
 
-// swallow reads past n bytes.
-func (s *Session) swallow(n int) { s.state, s.want = StateSwallow, n }
+// afterBlock reads past the n bytes of a block, and then says what answer appends to the replies.
+// Proxies pair answers with requests: one that comes before its request has been sent is taken for
+// something else's, or for a server that is out of its mind.
+func (s *Session) afterBlock(n int, answer func()) {
+	out := &s.w.Out
+	begin := len(out.buf)
+	answer()
+	if n > 0 {
+		s.state, s.want, s.after = StateSwallow, n, string(out.buf[begin:])
+		out.buf = out.buf[:begin]
+	}
+}
 
 // Gathered is how many bytes of unfinished commands the session keeps.
 func (s *Session) Gathered() int {
@@ -174,7 +204,7 @@ func (s *Session) Gathered() int {
 	if s.rest != nil {
 		n += cap(s.rest.keys)
 	}
-	return n
+	return n + cap(s.again)
 }
 
 // Close gives back what a session holds when its client is gone.
@@ -185,7 +215,7 @@ func (s *Session) Close() {
 	if s.dump != nil {
 		s.dump.close()
 	}
-	s.block, s.rest, s.dump = nil, nil, nil
+	s.block, s.rest, s.dump, s.again = nil, nil, nil, nil
 	s.line.drop()
 	if s.watcher != nil {
 		s.w.env.Hub.Remove(s.watcher)

@@ -43,6 +43,7 @@ func newFixture(t testing.TB, opts options) *fixture {
 	orElse(&opts.ItemMax, 1<<20)
 	orElse(&opts.ReqsPerEvent, 20)
 	orElse(&opts.PrefixDelimiter, ':')
+	p := &fixture{env: &Env{}}
 	clock := expiry.NewClock(1_700_000_000)
 	store, err := storage.Open(storage.Options{
 		MemoryLimit: opts.MemoryLimit, ItemMax: opts.ItemMax, DisableEviction: opts.DisableEviction,
@@ -52,6 +53,7 @@ func newFixture(t testing.TB, opts options) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		p.env.Wait()
 		if err := store.Check(); err != nil {
 			t.Error(err)
 		}
@@ -59,7 +61,6 @@ func newFixture(t testing.TB, opts options) *fixture {
 			t.Error(err)
 		}
 	})
-	p := &fixture{}
 	p.env = &Env{
 		Store: store, Clock: clock, Started: time.Now(), Hub: events.NewHub(store, 256<<10, opts.PrefixDelimiter),
 		Rules: opts.Rules, Version: "1.6.45-gomemd0.0.0", EventLoop: "none", Log: io.Discard,
@@ -93,7 +94,13 @@ func (p *fixture) Dial() (conversation.Conn, error) { return p.client(), nil }
 
 func (p *fixture) client() *client {
 	v := &client{p: p}
-	v.Init(p.w, 0, func() {})
+	v.woken = make(chan struct{}, 1)
+	v.Init(p.w, 0, func() {
+		select {
+		case v.woken <- struct{}{}:
+		default:
+		}
+	})
 	return v
 }
 
@@ -117,6 +124,7 @@ type client struct {
 	unread []byte // input that the session has not consumed
 	heard  bytes.Buffer
 	gone   bool
+	woken  chan struct{}
 }
 
 func (v *client) Write(said []byte) (int, error) {
@@ -128,7 +136,10 @@ func (v *client) Write(said []byte) (int, error) {
 		n, verdict := v.Feed(v.unread)
 		v.unread = v.unread[n:]
 		v.heard.Write(v.w.taken())
-		more = verdict == Yield || verdict == Full
+		if verdict == Later {
+			<-v.woken
+		}
+		more = verdict == Yield || verdict == Full || verdict == Later
 		v.gone = verdict == HangUp
 	}
 	v.w.EndEvent()
@@ -149,7 +160,7 @@ func (v *client) SetReadDeadline(time.Time) error { return nil }
 
 // taken writes the replies out.
 func (w *Worker) taken() []byte {
-	out := w.Out.Rest(0)
+	out := bytes.Join(w.Out.Parts(), nil)
 	w.Out.Reset()
 	return out
 }

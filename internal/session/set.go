@@ -45,7 +45,8 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	c, a := storing{mode: modes[req.Op], drops: dropsOld(req.Op), hash: req.hash}, answer{op: req.Op, noReply: req.NoReply}
 	c.item.Key = req.Key
 	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
-		s.cannotStore(req, &c, storage.TooLarge)
+		w.turnAway(&c)
+		s.afterBlock(req.Block, func() { s.refuse(req.NoReply, protocol.TooLarge) })
 		return 0
 	}
 	w.Counters.Add(stats.CmdSet, 1)
@@ -68,33 +69,32 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	b := &block{storing: c, answer: a, bytes: req.Bytes}
 	b.item.Key, b.flags, b.opaque = bytes.Clone(req.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
 	if req.Bytes >= w.store.LargeMin() {
-		var status storage.Status
-		if b.large, status = w.store.Receive(b.hash, &b.item, req.Bytes, nil); status != storage.Stored {
-			s.cannotStore(req, &storing{mode: modes[req.Op], drops: b.drops, hash: b.hash, item: storage.Item{Key: req.Key}}, storage.OutOfMemory)
-			return 0
-		}
+		b.large, _ = w.store.Receive(b.hash, &b.item, req.Bytes, s.wake) // it is not too large: that was asked
 		b.tail = make([]byte, 0, len(lineEnd))
 	}
 	s.state, s.want, s.block = StateValue, req.Block, b
 	return 0
 }
 
-// cannotStore refuses a value before it is read, and reads past it.
-func (s *Session) cannotStore(req *request, c *storing, status storage.Status) {
-	s.w.turnAway(c, status)
-	s.reply(req.NoReply, storeLines[status])
-	s.swallow(req.Block)
-}
-
 // dropsOld tells of which commands a value that has no room takes the old one along: of set, and of ms in any mode.
 func dropsOld(op protocol.Op) bool { return op == protocol.OpSet || op == protocol.OpMetaSet }
 
-// value takes what has come of a block, and stores it when it is complete.
-func (s *Session) value(in []byte) (consumed int) {
+// value takes what has come of a block, and stores it when it is complete. Later: the store has no
+// room for all of it yet.
+func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 	b := s.block
 	in = in[:min(len(in), s.want)]
 	ofValue := min(len(in), max(0, s.want-len(lineEnd)))
+	if b.large != nil && ofValue > 0 {
+		taken, status := b.large.Write(in[:ofValue])
+		s.want -= taken
+		if status != storage.Stored {
+			return taken, s.noRoom(status)
+		}
+		consumed, in = taken, in[taken:]
+	}
 	s.want -= len(in)
+	consumed += len(in)
 	if b.large == nil {
 		if need := len(b.buf) + len(in); need > cap(b.buf) {
 			// At once if a quarter is here: who announces a value and sends none of it has no buffer either.
@@ -104,24 +104,30 @@ func (s *Session) value(in []byte) (consumed int) {
 		if s.want == 0 {
 			s.finish(b.buf)
 		}
-		return len(in)
+		return consumed, Idle
 	}
-	if _, status := b.large.Write(in[:ofValue]); status != storage.Stored {
-		s.outOfMemory()
-		return len(in)
-	}
-	b.tail = append(b.tail, in[ofValue:]...)
+	b.tail = append(b.tail, in...)
 	if s.want == 0 {
 		s.finish(b.tail)
 	}
-	return len(in)
+	return consumed, Idle
 }
 
-// Stream has bytes of a large value that are still to come read to where they will lie. It ends when there are no more at present, or
-// enough for one turn; the line end is left to value.
-func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int) {
-	more := true
-	for more && s.w.turn.reads(n) && s.Streams() {
+// Stream has bytes of a large value that are still to come read to where they will lie. Idle: there
+// are no more at present. Full: it is the others' turn. When the value has come whole it is stored and
+// answered.
+func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int, _ Verdict) {
+	for more := true; more && s.Streams(); {
+		if !s.w.turn.reads(n) {
+			return n, Full
+		}
+		var got int
+		if s.want <= len(lineEnd) {
+			got, more = read(s.w.end[:s.want])
+			n += got
+			_, _ = s.value(s.w.end[:got])
+			continue
+		}
 		got, status := s.block.large.Fill(func(room []byte) (got int) {
 			got, more = read(room)
 			return got
@@ -129,16 +135,14 @@ func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int) {
 		n += got
 		s.want -= got
 		if status != storage.Stored {
-			s.outOfMemory()
+			return n, s.noRoom(status)
 		}
 	}
-	return n
+	return n, Idle
 }
 
 // Streams tells whether bytes of a large value are still to come.
-func (s *Session) Streams() bool {
-	return s.state == StateValue && s.block.large != nil && s.want > len(lineEnd)
-}
+func (s *Session) Streams() bool { return s.state == StateValue && s.block.large != nil }
 
 // finish stores a complete block, whose last bytes are given.
 func (s *Session) finish(end []byte) {
@@ -156,17 +160,18 @@ func (s *Session) finish(end []byte) {
 	}
 }
 
-// outOfMemory gives up a large value half-way and reads past the rest of it.
-func (s *Session) outOfMemory() {
+// noRoom is for a large value of which a part has come, and for which the store has no room: not yet,
+// or not any more. Then what is still to come of it is read past.
+func (s *Session) noRoom(status storage.Status) Verdict {
+	if status == storage.Later {
+		return Later
+	}
 	b := s.block
 	b.abort()
-	s.block = nil
-	s.state = StateCommand
-	if s.want > 0 {
-		s.swallow(s.want)
-	}
+	s.state, s.block = StateCommand, nil
 	s.w.settle(&b.storing, storage.OutOfMemory)
-	s.answerStored(&b.answer, &b.item, storage.OutOfMemory)
+	s.afterBlock(s.want, func() { s.answerStored(&b.answer, &b.item, storage.OutOfMemory) })
+	return Idle
 }
 
 func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]) == lineEnd }

@@ -45,8 +45,8 @@ func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 		case req.Block > 0:
 			consumed += s.begin(req, in[consumed:])
 		default:
-			if handlers[req.Op](s, req) == HangUp {
-				return consumed, HangUp
+			if v := handlers[req.Op](s, req); v != Idle {
+				return consumed, v
 			}
 		}
 	}
@@ -91,11 +91,24 @@ func (s *Session) refused(req *request) Verdict {
 	if !ok {
 		return HangUp
 	}
-	s.refuse(req.NoReply, refusal)
-	if req.Block > 0 {
-		s.swallow(req.Block)
-	}
+	s.afterBlock(req.Block, func() { s.refuse(req.NoReply, refusal) })
 	return Idle
+}
+
+// serveAgain has a line served when the store has room.
+func (s *Session) serveAgain(req *request) Verdict {
+	s.state, s.again = StateAgain, bytes.Clone(req.line)
+	return Later
+}
+
+// resumeAgain serves it.
+func (s *Session) resumeAgain() Verdict {
+	req := &s.w.batch[0]
+	req.line = s.again
+	s.state, s.again = StateCommand, nil
+	req.err = protocol.Parse(req.line, &req.Request) // it could be parsed before
+	req.hash = storage.Hash(req.Key)
+	return handlers[req.Op](s, req)
 }
 
 // reply appends a line unless the client wants none.
@@ -125,13 +138,25 @@ func (w *Worker) shows(how *lookup) func(storage.Item) {
 	return w.appendValue
 }
 
+// mayShow tells whether an item's value can be appended now, or sees to it that the session says Later.
+func (w *Worker) mayShow(it *storage.Item) bool {
+	w.later = !w.Out.copies(it) && !it.MayPin(w.wake)
+	return !w.later
+}
+
 func (w *Worker) appendValue(it storage.Item) {
+	if !w.mayShow(&it) {
+		return
+	}
 	w.Out.buf = protocol.AppendValueHead(w.Out.buf, it.Key, it.Flags, it.Len(), nil)
 	w.Out.appendValueOf(&it)
 	w.Out.buf = protocol.AppendValueEnd(w.Out.buf)
 }
 
 func (w *Worker) appendUnique(it storage.Item) {
+	if !w.mayShow(&it) {
+		return
+	}
 	w.Out.buf = protocol.AppendValueHead(w.Out.buf, it.Key, it.Flags, it.Len(), &it.Unique)
 	w.Out.appendValueOf(&it)
 	w.Out.buf = protocol.AppendValueEnd(w.Out.buf)

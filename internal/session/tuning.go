@@ -44,10 +44,10 @@ func (s *Session) crawler(req *request) Verdict {
 		switch string(args[0]) {
 		case "metadump":
 			return s.dumpAll(req, args[1], protocol.DumpNotAllowed, protocol.DumpNotFirst,
-				dump{line: (*Worker).appendMetadump, end: protocol.End})
+				dump{line: appendMetadump, end: protocol.End})
 		case "mgdump":
 			return s.dumpAll(req, args[1], protocol.KeysNotAllowed, protocol.KeysNotFirst,
-				dump{line: (*Worker).appendMgdump, end: protocol.MetaEnd})
+				dump{line: appendMgdump, end: protocol.MetaEnd})
 		case "crawl":
 			why = env.crawl(args[1])
 		case "tocrawl", "sleep":

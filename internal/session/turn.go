@@ -5,9 +5,10 @@ const (
 	// session stops, in the middle of a multiget if need be. One value more than this can be
 	// waiting, no command's worth.
 	OutMax = 64 << 10
-	// dumpSteps is how many steps of a walk the other connections of the loop wait for, if not
-	// OutMax ends it sooner: well below a millisecond.
-	dumpSteps = 16
+	// outShort is the same while memory for replies that wait is short.
+	outShort = 4 << 10
+	// dumpSteps is how many steps of a walk, of some 10 µs each, a dump may make in its first turn.
+	dumpSteps = 4
 	// streamMax is how much of a large value is read before it is the other connections' turn.
 	streamMax = 512 << 10
 )
@@ -17,18 +18,18 @@ const (
 //
 //	commands    Rules.ReqsPerEvent of them         then Feed says Yield
 //	replies     OutMax bytes, and one value more   then Feed says Full; multigets and dumps stop, and are resumed
-//	a dump      dumpSteps steps of the walk        then Feed says Full
-//	an upload   streamMax bytes                    then Stream returns
+//	a dump      dumpChunk bytes                    then Feed says Full; before the first, dumpSteps steps
+//	an upload   streamMax bytes                    then Stream says Full
 type turn struct {
+	outMax   int
 	commands int // that may still be served
-	steps    int // of a dump that may still be made
 }
 
 // begin begins the turn of a session that is fed.
-func (t *turn) begin(commands int) { t.commands, t.steps = commands, dumpSteps }
+func (t *turn) begin(commands int) { t.commands = commands }
 
 // full tells whether the replies must be written.
-func (t *turn) full(out *Replies) bool { return out.Pending() >= OutMax }
+func (t *turn) full(out *Replies) bool { return out.Pending() >= t.outMax }
 
 // spent tells whether no more commands may be served.
 func (t *turn) spent() bool { return t.commands == 0 }
@@ -39,15 +40,18 @@ func (t *turn) batch() int { return min(t.commands, batchMax) }
 // serve is called for each command that is served.
 func (t *turn) serve() { t.commands-- }
 
-// step tells whether a dump may make one more step, and counts it.
-func (t *turn) step(out *Replies) bool {
-	if t.steps == 0 || t.full(out) {
-		return false
-	}
-	t.steps--
-	return true
-}
-
 // reads tells whether an upload may go on that has read n bytes. It is a turn of its own, after
 // Feed's.
 func (t *turn) reads(n int) bool { return n < streamMax }
+
+// Short has turns make as few replies at a time as possible, or not: memory for those that wait is
+// short.
+func (w *Worker) Short(short bool) {
+	w.turn.outMax = OutMax
+	if short {
+		w.turn.outMax = outShort
+	}
+}
+
+// Full tells whether the replies that wait must be written before more are made.
+func (w *Worker) Full() bool { return w.turn.full(&w.Out) }

@@ -18,7 +18,7 @@ func (s *Session) watch(req *request) Verdict {
 	case !known:
 		s.refuse(false, protocol.Unknown)
 	default:
-		if s.watcher = w.env.Hub.Add(wants, s.onLines); s.watcher == nil {
+		if s.watcher = w.env.Hub.Add(wants, s.wake); s.watcher == nil {
 			s.refuse(false, protocol.TooManyWatchers)
 			return Idle
 		}
@@ -27,6 +27,9 @@ func (s *Session) watch(req *request) Verdict {
 	}
 	return Idle
 }
+
+// lines takes what there is to tell a client who watches.
+func (s *Session) lines() { s.w.Out.buf = append(s.w.Out.buf, s.watcher.Take(nil)...) }
 
 // detail serves stats detail.
 func (s *Session) detail(args [][]byte) {

@@ -23,11 +23,14 @@ type Worker struct {
 	env   *Env
 	store *storage.Store
 	clock *expiry.Clock
-	turn  turn // of the session being fed
+	turn  turn   // of the session being fed …
+	wake  func() // … and its wake
+	later bool   // the item being shown cannot be: the store has no room to pin it; wake will be called
 
-	batch  [batchMax]request // the commands being served
-	keys   [batchMax][]byte  // the keys of a multiget being served …
-	hashes [batchMax]uint64  // … and the hashes of either
+	end    [len(lineEnd)]byte // of a block, as it is read
+	batch  [batchMax]request  // the commands being served
+	keys   [batchMax][]byte   // the keys of a multiget being served …
+	hashes [batchMax]uint64   // … and the hashes of either
 }
 
 // request is one command of a batch.
@@ -42,6 +45,7 @@ type request struct {
 // NewWorker makes the worker of one loop, whose counters are in all sums from now on.
 func NewWorker(e *Env) *Worker {
 	w := &Worker{env: e, store: e.Store, clock: e.Clock, Events: e.Hub.NewRecorder(e.Clock)}
+	w.Short(false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.workers == nil {
@@ -57,13 +61,4 @@ func (w *Worker) EndEvent() {
 	if w.Events.Watched != 0 {
 		w.Events.Flush()
 	}
-}
-
-// Close ends a worker whose loop is no more. What it has counted stays counted.
-func (w *Worker) Close() {
-	w.Counters.Publish()
-	w.env.mu.Lock()
-	defer w.env.mu.Unlock()
-	delete(w.env.workers, w)
-	w.env.Late.Absorb(&w.Counters)
 }

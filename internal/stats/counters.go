@@ -37,8 +37,8 @@ const (
 	BytesWritten
 	ConnYields
 	IdleKicks     // connections closed because of an idle timeout
-	InputDropped  // connections closed because they sent on and on without reading their replies
 	BudgetDropped // connections closed because memory for all of them was short
+	PinsDropped   // connections closed because they stood still and pinned what others needed
 	ConnPanics    // connections closed because serving them hit a mistake of ours
 	NumCounters
 )
@@ -86,13 +86,6 @@ type Sums [NumCounters]uint64
 func (cs *Counters) AddTo(sum *Sums) {
 	for c := range cs.total {
 		sum[c] += cs.total[c].Load()
-	}
-}
-
-// Absorb takes over what other counters have published.
-func (cs *Counters) Absorb(other *Counters) {
-	for c := range cs.total {
-		cs.total[c].Add(other.total[c].Load())
 	}
 }
 

@@ -52,9 +52,9 @@ type Served struct {
 	CasHits, CasMisses, CasBadval                                        uint64
 	StoreTooLarge, StoreNoMemory                                         uint64
 
-	AuthCmds, AuthErrors                                           uint64
-	BytesRead, BytesWritten                                        uint64
-	ConnYields, IdleKicks, InputDropped, BudgetDropped, ConnPanics uint64
+	AuthCmds, AuthErrors                                          uint64
+	BytesRead, BytesWritten                                       uint64
+	ConnYields, IdleKicks, BudgetDropped, PinsDropped, ConnPanics uint64
 }
 
 // Served gives the sums their names.
@@ -71,7 +71,7 @@ func (s *Sums) Served() Served {
 		AuthCmds: s[AuthCmds], AuthErrors: s[AuthErrors],
 		BytesRead: s[BytesRead], BytesWritten: s[BytesWritten],
 		ConnYields: s[ConnYields], IdleKicks: s[IdleKicks],
-		InputDropped: s[InputDropped], BudgetDropped: s[BudgetDropped], ConnPanics: s[ConnPanics],
+		BudgetDropped: s[BudgetDropped], PinsDropped: s[PinsDropped], ConnPanics: s[ConnPanics],
 	}
 }
 

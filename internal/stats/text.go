@@ -344,8 +344,8 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("oldest_age", stored.OldestAge)
 	r.number("expired", stored.Expired)
 
-	r.number("conn_input_dropped", served.InputDropped)
 	r.number("conn_budget_dropped", served.BudgetDropped)
+	r.number("conn_pins_dropped", served.PinsDropped)
 	r.number("conn_panics", served.ConnPanics)
 
 	r.number("restored_items", found.Items)

@@ -1,10 +1,6 @@
-package server
+package conn
 
 import (
-	"bytes"
-	"fmt"
-	"os"
-	"strconv"
 	"time"
 	"unsafe"
 
@@ -25,29 +21,9 @@ import (
 const dwellMax = 3 * time.Millisecond
 
 // dwell waits until gnet has something to do, for dwellMax at most.
-func (l *loop) dwell(fd int) {
-	if l.epoll == 0 {
-		l.epoll = epollOf(fd)
-	}
-	if l.epoll < 0 {
-		return
-	}
-	ready := unix.PollFd{Fd: l.epoll, Events: unix.POLLIN}
+func (l *loop) dwell() {
+	ready := unix.PollFd{Fd: int32(l.epoll), Events: unix.POLLIN}
 	most := unix.NsecToTimespec(dwellMax.Nanoseconds())
 	// Go's signal that preempts ends it too.
 	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&ready)), 1, uintptr(unsafe.Pointer(&most)), 0, 0, 0)
-}
-
-// epollOf finds the epoll instance that watches a descriptor, which gnet keeps to itself; -1 if /proc does not tell.
-// Source: "tfd" in proc_pid_fdinfo(5).
-func epollOf(fd int) int32 {
-	target := fmt.Appendf(nil, "tfd: %8d ", fd)
-	list, _ := os.ReadDir("/proc/self/fdinfo") // none: not found
-	for _, entry := range list {
-		info, _ := os.ReadFile("/proc/self/fdinfo/" + entry.Name())
-		if n, err := strconv.Atoi(entry.Name()); err == nil && bytes.Contains(info, target) {
-			return int32(n)
-		}
-	}
-	return -1
 }

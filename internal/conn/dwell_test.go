@@ -1,4 +1,4 @@
-package server
+package conn
 
 import (
 	"fmt"
@@ -7,51 +7,24 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
-
-func TestEpollOfADescriptor(t *testing.T) {
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
-		t.Fatal(err)
-	}
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, fd := range []int{epoll, pipe[0], pipe[1]} {
-		defer unix.Close(fd)
-	}
-	if got := epollOf(pipe[0]); got != -1 {
-		t.Errorf("nobody watches it, but epoll %d was found", got)
-	}
-	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, pipe[0], &unix.EpollEvent{Events: unix.EPOLLIN}); err != nil {
-		t.Fatal(err)
-	}
-	if got := epollOf(pipe[0]); got != int32(epoll) {
-		t.Errorf("epoll %d was found, not %d", got, epoll)
-	}
-}
 
 // Clients that come, ask now and then, and go are served by loops that wait in place as they are by others: what they ask, a connection
 // that is new, and what other goroutines ask of a loop, ends the wait.
 func TestLoopsThatDwell(t *testing.T) {
 	const loops, clients, requests = 2, 8, 200
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(loops + 2))
-	srv := startServer(t, Options{Loops: loops})
-	srv.load.Dwell.Store(true)
-	big := dial(t, srv)
-	reply := big.fill("big", 800_000) // sent in turns
+	h := start(t, options{loops: loops, dwell: true})
+	reply := dial(t, h).fill("big", 800_000) // sent in turns
 	var all sync.WaitGroup
 	for i := range clients {
 		all.Go(func() {
-			c := dial(t, srv)
+			c := dial(t, h)
 			for j := range requests {
 				switch rand.IntN(20) {
 				case 0:
 					c.say("quit\r\n")
-					c = dial(t, srv)
+					c = dial(t, h)
 				case 1:
 					c.say("get big\r\n")
 					c.hear(reply)
@@ -65,4 +38,20 @@ func TestLoopsThatDwell(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// Nobody who waits for a turn waits for a loop that dwells: blocked readers and pipelines beside clients who ask now and then.
+func TestDwellingBesideSlowReaders(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+	h := start(t, options{loops: 1, dwell: true, reqs: 1})
+	c := slow(t, h)
+	reply := c.fill("k", 100_000)
+	quick := dial(t, h)
+	for range 20 {
+		c.say("get k\r\nmn\r\nmn\r\n")
+		quick.ping()
+		c.hear(reply)
+		quick.ping()
+		c.hear("MN\r\nMN\r\n")
+	}
 }

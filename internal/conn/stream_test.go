@@ -1,4 +1,4 @@
-package server
+package conn
 
 import (
 	"fmt"
@@ -6,12 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gomemd/gomemd/storage"
 )
 
 // Large values are read from the socket to where they will lie, past gnet's buffer. However they are cut on their way, and whatever
 // comes before and behind them, each is what was sent.
 func TestLargeValuesAreStreamed(t *testing.T) {
-	srv := startServer(t, Options{MemoryLimit: 64 << 20, ItemMax: 8 << 20, Loops: 2})
+	h := start(t, options{loops: 2, store: storage.Options{MemoryLimit: 64 << 20, ItemMax: 8 << 20}})
 	draw := rand.New(rand.NewPCG(1, 2))
 	letters := make([]byte, 6<<20)
 	for i := range letters {
@@ -20,7 +22,7 @@ func TestLargeValuesAreStreamed(t *testing.T) {
 	source := string(letters)
 	for _, pause := range []time.Duration{0, 200 * time.Microsecond} {
 		t.Run(fmt.Sprint(pause), func(t *testing.T) {
-			c := dial(t, srv)
+			c := dial(t, h)
 			for range 20 {
 				var says, hears, gets, values strings.Builder
 				for i := range 1 + draw.IntN(3) {

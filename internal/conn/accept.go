@@ -1,0 +1,311 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/gomemd/gomemd/internal/session"
+	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// We accept connections ourselves and hand them to gnet's loops. gnet's own acceptor ends the whole engine on EMFILE, removes whatever
+// stands at a unix socket's path, and cannot be given a backlog: docs/decisions/0001-accept-outside-gnet.md.
+
+const (
+	// acceptors is how many goroutines accept on one listener: handing a connection to its loop waits for that loop, which may be busy
+	// for a moment.
+	acceptors = 2
+	// acceptPause is how long accepting rests when the process is out of file descriptors, or full, before it looks again.
+	acceptPause = 10 * time.Millisecond
+	// reservedFiles are the descriptors that are not for clients: listeners, epoll, standard streams and the like.
+	reservedFiles = 64
+	// flushWithin bounds how long Stop waits for replies that clients are still reading.
+	flushWithin = 500 * time.Millisecond
+)
+
+// Options are what the connections are told.
+type Options struct {
+	Loops        int
+	MaxConns     int           // clients at a time; the next one gets an error line …
+	MaxConnsWait bool          // … or waits until somebody leaves
+	IdleTimeout  time.Duration // clients that have said nothing for longer are closed; 0: never
+	Memory       int64         // bytes that all of them may make us hold outside the store
+	Sockets      int64         // bytes that the kernel should hold of them in all (buffers.go); 0: as many as it likes
+	Dwell        *atomic.Bool  // whether loops wait in place when they have nothing to do (dwell.go)
+	UnixSocket   string        // the name of the unix socket, for stats conns
+}
+
+// Conns are the clients' connections, their loops and the acceptors.
+type Conns struct {
+	opts      Options
+	env       *session.Env
+	listeners []net.Listener
+	engine    engine
+
+	current  atomic.Int64
+	total    atomic.Uint64
+	rejected atomic.Uint64
+	sending  atomic.Int64 // those with replies that wait
+
+	pausedNow    atomic.Int32
+	pauses       atomic.Uint64
+	pausedMicros atomic.Uint64
+
+	budget budget
+
+	mu  sync.Mutex
+	all map[*Conn]struct{}
+
+	stop      chan struct{}  // closed by Stop
+	calling   sync.RWMutex   // held for reading while a loop is called by who does not wait for stop
+	accepting sync.WaitGroup // the acceptors, who call the loops
+}
+
+// New prepares connections that share an Env.
+func New(opts Options, env *session.Env) *Conns {
+	cs := &Conns{opts: opts, env: env, all: map[*Conn]struct{}{}, stop: make(chan struct{})}
+	cs.engine.conns = cs
+	cs.budget.max, cs.budget.holders, cs.budget.close = opts.Memory, map[*Conn]int{}, (*Conn).close
+	return cs
+}
+
+// Start serves the clients who come to the listeners, which are the connections' own from here on, also when it fails.
+func (cs *Conns) Start(listeners []net.Listener) error {
+	cs.listeners = listeners
+	if err := cs.engine.start(cs.opts.Loops); err != nil {
+		cs.StopAccepting()
+		return err
+	}
+	for _, l := range listeners {
+		for range acceptors {
+			cs.accepting.Go(func() { cs.accept(l) })
+		}
+	}
+	return nil
+}
+
+// Addrs are the addresses of the listeners.
+func (cs *Conns) Addrs() []net.Addr {
+	addrs := make([]net.Addr, len(cs.listeners))
+	for i, l := range cs.listeners {
+		addrs[i] = l.Addr()
+	}
+	return addrs
+}
+
+// StopAccepting closes the listeners.
+func (cs *Conns) StopAccepting() { CloseAll(cs.listeners) }
+
+// Stop stops accepting, gives replies in flight half a second (or until the context is done) to be sent, and closes all connections and
+// loops. It is called once.
+func (cs *Conns) Stop(ctx context.Context) error {
+	cs.calling.Lock()
+	close(cs.stop)
+	cs.calling.Unlock()
+	cs.StopAccepting()
+	cs.accepting.Wait() // while the loops run: one that has ended leaves whoever hands it a client waiting forever
+	ctx, cancel := context.WithTimeout(ctx, flushWithin)
+	defer cancel()
+	for cs.sending.Load() > 0 && ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-time.After(time.Millisecond):
+		}
+	}
+	return cs.engine.stop()
+}
+
+// unlessStopped calls what calls a loop from outside, unless the loops are going away. Whoever looked at stop before that is
+// waited for: gnet's Wake and Close write to a descriptor of the loop's, which ending it closes, and which may be somebody else's by
+// then. (Of gnet 2.10.0 it can be shown that they do not: a loop that was told to end leaves the mark that it has been woken, and then
+// nothing is written. That is nothing to rely on.)
+func (cs *Conns) unlessStopped(call func()) {
+	cs.calling.RLock()
+	defer cs.calling.RUnlock()
+	if !cs.stopped() {
+		call()
+	}
+}
+
+// stopped tells whether Stop has been called.
+func (cs *Conns) stopped() bool {
+	select {
+	case <-cs.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// logf writes a line at -v.
+func (cs *Conns) logf(format string, args ...any) {
+	if cs.env.Verbosity.Load() > 0 {
+		cs.env.Logf(format, args...)
+	}
+}
+
+// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's line and is closed, or waits.
+func (cs *Conns) accept(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil: // out of descriptors, or a client that left while it was queued
+			cs.rest(func() { time.Sleep(acceptPause) })
+			continue
+		}
+		if !cs.admit() {
+			_, _ = c.Write([]byte(protocol.TooManyConns.Line())) // a courtesy; it fits any socket's buffer
+			_ = c.Close()
+			continue
+		}
+		cs.prepare(c)
+		if err := cs.engine.adopt(&Conn{conns: cs}, c); err != nil {
+			cs.current.Add(-1)
+			cs.logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
+		}
+	}
+}
+
+// admit counts a client in, or not. With MaxConnsWait it takes the time until there is room.
+func (cs *Conns) admit() bool {
+	if cs.admitAtOnce() {
+		return true
+	}
+	if !cs.opts.MaxConnsWait {
+		cs.rejected.Add(1)
+		return false
+	}
+	admitted := false
+	cs.rest(func() {
+		for !admitted {
+			select {
+			case <-cs.stop:
+				return
+			case <-time.After(acceptPause):
+				admitted = cs.admitAtOnce()
+			}
+		}
+	})
+	return admitted
+}
+
+// admitAtOnce counts a client in unless there are MaxConns of them.
+func (cs *Conns) admitAtOnce() bool {
+	for {
+		n := cs.current.Load()
+		if n >= int64(cs.opts.MaxConns) {
+			return false
+		}
+		if cs.current.CompareAndSwap(n, n+1) {
+			cs.total.Add(1)
+			return true
+		}
+	}
+}
+
+// rest counts the time that an acceptor rests.
+func (cs *Conns) rest(rest func()) {
+	cs.pauses.Add(1)
+	cs.pausedNow.Add(1)
+	start := time.Now()
+	rest()
+	cs.pausedNow.Add(-1)
+	cs.pausedMicros.Add(uint64(time.Since(start).Microseconds()))
+}
+
+// Numbers is what stats tells of them.
+func (cs *Conns) Numbers() stats.Conns {
+	return stats.Conns{
+		Current: uint64(cs.current.Load()), Total: cs.total.Load(), Rejected: cs.rejected.Load(), ReservedFDs: reservedFiles,
+		Paused: cs.pausedNow.Load() > 0, Pauses: cs.pauses.Load(), PausedMicros: cs.pausedMicros.Load(),
+	}
+}
+
+// Total is how many clients have come so far.
+func (cs *Conns) Total() uint64 { return cs.total.Load() }
+
+// ResetCounts starts the counts over (stats reset).
+func (cs *Conns) ResetCounts() {
+	cs.total.Store(0)
+	cs.rejected.Store(0)
+}
+
+// Memory is what is held for all of them outside the store, and the most that ever was.
+func (cs *Conns) Memory() (now, peak int64) { return cs.budget.total() }
+
+func (cs *Conns) add(c *Conn) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.all[c] = struct{}{}
+}
+
+func (cs *Conns) remove(c *Conn) {
+	cs.mu.Lock()
+	delete(cs.all, c)
+	cs.mu.Unlock()
+	cs.budget.release(c)
+	cs.current.Add(-1)
+}
+
+// list is the clients in the order of their descriptors.
+func (cs *Conns) list() []*Conn {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	return slices.SortedFunc(maps.Keys(cs.all), func(a, b *Conn) int { return a.fd - b.fd })
+}
+
+// List is the listeners, then the clients, by descriptor.
+func (cs *Conns) List() (all []stats.Conn) {
+	clock := cs.env.Clock
+	for _, l := range cs.listeners {
+		fd := 0
+		if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
+			_ = control(c, func(n int) error { fd = n; return nil })
+		}
+		all = append(all, stats.Conn{FD: fd, Addr: addressText(l.Addr()), State: "conn_listening",
+			Quiet: uint64(clock.Now() - clock.Started())})
+	}
+	for _, c := range cs.list() {
+		local := c.local
+		if _, ok := local.(*net.UnixAddr); ok {
+			local = &net.UnixAddr{Name: cs.opts.UnixSocket} // an accepted one has no name
+		}
+		all = append(all, stats.Conn{FD: c.fd, Addr: addressText(c.remote), Listen: addressText(local),
+			State: c.stateText(), Quiet: uint64(clock.Now()) - uint64(c.served.Load())})
+	}
+	return all
+}
+
+// stateText is the state's name in stats conns, which is memcached's.
+func (c *Conn) stateText() string {
+	if p := c.phase(); p == blocked || p == inLine && c.written.Load() > 0 {
+		return "conn_mwrite"
+	}
+	return session.State(c.state.Load()).String()
+}
+
+// addressText is an address as stats conns prints it.
+func addressText(a net.Addr) string {
+	switch a := a.(type) {
+	case *net.TCPAddr:
+		if strings.Contains(a.IP.String(), ":") {
+			return "tcp6:" + a.String()
+		}
+		return "tcp:" + a.String()
+	case *net.UnixAddr:
+		return "unix:" + a.Name
+	default:
+		return "?"
+	}
+}

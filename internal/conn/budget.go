@@ -1,0 +1,102 @@
+package conn
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// budget is the memory that all clients together make us hold outside the store: copies of replies that their sockets do not take,
+// input that waits behind these, and the beginnings of lines and of small values. Each client has bounds of its own: of replies a turn's
+// worth, of input what gnet reads at once, of a line multigetMax. This bounds the sum.
+//
+//	0 ──────────── 1/2 ──────────────── max ──────────────────── 5/4
+//	    as usual    │ turns are short:   │ who has stood still     │ those go
+//	                │ little is made     │ for stillAfter goes     │ who hold most
+//	                │ that may not fit   │                         │
+type budget struct {
+	mu      sync.Mutex
+	max     int64
+	sum     int64
+	peak    int64
+	holders map[*Conn]int  // bytes of each that holds something
+	looked  expiry.Instant // for some that stand still
+	tight   atomic.Bool    // more than half is held
+	close   func(c *Conn, why reason)
+}
+
+// hold says how many bytes are held for a client.
+func (b *budget) hold(c *Conn, n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before, known := b.holders[c]
+	if c.phase() == gone || !known && c.why.Load() != 0 { // what it holds is given back already
+		return
+	}
+	b.sum += int64(n - before)
+	b.peak = max(b.peak, b.sum)
+	b.tight.Store(b.sum > b.max/2)
+	if n == 0 {
+		delete(b.holders, c)
+		return
+	}
+	b.holders[c] = n
+	if b.sum > b.max && n > before {
+		b.relieve(c.conns.env.Clock.Now())
+	}
+}
+
+// release is for a connection that is no more, or is about to be closed.
+func (b *budget) release(c *Conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forget(c)
+}
+
+func (b *budget) forget(c *Conn) {
+	b.sum -= int64(b.holders[c])
+	b.tight.Store(b.sum > b.max/2)
+	delete(b.holders, c)
+}
+
+// relieve makes room.
+func (b *budget) relieve(now expiry.Instant) {
+	if b.looked != now {
+		b.looked = now
+		for c := range b.holders {
+			if c.still(now) >= stillAfter {
+				b.giveUp(c, stoodStillMemory)
+			}
+		}
+	}
+	for b.sum > b.max+b.max/4 {
+		var most *Conn
+		for c, n := range b.holders {
+			if most == nil || n > b.holders[most] {
+				most = c
+			}
+		}
+		b.giveUp(most, heldMost)
+	}
+}
+
+// giveUp closes a connection, which takes a while, and counts what it holds as given back already.
+func (b *budget) giveUp(c *Conn, why reason) {
+	b.forget(c)
+	b.close(c, why)
+}
+
+// room tells whether n bytes more would do.
+func (b *budget) room(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sum+int64(n) <= b.max
+}
+
+// total is what is held now, and the most that ever was.
+func (b *budget) total() (now, peak int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sum, b.peak
+}

@@ -1,0 +1,296 @@
+package conn
+
+import (
+	"sync/atomic"
+
+	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/session"
+	"github.com/gomemd/gomemd/internal/stats"
+)
+
+// phase is where a connection is: doc.go has the picture.
+type phase uint32
+
+const (
+	reading phase = iota
+	inLine
+	blocked
+	held
+	gone
+)
+
+// Conn is one client's connection: its session, and the socket under it.
+type Conn struct {
+	session.Session
+	socket
+	conns *Conns
+
+	unsent *session.Unsent // replies that wait for the socket
+	held   int             // what the budget was last told
+	life
+
+	// What the loop notes for others to read.
+	served    atomic.Uint32 // when input was last served …
+	state     atomic.Uint32 // … and in which state the session was left
+	written   atomic.Int64  // bytes of replies that had to wait, while some do
+	pins      atomic.Bool   // some of them lie in the store
+	taken     atomic.Int64  // as many of them as the client had taken when it …
+	takenWhen atomic.Uint32 // … had last taken stillLeast
+
+	bulky atomic.Bool // the kernel may hold much of it: replies had to wait, or a large value came
+
+	// Tick's:
+	took     int64 // bytes that it had taken, when …
+	tookWhen expiry.Instant
+	small    bool // it has small buffers
+}
+
+// life is a connection's life cycle.
+type life struct {
+	now    atomic.Uint32 // phase; only the loop changes it
+	opened atomic.Bool
+	over   atomic.Bool   // it is closed when its last replies are sent
+	leave  atomic.Bool   // it shall be closed between two commands (Drain) …
+	letGo  atomic.Bool   // … or let go of the store's memory (still.go)
+	why    atomic.Uint32 // reason, when we have decided that it is closed
+}
+
+func (l *life) phase() phase { return phase(l.now.Load()) }
+
+func (l *life) set(p phase) {
+	if l.phase() != p {
+		l.now.Store(uint32(p))
+	}
+}
+
+// begin is called on the loop that has taken the connection over.
+func (c *Conn) begin() {
+	c.Init(c.loop.w, c.fd, c.wake)
+	c.served.Store(uint32(c.conns.env.Clock.Now()))
+	c.conns.add(c)
+	c.opened.Store(true)
+	c.loop.w.Events.ConnNew(c.fd, c.remote)
+}
+
+// event is called when input has come, or somebody has woken the connection. It is closed when event returns false.
+func (c *Conn) event() (goOn bool) {
+	defer c.recoverPanic(&goOn)
+	if c.letGo.Load() {
+		c.letGo.Store(false)
+		c.letGoOfPins()
+	}
+	switch c.phase() {
+	case reading:
+		return c.serve()
+	case held:
+		c.queue()
+	}
+	return true
+}
+
+// turn goes on with what could not be done at once. The connection is closed when turn returns false.
+func (c *Conn) turn() (goOn bool) {
+	defer c.recoverPanic(&goOn)
+	if c.unsent == nil {
+		return c.serve()
+	}
+	full, err := c.send()
+	switch {
+	case err != nil:
+		return false // the client is gone
+	case full:
+		c.block()
+		return true
+	case c.unsent != nil:
+		c.queue()
+		return true
+	}
+	return !c.over.Load() && c.serve()
+}
+
+// queue puts the connection at the end of its loop's line.
+func (c *Conn) queue() {
+	c.pause()
+	c.set(inLine)
+	c.loop.line.add(c)
+	c.loop.ringIfNeeded()
+}
+
+// block has it wait until its socket takes more.
+func (c *Conn) block() {
+	c.pause()
+	c.set(blocked)
+	c.loop.block(c)
+}
+
+// serve feeds the session what has come and writes the replies.
+func (c *Conn) serve() bool {
+	w := c.loop.w
+	w.Short(c.conns.budget.tight.Load())
+	in := c.input()
+	n, sent, v, full, err := 0, 0, session.Full, false, error(nil)
+	for part, large := 0, true; large && v == session.Full && part < partsAtOnce; part++ {
+		w.Out.Reset()
+		var more int
+		more, v = c.Feed(in[n:])
+		if n += more; v == session.Idle && c.Streams() {
+			c.consume(n)
+			w.Counters.Add(stats.BytesRead, uint64(n))
+			in, n = nil, 0
+			more, v = c.Stream(c.read) // gnet's buffer is one copy too many
+			if more > 0 && !c.bulky.Load() {
+				c.bulky.Store(true)
+			}
+			w.Counters.Add(stats.BytesRead, uint64(more))
+		}
+		large = w.Full()
+		sent, full, err = c.writev(w.Out.Parts(), writeMost)
+		w.Counters.Add(stats.BytesWritten, uint64(sent))
+		if err != nil || sent < w.Out.Pending() {
+			break
+		}
+	}
+	c.consume(n)
+	w.Counters.Add(stats.BytesRead, uint64(n))
+	if v == session.Yield {
+		w.Counters.Add(stats.ConnYields, 1)
+	}
+	if err == nil && sent < w.Out.Pending() {
+		c.keep(sent)
+		c.over.Store(v == session.HangUp)
+	}
+	w.Out.Reset()
+	w.EndEvent()
+	c.note()
+	c.hold(len(in) - n)
+	switch {
+	case err != nil:
+		return false // the client is gone
+	case c.unsent != nil && full:
+		c.block()
+	case c.unsent != nil:
+		c.queue()
+	case v == session.HangUp:
+		return false
+	case v == session.Later:
+		c.pause()
+		c.set(held)
+	case v != session.Idle:
+		c.queue() // also when others are not waiting: they may be, by then
+	default:
+		return c.rest(n > 0)
+	}
+	return true
+}
+
+// rest waits for more input. Something has come of it, if came: a Wake is no event, and gnet may have been asked for more that it would
+// not look for while the loop dwells.
+func (c *Conn) rest(came bool) bool {
+	if c.mayLeave() {
+		return false
+	}
+	c.set(reading)
+	switch {
+	case c.paused:
+		return c.resume()
+	case came && c.conns.opts.Dwell.Load():
+		c.loop.dwell()
+	}
+	return true
+}
+
+// partsAtOnce is how often a turn writes a part of a reply and makes the next: fewer would have a large multiget wait for its turn more
+// often than its bytes take to be copied.
+const partsAtOnce = 4
+
+// keep keeps the replies that are not sent yet, from the byte sent on.
+func (c *Conn) keep(sent int) {
+	c.unsent = c.loop.w.Out.Keep(sent)
+	c.conns.sending.Add(1)
+	c.bulky.Store(true)
+	c.pins.Store(c.unsent.Pinned() > 0)
+	c.written.Store(0)
+	c.taken.Store(-c.untaken())
+	c.takenWhen.Store(uint32(c.conns.env.Clock.Now()))
+}
+
+// send goes on with them. full: the socket takes no more.
+func (c *Conn) send() (full bool, err error) {
+	w := c.loop.w
+	n, full, err := c.writev(c.unsent.Parts(), writeMost)
+	w.Counters.Add(stats.BytesWritten, uint64(n))
+	w.Counters.Publish()
+	c.written.Add(int64(n))
+	if c.unsent.Sent(n); c.unsent.Bytes() == 0 {
+		c.drop()
+		c.hold(len(c.input()))
+		full = false
+	}
+	return full, err
+}
+
+// drop lets go of what is not sent, and of what is.
+func (c *Conn) drop() {
+	if c.unsent != nil {
+		c.unsent.Release()
+		c.unsent = nil
+		c.pins.Store(false)
+		c.conns.sending.Add(-1)
+	}
+}
+
+// note keeps what others may want to know of the connection. The stores are skipped when nothing changed, which is nearly always.
+func (c *Conn) note() {
+	if now := uint32(c.conns.env.Clock.Now()); c.served.Load() != now {
+		c.served.Store(now)
+	}
+	if state := uint32(c.State()); c.state.Load() != state {
+		c.state.Store(state)
+	}
+}
+
+// hold tells the budget what is kept for the client outside the store; left is how much of its input.
+func (c *Conn) hold(left int) {
+	n := left + c.Gathered()
+	if c.unsent != nil {
+		n += c.unsent.Copied()
+	}
+	if n != c.held {
+		c.held = n
+		c.conns.budget.hold(c, n)
+	}
+}
+
+// closed is called once, on the loop, when the connection is no more.
+func (c *Conn) closed(byItself bool) {
+	c.set(gone)
+	delete(c.loop.blocked, int32(c.fd))
+	if c.why.Load() != 0 {
+		c.reset()
+	}
+	c.drop()
+	c.Session.Close()
+	c.loop.w.Events.ConnClose(c.fd, c.remote, c.reason(byItself))
+	c.conns.remove(c)
+}
+
+// moved is when the client last sent something or took some of what waits for it.
+func (c *Conn) moved() expiry.Instant {
+	return expiry.Instant(max(c.served.Load(), c.takenWhen.Load()))
+}
+
+// still is for how many seconds it has done neither; none if the clock has been set back since.
+func (c *Conn) still(now expiry.Instant) expiry.Instant { return now - min(now, c.moved()) }
+
+// reason is why a client goes, as watchers are told.
+func (c *Conn) reason(byItself bool) string {
+	switch {
+	case reason(c.why.Load()) == idleTimeout:
+		return "idle_timeout"
+	case c.conns.stopped():
+		return "shutdown"
+	case byItself || c.Quits():
+		return "normal"
+	}
+	return "error"
+}

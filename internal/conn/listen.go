@@ -1,0 +1,130 @@
+package conn
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ListenOptions are the addresses to listen on.
+type ListenOptions struct {
+	TCP      []string // "host:port" or ":port"
+	Unix     string   // path of a unix socket, or ""
+	UnixMask os.FileMode
+	Backlog  int
+}
+
+// Listen opens every address, or none.
+func Listen(opts ListenOptions) (open []net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			CloseAll(open)
+		}
+	}()
+	for _, addr := range opts.TCP {
+		l, err := listenTCP(addr, opts.Backlog)
+		if err != nil {
+			return open, err
+		}
+		open = append(open, l)
+	}
+	if opts.Unix != "" {
+		l, err := listenUnix(opts.Unix, opts.UnixMask, opts.Backlog)
+		if err != nil {
+			return open, err
+		}
+		open = append(open, l)
+	}
+	return open, nil
+}
+
+func listenTCP(addr string, backlog int) (net.Listener, error) {
+	config := net.ListenConfig{
+		KeepAlive: -1, // not Go's 15 seconds: idle clients would be probed all day. What follows is the kernel's two hours
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return control(c, func(fd int) error { // inherited by what is accepted
+				return unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
+			})
+		},
+	}
+	l, err := config.Listen(context.Background(), networkOf(addr), addr)
+	if err != nil {
+		return nil, err
+	}
+	return l, setBacklog(l.(*net.TCPListener), backlog)
+}
+
+// networkOf keeps an address to its family: for package net, 0.0.0.0 means IPv6 too unless it is told otherwise.
+func networkOf(addr string) string {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil: // no host, or a name: both families
+		return "tcp"
+	case ip.Is4():
+		return "tcp4"
+	default:
+		return "tcp6"
+	}
+}
+
+func listenUnix(path string, mask os.FileMode, backlog int) (net.Listener, error) {
+	if err := socketFile(path); err != nil {
+		return nil, err
+	}
+	// The mask is set before the file exists, so that nobody connects in between who may not. It is the whole
+	// process's, but this is start-up.
+	old := unix.Umask(int(^mask & 0o777))
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	unix.Umask(old)
+	if err != nil {
+		return nil, err
+	}
+	l.SetUnlinkOnClose(false)
+	return l, setBacklog(l, backlog)
+}
+
+// setBacklog calls listen(2) once more, which is how the queue of a listening socket is resized: package net always asks
+// for the system's maximum.
+func setBacklog(l syscall.Conn, backlog int) error {
+	c, err := l.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return control(c, func(fd int) error { return os.NewSyscallError("listen", unix.Listen(fd, backlog)) })
+}
+
+// control runs f on a connection's descriptor.
+func control(c syscall.RawConn, f func(fd int) error) (err error) {
+	if outer := c.Control(func(fd uintptr) { err = f(int(fd)) }); outer != nil {
+		return outer
+	}
+	return err
+}
+
+// CloseAll closes listeners.
+func CloseAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // nothing is lost with a listener
+	}
+}
+
+// socketFile refuses a path where something else than a socket stands: binding would fail, and removing it first, as one does
+// with the socket of a server that was killed, would lose a stranger's file.
+func socketFile(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case info.Mode().Type() != os.ModeSocket:
+		return &os.PathError{Op: "listen", Path: path, Err: errors.New("exists and is not a socket")}
+	}
+	return os.Remove(path)
+}

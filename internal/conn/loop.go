@@ -1,0 +1,321 @@
+package conn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"unsafe"
+
+	"github.com/panjf2000/gnet/v2"
+	"github.com/panjf2000/gnet/v2/pkg/logging"
+	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/internal/session"
+)
+
+// This file is the only one that knows gnet. Its loops wait, read and call us; we write to the sockets ourselves, because gnet neither
+// tells when a socket takes more nor bounds what it would keep until then. Edges of gnet 2.10.0 that shape this code:
+//
+//   - Peek's bytes die at the next Discard, and Discard(0) drops everything.
+//   - What OnTraffic leaves undiscarded gnet keeps, without limit. It cannot be asked to stop reading.
+//   - What was woken (Wake) is run until nothing is left, and only then gnet asks who else has come.
+//   - OnClose runs while the descriptor is still open. An event without input or output closes with io.EOF.
+//   - Inside OnTraffic a connection is closed by returning Close, elsewhere on its loop by EventLoop.Close.
+//
+// # Pausing
+//
+// gnet waits with one epoll instance a loop, level-triggered, and finds a connection by the descriptor in the event. The kernel lets
+// anybody who knows the instance change what is registered there, so that is what pausing does: a descriptor that is not registered is
+// not reported, and its input stays in the kernel. (Registered for no events it would still be reported when the other end of a unix
+// socket has gone, and gnet would close it with all that has not been read.) gnet itself changes a registration only when it has output
+// to send, and we give it none, and when it closes, and then it does not mind that there is none. A test (TestGnetKeepsTo…) holds gnet
+// to that. The other way, to take the connection out of the loop and give it back, costs 38 to 110 µs for what costs 1 here
+// (docs/decisions/0116).
+//
+// # The bell
+//
+// A loop's own work, connections whose turn has come, should have its share among the events of others, so it has to come as an event.
+// Each loop has a pair of unix sockets. One end, the bell, is a connection of gnet's, in which a byte is always waiting; whether that is
+// reported is up to us. A second epoll instance, of sockets that take no more, is registered with the first under the bell's descriptor:
+//
+//	gnet's epoll ──┬── clients: input, unless paused
+//	               ├── the bell: while connections are in line
+//	               └── writable ──── clients in phase blocked: output, once
+//	                   (reported as the bell)
+
+// EventLoop is gnet's name and version, for stats.
+const EventLoop = "gnet-2.10.0"
+
+// engine is gnet's engine and what it calls.
+type engine struct {
+	gnet.BuiltinEventEngine
+	conns  *Conns
+	client *gnet.Client // an engine of loops without listeners; it is called a client for its usual use
+
+	mu    sync.Mutex
+	loops map[gnet.EventLoop]*loop
+}
+
+// loop is one event loop's part of the work. Only its goroutine uses it.
+type loop struct {
+	conns *Conns
+	w     *session.Worker
+
+	bell   gnet.Conn
+	bellFd int
+	rope   int // the other end of the bell
+	epoll  int // gnet's
+	err    error
+
+	line  line
+	rings bool // the bell is reported
+
+	writable int             // our epoll instance
+	blocked  map[int32]*Conn // by descriptor: who waits there
+	events   [64]unix.EpollEvent
+	iovecs   []unix.Iovec // for writev
+}
+
+// start makes n loops, each with its bell.
+func (e *engine) start(n int) (err error) {
+	e.loops = map[gnet.EventLoop]*loop{}
+	if e.client, err = gnet.NewClient(e, gnet.WithNumEventLoop(n), gnet.WithLogger(gnetLog{e.conns})); err != nil {
+		return err
+	}
+	if err := e.client.Start(); err != nil {
+		return err
+	}
+	// gnet gives a connection to the loop with the fewest: one bell for each.
+	for range n {
+		if err := e.addLoop(); err != nil {
+			return errors.Join(err, e.stop())
+		}
+	}
+	if len(e.loops) != n {
+		return errors.Join(fmt.Errorf("%d of %d loops have a bell", len(e.loops), n), e.stop())
+	}
+	return nil
+}
+
+// addLoop hangs up a bell in a loop that has none.
+func (e *engine) addLoop() error {
+	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		return os.NewSyscallError("socketpair", err)
+	}
+	file := os.NewFile(uintptr(ends[0]), "bell")
+	bell, err := net.FileConn(file) // a duplicate
+	_ = file.Close()
+	if err != nil {
+		_ = unix.Close(ends[1])
+		return err
+	}
+	l := &loop{conns: e.conns, rope: ends[1], blocked: map[int32]*Conn{}}
+	if l.writable, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		_, _ = bell.Close(), unix.Close(l.rope)
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	l.w = session.NewWorker(e.conns.env)
+	l.w.Out.Pins = true
+	if _, err := e.client.EnrollContext(bell, l); err != nil {
+		l.close()
+		return err
+	}
+	if l.err != nil { // EnrollContext has waited for OnOpen
+		l.close()
+	}
+	return l.err
+}
+
+// stop ends the loops, which closes all connections, and waits for that.
+func (e *engine) stop() error {
+	err := e.client.Stop()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.loops {
+		l.close()
+	}
+	return err
+}
+
+func (l *loop) close() {
+	_ = unix.Close(l.rope)
+	_ = unix.Close(l.writable)
+}
+
+// opened is called on the loop when its bell is there.
+func (l *loop) opened(gc gnet.Conn) {
+	l.bell, l.bellFd = gc, gc.Fd()
+	if l.epoll, l.err = epollOf(l.bellFd); l.err != nil {
+		return
+	}
+	l.report(false)
+	l.err = l.add(l.epoll, l.writable, l.bellFd, unix.EPOLLIN)
+	l.ring()
+}
+
+// epollOf finds the epoll instance that has a descriptor of ours, which gnet keeps to itself: the one that lets us change it. What it
+// is changed to is what gnet has asked for.
+func epollOf(fd int) (int, error) {
+	ev := unix.EpollEvent{Events: readEvents, Fd: int32(fd)}
+	var limit unix.Rlimit
+	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // 0 then: not found
+	for epoll := range int(min(limit.Cur, 1<<20)) {
+		if unix.EpollCtl(epoll, unix.EPOLL_CTL_MOD, fd, &ev) == nil {
+			return epoll, nil
+		}
+	}
+	return 0, errors.New("gnet does not wait with an epoll instance of this process")
+}
+
+// readEvents is what gnet asks for.
+const readEvents = unix.EPOLLIN | unix.EPOLLPRI
+
+func (l *loop) add(epoll, fd, as int, events uint32) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: events, Fd: int32(as)}))
+}
+
+// report says whether the bell is reported while there is a byte in it, which is always.
+func (l *loop) report(bell bool) {
+	ev := unix.EpollEvent{Fd: int32(l.bellFd)}
+	if bell {
+		ev.Events = unix.EPOLLIN
+	}
+	_ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_MOD, l.bellFd, &ev) // it is there
+}
+
+// forget takes a descriptor out of gnet's epoll instance.
+func (l *loop) forget(fd int) { _ = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil) } // it is there
+
+// ring puts the next byte into the bell.
+func (l *loop) ring() {
+	one := [1]byte{}
+	_, _ = transfer(unix.SYS_WRITE, l.rope, unsafe.Pointer(&one[0]), 1) // it has room: what was there has been read
+}
+
+// whoIsWritable puts those in line whose sockets take more.
+func (l *loop) whoIsWritable() {
+	for len(l.blocked) > 0 {
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.writable), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), 0, 0, 0)
+		if errno != 0 {
+			return
+		}
+		for _, ev := range l.events[:n] {
+			if c := l.blocked[ev.Fd]; c != nil {
+				delete(l.blocked, ev.Fd)
+				c.queue()
+			}
+		}
+		if int(n) < len(l.events) {
+			return
+		}
+	}
+}
+
+// block waits until a connection's socket takes more.
+func (l *loop) block(c *Conn) {
+	l.blocked[int32(c.fd)] = c
+	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(c.fd)}
+	if unix.EpollCtl(l.writable, unix.EPOLL_CTL_MOD, c.fd, &ev) != nil { // the first time
+		_ = unix.EpollCtl(l.writable, unix.EPOLL_CTL_ADD, c.fd, &ev)
+	}
+}
+
+// adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the descriptor and closes ours.
+func (e *engine) adopt(c *Conn, socket net.Conn) error {
+	if _, err := e.client.EnrollContext(socket, c); err != nil {
+		return err
+	}
+	if !c.opened.Load() {
+		return errors.New("its loop could not watch it")
+	}
+	return nil
+}
+
+// OnOpen is called when a loop has taken a connection over.
+func (e *engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	switch c := gc.Context().(type) {
+	case *loop:
+		c.opened(gc)
+		e.loops[gc.EventLoop()] = c
+	case *Conn:
+		c.open(e.loops[gc.EventLoop()], gc)
+		c.begin()
+	}
+	return nil, gnet.None
+}
+
+// OnTraffic is called when input has come, and after a Wake.
+func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
+	switch c := gc.Context().(type) {
+	case *Conn:
+		if !c.event() {
+			return gnet.Close
+		}
+	case *loop:
+		_, _ = gc.Discard(-1)
+		c.ring()
+		c.turn()
+	}
+	return gnet.None
+}
+
+// OnClose is called once for every connection that was opened, when it is closed by us (nil), by the client (io.EOF), or by an accident.
+func (e *engine) OnClose(gc gnet.Conn, err error) gnet.Action {
+	if c, ok := gc.Context().(*Conn); ok {
+		c.closed(errors.Is(err, io.EOF))
+	}
+	return gnet.None
+}
+
+// socket is a client's socket. What is done with it is in socket.go, but for what needs gnet.
+type socket struct {
+	loop          *loop
+	gc            gnet.Conn
+	fd            int
+	local, remote net.Addr
+	paused        bool
+}
+
+func (s *socket) open(l *loop, gc gnet.Conn) {
+	s.loop, s.gc, s.fd, s.local, s.remote = l, gc, gc.Fd(), gc.LocalAddr(), gc.RemoteAddr()
+}
+
+// input is what gnet has read and nobody has consumed. It is gnet's, until consume.
+func (s *socket) input() []byte {
+	in, _ := s.gc.Peek(-1) // everything there is: cannot fail
+	return in
+}
+
+// consume drops the first n bytes of input.
+func (s *socket) consume(n int) {
+	if n > 0 {
+		_, _ = s.gc.Discard(n)
+	}
+}
+
+// wake has the loop call event. It may be called from any goroutine; of a connection that is no more nothing happens.
+func (s *socket) wake() { s.loop.conns.unlessStopped(func() { _ = s.gc.Wake(nil) }) }
+
+// ask has the loop close the connection; from any goroutine.
+func (s *socket) ask() { s.loop.conns.unlessStopped(func() { _ = s.gc.Close() }) }
+
+// end closes the connection, on its loop, but not from within event.
+func (s *socket) end() { _ = s.gc.EventLoop().Close(s.gc) }
+
+// gnetLog passes gnet's complaints on at -v, and drops its chatter.
+type gnetLog struct{ conns *Conns }
+
+var _ logging.Logger = gnetLog{}
+
+func (gnetLog) Debugf(string, ...any) {}
+func (gnetLog) Infof(string, ...any)  {}
+
+func (l gnetLog) Warnf(format string, args ...any)  { l.conns.logf(format+"\n", args...) }
+func (l gnetLog) Errorf(format string, args ...any) { l.conns.logf(format+"\n", args...) }
+func (l gnetLog) Fatalf(format string, args ...any) { l.conns.logf(format+"\n", args...) }
