@@ -289,7 +289,7 @@ func (cs *Conns) List() (all []stats.Conn) {
 
 // stateText is the state's name in stats conns, which is memcached's.
 func (c *Conn) stateText() string {
-	if p := c.phase(); p == blocked || p == inLine && c.written.Load() > 0 {
+	if c.phase() == blocked {
 		return "conn_mwrite"
 	}
 	return session.State(c.state.Load()).String()

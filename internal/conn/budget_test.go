@@ -282,7 +282,7 @@ func TestTurnsAreShortWhenMemoryIs(t *testing.T) {
 	c.say(strings.Repeat("get copied\r\n", 1000))
 	s := c.waits(blocked)
 	copied := 0
-	s.onLoop(t, func() { copied = s.unsent.Copied() })
+	s.onLoop(t, func() { copied = s.unsent().Copied() })
 	if copied > 16<<10 {
 		t.Errorf("%d bytes of replies wait for one more", copied)
 	}

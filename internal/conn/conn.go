@@ -25,24 +25,35 @@ type Conn struct {
 	socket
 	conns *Conns
 
-	unsent *session.Unsent // replies that wait for the socket
-	held   int             // what the budget was last told
+	behind atomic.Pointer[behind] // nil until replies have to wait for the first time
+	held   int                    // what the budget was last told
 	life
 
 	// What the loop notes for others to read.
-	served    atomic.Uint32 // when input was last served …
-	state     atomic.Uint32 // … and in which state the session was left
-	written   atomic.Int64  // bytes of replies that had to wait, while some do
+	served atomic.Uint32 // when input was last served …
+	state  atomic.Uint32 // … and in which state the session was left
+}
+
+// behind is what is known of a client who is behind, or has been: most never are.
+type behind struct {
+	unsent *session.Unsent // replies that wait for the socket; the loop's
+
+	written   atomic.Int64  // bytes of them that were written, while some wait
 	pins      atomic.Bool   // some of them lie in the store
 	taken     atomic.Int64  // as many of them as the client had taken when it …
 	takenWhen atomic.Uint32 // … had last taken stillLeast
 
-	bulky atomic.Bool // the kernel may hold much of it: replies had to wait, or a large value came
-
 	// Tick's:
 	took     int64 // bytes that it had taken, when …
 	tookWhen expiry.Instant
-	small    bool // it has small buffers
+}
+
+// unsent is what waits for the socket, or nil.
+func (c *Conn) unsent() *session.Unsent {
+	if b := c.behind.Load(); b != nil {
+		return b.unsent
+	}
+	return nil
 }
 
 // life is a connection's life cycle.
@@ -52,6 +63,8 @@ type life struct {
 	over   atomic.Bool   // it is closed when its last replies are sent
 	leave  atomic.Bool   // it shall be closed between two commands (Drain) …
 	letGo  atomic.Bool   // … or let go of the store's memory (still.go)
+	bulky  atomic.Bool   // the kernel may hold much of it: replies had to wait, or a large value came
+	small  bool          // it has small socket buffers; Tick's
 	why    atomic.Uint32 // reason, when we have decided that it is closed
 }
 
@@ -91,7 +104,7 @@ func (c *Conn) event() (goOn bool) {
 // turn goes on with what could not be done at once. The connection is closed when turn returns false.
 func (c *Conn) turn() (goOn bool) {
 	defer c.recoverPanic(&goOn)
-	if c.unsent == nil {
+	if c.unsent() == nil {
 		return c.serve()
 	}
 	full, err := c.send()
@@ -101,7 +114,7 @@ func (c *Conn) turn() (goOn bool) {
 	case full:
 		c.block()
 		return true
-	case c.unsent != nil:
+	case c.unsent() != nil:
 		c.queue()
 		return true
 	}
@@ -155,7 +168,8 @@ func (c *Conn) serve() bool {
 	if v == session.Yield {
 		w.Counters.Add(stats.ConnYields, 1)
 	}
-	if err == nil && sent < w.Out.Pending() {
+	waits := err == nil && sent < w.Out.Pending()
+	if waits {
 		c.keep(sent)
 		c.over.Store(v == session.HangUp)
 	}
@@ -166,9 +180,9 @@ func (c *Conn) serve() bool {
 	switch {
 	case err != nil:
 		return false // the client is gone
-	case c.unsent != nil && full:
+	case waits && full:
 		c.block()
-	case c.unsent != nil:
+	case waits:
 		c.queue()
 	case v == session.HangUp:
 		return false
@@ -205,23 +219,28 @@ const partsAtOnce = 4
 
 // keep keeps the replies that are not sent yet, from the byte sent on.
 func (c *Conn) keep(sent int) {
-	c.unsent = c.loop.w.Out.Keep(sent)
+	b := c.behind.Load()
+	if b == nil {
+		b = new(behind)
+		c.behind.Store(b)
+	}
+	b.unsent = c.loop.w.Out.Keep(sent)
 	c.conns.sending.Add(1)
 	c.bulky.Store(true)
-	c.pins.Store(c.unsent.Pinned() > 0)
-	c.written.Store(0)
-	c.taken.Store(-c.untaken())
-	c.takenWhen.Store(uint32(c.conns.env.Clock.Now()))
+	b.pins.Store(b.unsent.Pinned() > 0)
+	b.written.Store(0)
+	b.taken.Store(-c.untaken())
+	b.takenWhen.Store(uint32(c.conns.env.Clock.Now()))
 }
 
 // send goes on with them. full: the socket takes no more.
 func (c *Conn) send() (full bool, err error) {
-	w := c.loop.w
-	n, full, err := c.writev(c.unsent.Parts(), writeMost)
+	w, b := c.loop.w, c.behind.Load()
+	n, full, err := c.writev(b.unsent.Parts(), writeMost)
 	w.Counters.Add(stats.BytesWritten, uint64(n))
 	w.Counters.Publish()
-	c.written.Add(int64(n))
-	if c.unsent.Sent(n); c.unsent.Bytes() == 0 {
+	b.written.Add(int64(n))
+	if b.unsent.Sent(n); b.unsent.Bytes() == 0 {
 		c.drop()
 		c.hold(len(c.input()))
 		full = false
@@ -231,10 +250,10 @@ func (c *Conn) send() (full bool, err error) {
 
 // drop lets go of what is not sent, and of what is.
 func (c *Conn) drop() {
-	if c.unsent != nil {
-		c.unsent.Release()
-		c.unsent = nil
-		c.pins.Store(false)
+	if b := c.behind.Load(); b != nil && b.unsent != nil {
+		b.unsent.Release()
+		b.unsent = nil
+		b.pins.Store(false)
 		c.conns.sending.Add(-1)
 	}
 }
@@ -252,8 +271,8 @@ func (c *Conn) note() {
 // hold tells the budget what is kept for the client outside the store; left is how much of its input.
 func (c *Conn) hold(left int) {
 	n := left + c.Gathered()
-	if c.unsent != nil {
-		n += c.unsent.Copied()
+	if u := c.unsent(); u != nil {
+		n += u.Copied()
 	}
 	if n != c.held {
 		c.held = n
@@ -276,7 +295,11 @@ func (c *Conn) closed(byItself bool) {
 
 // moved is when the client last sent something or took some of what waits for it.
 func (c *Conn) moved() expiry.Instant {
-	return expiry.Instant(max(c.served.Load(), c.takenWhen.Load()))
+	moved := c.served.Load()
+	if b := c.behind.Load(); b != nil {
+		moved = max(moved, b.takenWhen.Load())
+	}
+	return expiry.Instant(moved)
 }
 
 // still is for how many seconds it has done neither; none if the clock has been set back since.

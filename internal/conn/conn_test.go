@@ -151,7 +151,7 @@ func TestWhoSendsWithoutReadingWaits(t *testing.T) {
 	s := c.served()
 	steady, before := 0, [3]int64{}
 	eventually(t, "its own sending waits", func() bool {
-		now := [3]int64{int64(h.counted(stats.BytesRead)), s.written.Load(), int64(s.unread())}
+		now := [3]int64{int64(h.counted(stats.BytesRead)), s.written(), int64(s.unread())}
 		if now != before || now[2] == 0 || s.phase() != blocked {
 			steady, before = 0, now
 		}
@@ -573,8 +573,8 @@ func TestNoMoreIsPinnedThanMayBe(t *testing.T) {
 		for _, r := range readers {
 			s := r.served()
 			s.onLoop(t, func() {
-				if s.unsent != nil {
-					sum += s.unsent.Pinned()
+				if s.unsent() != nil {
+					sum += s.unsent().Pinned()
 				}
 			})
 		}

@@ -487,3 +487,19 @@ func descriptorsOf(t testing.TB, fd int) (n int) {
 	}
 	return n
 }
+
+// written is how many bytes of replies that had to wait have been written since.
+func (c *Conn) written() int64 {
+	if b := c.behind.Load(); b != nil {
+		return b.written.Load()
+	}
+	return 0
+}
+
+// taken is as many of them as the client was last seen to have taken.
+func (c *Conn) taken() int64 {
+	if b := c.behind.Load(); b != nil {
+		return b.taken.Load()
+	}
+	return 0
+}

@@ -81,12 +81,13 @@ func (cs *Conns) Tick() {
 	var still []*Conn
 	for _, c := range cs.list() {
 		switch p := c.phase(); {
-		case p == blocked || p == inLine:
-			c.noteTaken(now)
+		case p == blocked:
+			b := c.behind.Load()
+			b.note(now, c.untaken())
 			if c.still(now) >= stillAfter {
 				still = append(still, c)
 			}
-			if idle > 0 && c.mayIdle() && now > max(c.tookWhen, expiry.Instant(c.served.Load()))+idle {
+			if idle > 0 && c.mayIdle() && now > max(b.tookWhen, expiry.Instant(c.served.Load()))+idle {
 				c.close(idleTimeout)
 			}
 		case p == reading && idle > 0 && c.still(now) > idle && c.mayIdle():
@@ -98,7 +99,7 @@ func (cs *Conns) Tick() {
 	}
 	slices.SortFunc(still, func(a, b *Conn) int { return cmp.Compare(a.moved(), b.moved()) })
 	if cs.env.Store.PinsCrowd() {
-		pinning := slices.DeleteFunc(slices.Clone(still), func(c *Conn) bool { return !c.pins.Load() })
+		pinning := slices.DeleteFunc(slices.Clone(still), func(c *Conn) bool { return !c.behind.Load().pins.Load() })
 		for _, c := range pinning[:(len(pinning)+3)/4] { // those who have stood still the longest; the others have another 250 ms
 			c.letGo.Store(true)
 			c.wake()
@@ -111,16 +112,15 @@ func (cs *Conns) Tick() {
 	}
 }
 
-// noteTaken notes how much of what waits for it a client has taken.
-func (c *Conn) noteTaken(now expiry.Instant) {
-	untaken := c.untaken()
-	taken := c.written.Load() - untaken
-	if taken != c.took {
-		c.took, c.tookWhen = taken, now
+// note notes how much of what waits for a client it has taken.
+func (b *behind) note(now expiry.Instant, untaken int64) {
+	taken := b.written.Load() - untaken
+	if taken != b.took {
+		b.took, b.tookWhen = taken, now
 	}
-	if taken >= c.taken.Load()+stillLeast || untaken == 0 {
-		c.taken.Store(taken)
-		c.takenWhen.Store(uint32(now))
+	if taken >= b.taken.Load()+stillLeast || untaken == 0 {
+		b.taken.Store(taken)
+		b.takenWhen.Store(uint32(now))
 	}
 }
 
@@ -132,11 +132,12 @@ func (c *Conn) mayIdle() bool {
 
 // letGoOfPins is called on the loop: what waits for the client must not be held in the store any more.
 func (c *Conn) letGoOfPins() {
+	u := c.unsent()
 	switch {
-	case c.unsent == nil || c.unsent.Pinned() == 0:
-	case c.conns.budget.room(c.unsent.Pinned()):
-		c.unsent.Copy()
-		c.pins.Store(false)
+	case u == nil || u.Pinned() == 0:
+	case c.conns.budget.room(u.Pinned()):
+		u.Copy()
+		c.behind.Load().pins.Store(false)
 		c.hold(len(c.input()))
 	default:
 		c.close(stoodStillPins)

@@ -53,17 +53,17 @@ func TestWhoIsIdleThoughSomethingWaits(t *testing.T) {
 	s := reader.served()
 	eventually(t, "their systems have taken what they take", func() bool {
 		h.tick()
-		before := [2]int64{s.written.Load() - s.untaken(), nobody.served().written.Load()}
+		before := [2]int64{s.written() - s.untaken(), nobody.served().written()}
 		time.Sleep(20 * time.Millisecond)
-		return before == [2]int64{s.written.Load() - s.untaken(), nobody.served().written.Load()}
+		return before == [2]int64{s.written() - s.untaken(), nobody.served().written()}
 	})
 	h.tick()
 	heard := 0
 	for range 4 {
-		before := s.written.Load() - s.untaken()
+		before := s.written() - s.untaken()
 		heard += 7_000
 		reader.hear(reply[heard-7_000 : heard])
-		eventually(t, "it is known to be taken", func() bool { return s.written.Load()-s.untaken() > before })
+		eventually(t, "it is known to be taken", func() bool { return s.written()-s.untaken() > before })
 		h.step(3)
 	}
 	nobody.hearGone()
@@ -120,7 +120,7 @@ func TestPinsAreKeptWhileTheyDoNotCrowd(t *testing.T) {
 	}
 	pinned := func(c *client) (n int) {
 		s := c.served()
-		s.onLoop(t, func() { n = s.unsent.Pinned() })
+		s.onLoop(t, func() { n = s.unsent().Pinned() })
 		return n
 	}
 	if pinned(crowd[0]) == 0 || pinned(crowd[1]) == 0 || h.holds() > 1000 {
@@ -199,7 +199,7 @@ func TestWhoTakesBytesSteadilyStays(t *testing.T) {
 		}
 		if s.phase() == blocked || s.phase() == inLine {
 			eventually(t, "it is known to be taken", func() bool {
-				return s.written.Load()-s.untaken() >= s.taken.Load()+stillLeast || s.phase() == reading
+				return s.written()-s.untaken() >= s.taken()+stillLeast || s.phase() == reading
 			})
 		}
 		h.step(2)

@@ -53,6 +53,10 @@ func (r *Replies) Pending() int { return len(r.buf) + r.pinned.Bytes }
 // the caller may change the list, not the bytes.
 func (r *Replies) Parts() [][]byte {
 	r.parts = r.parts[:0]
+	if len(r.cuts) == 0 && len(r.buf) > 0 { // nearly always
+		r.parts = append(r.parts, r.buf)
+		return r.parts
+	}
 	r.each(func(part []byte, _ bool) { r.parts = append(r.parts, part) })
 	return r.parts
 }

@@ -1,6 +1,10 @@
 package session
 
-import "github.com/gomemd/gomemd/internal/events"
+import (
+	"bytes"
+
+	"github.com/gomemd/gomemd/internal/events"
+)
 
 // Session is the conversation with one client.
 //
@@ -24,11 +28,10 @@ type Session struct {
 	state State
 	line  partial    // command, login: the beginning of a line whose end has not come; token: what has come of it
 	want  int        // value, swallow, token: bytes of the block still to come
-	after string     // swallow: what is said when they have
+	kept  []byte     // swallow: what is said when they have; again: the line that is served when the store has room
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
 	dump  *dump      // dump: what is listed
-	again []byte     // again: the line that is served when the store has room
 
 	watcher *events.Watcher // watch
 	quits   bool            // has said so
@@ -129,8 +132,8 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 			s.want -= n
 			consumed += n
 			if s.want == 0 {
-				s.w.Out.buf = append(s.w.Out.buf, s.after...)
-				s.state, s.after = StateCommand, ""
+				s.w.Out.buf = append(s.w.Out.buf, s.kept...)
+				s.state, s.kept = StateCommand, nil
 			}
 		case StateRetrieval:
 			if v := s.resumeRetrieval(); v != Idle {
@@ -190,7 +193,7 @@ func (s *Session) afterBlock(n int, answer func()) {
 	begin := len(out.buf)
 	answer()
 	if n > 0 {
-		s.state, s.want, s.after = StateSwallow, n, string(out.buf[begin:])
+		s.state, s.want, s.kept = StateSwallow, n, bytes.Clone(out.buf[begin:])
 		out.buf = out.buf[:begin]
 	}
 }
@@ -204,7 +207,7 @@ func (s *Session) Gathered() int {
 	if s.rest != nil {
 		n += cap(s.rest.keys)
 	}
-	return n + cap(s.again)
+	return n + cap(s.kept)
 }
 
 // Close gives back what a session holds when its client is gone.
@@ -215,7 +218,7 @@ func (s *Session) Close() {
 	if s.dump != nil {
 		s.dump.close()
 	}
-	s.block, s.rest, s.dump, s.again = nil, nil, nil, nil
+	s.block, s.rest, s.dump, s.kept = nil, nil, nil, nil
 	s.line.drop()
 	if s.watcher != nil {
 		s.w.env.Hub.Remove(s.watcher)

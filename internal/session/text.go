@@ -97,15 +97,15 @@ func (s *Session) refused(req *request) Verdict {
 
 // serveAgain has a line served when the store has room.
 func (s *Session) serveAgain(req *request) Verdict {
-	s.state, s.again = StateAgain, bytes.Clone(req.line)
+	s.state, s.kept = StateAgain, bytes.Clone(req.line)
 	return Later
 }
 
 // resumeAgain serves it.
 func (s *Session) resumeAgain() Verdict {
 	req := &s.w.batch[0]
-	req.line = s.again
-	s.state, s.again = StateCommand, nil
+	req.line = s.kept
+	s.state, s.kept = StateCommand, nil
 	req.err = protocol.Parse(req.line, &req.Request) // it could be parsed before
 	req.hash = storage.Hash(req.Key)
 	return handlers[req.Op](s, req)
