@@ -123,14 +123,14 @@ func TestWhoGoesTheNextTime(t *testing.T) {
 	}
 }
 
-func setMemory(h *house, n int64) {
+func setMemory(h *fixture, n int64) {
 	h.conns.budget.mu.Lock()
 	defer h.conns.budget.mu.Unlock()
 	h.conns.budget.max = n
 }
 
 // copiedReplies is a client who reads nothing and has asked for replies that are copied: these count.
-func copiedReplies(t *testing.T, h *house) *client {
+func copiedReplies(t *testing.T, h *fixture) *client {
 	t.Helper()
 	c := slow(t, h)
 	c.fill("copied", 3_000)

@@ -14,7 +14,7 @@ import (
 //	while all are beyond that    those with most are told to keep bufferSmall: they get slower, and nobody is closed
 const (
 	notSentMost = 128 << 10
-	bufferSmall = 32 << 10 // the kernel takes twice that, for its own bookkeeping
+	bufferSmall = 64 << 10 // the kernel takes twice that, for its own bookkeeping
 )
 
 // prepare sets the options of a socket that has been accepted.

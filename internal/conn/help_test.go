@@ -29,13 +29,14 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// options say what a test's house is like. The zero value of a field is the server's default.
+// options say what a test's fixture is like. The zero value of a field is the server's default.
 type options struct {
 	loops        int
 	maxConns     int
 	maxConnsWait bool
 	idle         time.Duration
 	memory       int64
+	sockets      int64
 	dwell        bool
 
 	unix bool   // a unix socket instead of TCP …
@@ -48,8 +49,8 @@ type options struct {
 	clock     *expiry.Clock // moved by hand, with step; nil: real time, and it ticks by itself
 }
 
-// house is what package server makes of this package, without package server.
-type house struct {
+// fixture is what package server makes of this package, without package server.
+type fixture struct {
 	t     testing.TB
 	env   session.Env
 	clock *expiry.Clock
@@ -61,8 +62,8 @@ type house struct {
 	stopped sync.Once
 }
 
-// start opens a house that stands until the test ends.
-func start(t testing.TB, o options) *house {
+// start opens a fixture that stands until the test ends.
+func start(t testing.TB, o options) *fixture {
 	t.Helper()
 	orElse(&o.loops, 4)
 	orElse(&o.maxConns, 1024)
@@ -74,7 +75,7 @@ func start(t testing.TB, o options) *house {
 	if o.log == nil {
 		o.log = os.Stderr
 	}
-	h := &house{t: t, clock: o.clock, quit: make(chan struct{})}
+	h := &fixture{t: t, clock: o.clock, quit: make(chan struct{})}
 	started := time.Now()
 	started = started.Add(-time.Duration(started.Nanosecond()))
 	if h.clock == nil {
@@ -105,7 +106,7 @@ func start(t testing.TB, o options) *house {
 	dwell.Store(o.dwell)
 	h.conns = New(Options{
 		Loops: o.loops, MaxConns: o.maxConns, MaxConnsWait: o.maxConnsWait, IdleTimeout: o.idle,
-		Memory: o.memory, Dwell: dwell, UnixSocket: listen.Unix,
+		Memory: o.memory, Sockets: o.sockets, Dwell: dwell, UnixSocket: listen.Unix,
 	}, env)
 	env.Conns, env.ResetConns, env.Clients = h.conns.Numbers, h.conns.ResetCounts, h.conns.List
 	env.HeldByClients = func() uint64 { return uint64(h.holds()) }
@@ -131,7 +132,7 @@ func orElse[T comparable](field *T, def T) {
 }
 
 // stop ends it as server.Shutdown does, and looks the store over. Only the first call does.
-func (h *house) stop() (err error) {
+func (h *fixture) stop() (err error) {
 	h.stopped.Do(func() {
 		close(h.quit)
 		h.ticking.Wait()
@@ -147,7 +148,7 @@ func (h *house) stop() (err error) {
 	return err
 }
 
-func (h *house) ticks() {
+func (h *fixture) ticks() {
 	ticker := time.NewTicker(250 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -161,7 +162,7 @@ func (h *house) ticks() {
 	}
 }
 
-func (h *house) tick() {
+func (h *fixture) tick() {
 	for h.store.Sweep() {
 	}
 	h.env.FlushEvictions()
@@ -169,7 +170,7 @@ func (h *house) tick() {
 }
 
 // step lets seconds go by, of a clock that is moved by hand.
-func (h *house) step(seconds int) {
+func (h *fixture) step(seconds int) {
 	h.clock.Set(h.clock.Now() + expiry.Instant(seconds))
 	h.tick()
 }
@@ -181,15 +182,15 @@ func aClock() *expiry.Clock {
 	return clock
 }
 
-func (h *house) addr() net.Addr { return h.conns.Addrs()[0] }
+func (h *fixture) addr() net.Addr { return h.conns.Addrs()[0] }
 
 // holds is what is held for all clients, outside the store.
-func (h *house) holds() int64 { now, _ := h.conns.Memory(); return now }
+func (h *fixture) holds() int64 { now, _ := h.conns.Memory(); return now }
 
-func (h *house) counted(c stats.Counter) uint64 { return h.env.Sums()[c] }
+func (h *fixture) counted(c stats.Counter) uint64 { return h.env.Sums()[c] }
 
 // in counts the connections that are in a phase.
-func (h *house) in(p phase) (n int) {
+func (h *fixture) in(p phase) (n int) {
 	for _, c := range h.conns.list() {
 		if c.phase() == p {
 			n++
@@ -201,20 +202,20 @@ func (h *house) in(p phase) (n int) {
 // client is one end of a real connection, with a bound on its patience.
 type client struct {
 	t testing.TB
-	h *house
+	h *fixture
 	net.Conn
 	r *bufio.Reader
 }
 
 const patience = 30 * time.Second
 
-func dial(t testing.TB, h *house) *client {
+func dial(t testing.TB, h *fixture) *client {
 	t.Helper()
 	return dialSmall(t, h, 0)
 }
 
 // dialSmall makes a client whose system takes no more than some bytes of what it does not read; 0: as much as usual.
-func dialSmall(t testing.TB, h *house, buffer int) *client {
+func dialSmall(t testing.TB, h *fixture, buffer int) *client {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
 		return control(raw, func(fd int) error {
@@ -234,7 +235,7 @@ func dialSmall(t testing.TB, h *house, buffer int) *client {
 }
 
 // slow makes a client for whom the sockets at both ends take little: what it does not read waits with us.
-func slow(t testing.TB, h *house) *client {
+func slow(t testing.TB, h *fixture) *client {
 	t.Helper()
 	c := dialSmall(t, h, 4<<10)
 	if err := unix.SetsockoptInt(c.served().fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 8<<10); err != nil {

@@ -13,7 +13,7 @@ import (
 )
 
 // draining starts Drain, and gives what waits for its end.
-func draining(t *testing.T, h *house, within time.Duration) (wait func() time.Duration) {
+func draining(t *testing.T, h *fixture, within time.Duration) (wait func() time.Duration) {
 	done, began := make(chan time.Duration, 1), time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	t.Cleanup(cancel)

@@ -32,7 +32,7 @@ import (
 // not reported, and its input stays in the kernel. (Registered for no events it would still be reported when the other end of a unix
 // socket has gone, and gnet would close it with all that has not been read.) gnet itself changes a registration only when it has output
 // to send, and we give it none, and when it closes, and then it does not mind that there is none. A test (TestGnetKeepsTo…) holds gnet
-// to that. The other way, to take the connection out of the loop and give it back, costs 38 to 110 µs for what costs 1 here
+// to that. The other way, to take the connection out of the loop and give it back, costs 38 to 110 µs for what costs 0.7 here
 // (docs/decisions/0116).
 //
 // # The bell

@@ -88,8 +88,8 @@ func TestNobodyIsIdleOnAUnixSocket(t *testing.T) {
 	}
 }
 
-// crowded is a house with one shard of 8 MB, and clients who have asked for a large value each and read nothing.
-func crowded(t *testing.T, o options, clients int) (h *house, crowd []*client, replies []string) {
+// crowded is a fixture with one shard of 8 MB, and clients who have asked for a large value each and read nothing.
+func crowded(t *testing.T, o options, clients int) (h *fixture, crowd []*client, replies []string) {
 	t.Helper()
 	o.clock, o.store = aClock(), storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10}
 	h = start(t, o)

@@ -108,6 +108,10 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 		case <-ticker.C:
 		}
 		used := l.sample()
+		if l.beside.Load() > 0 { // what they use says nothing about the loops
+			before = used
+			continue
+		}
 		if next := now.adjust(most, used.since(before)); next != now {
 			over := now.errands && !next.errands
 			now = next
