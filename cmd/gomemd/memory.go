@@ -25,6 +25,7 @@ const (
 	// perConn is an idle connection: measured 1.1 KiB.
 	perConn = 2 << 10
 
+	socketPart       = 16 // of the total …
 	socketMemoryMost = 64 << 20
 
 	connMemoryMost  = 16 << 20 // what server.Options.ConnMemory is by itself
@@ -42,16 +43,14 @@ func (c *config) shareOut() error {
 		return nil
 	}
 	opts := &c.opts
-	opts.SocketMemory = min(socketMemoryMost, c.memoryTotal/16)
-	fixed := int64(programMemory+runtimeMemory) + perConn*int64(opts.MaxConns) + opts.SocketMemory
-	forConns := func(items int64) int64 {
-		return min(connMemoryMost, (c.memoryTotal-fixed-items)*4/5)
-	}
+	opts.SocketMemory = min(socketMemoryMost, c.memoryTotal/socketPart)
+	fixed := int64(programMemory+runtimeMemory) + perConn*int64(opts.MaxConns)
+	remains := c.memoryTotal - opts.SocketMemory - fixed // for items and connections
 	if c.memoryGiven {
-		opts.ConnMemory = forConns(opts.MemoryLimit)
+		opts.ConnMemory = min(connMemoryMost, (remains-opts.MemoryLimit)*4/5)
 	} else {
-		opts.ConnMemory = min(connMemoryMost, (c.memoryTotal-fixed)/6)
-		opts.MemoryLimit = (c.memoryTotal - fixed - opts.ConnMemory*5/4) >> 20 << 20
+		opts.ConnMemory = min(connMemoryMost, remains/6)
+		opts.MemoryLimit = (remains - opts.ConnMemory*5/4) >> 20 << 20
 	}
 	if opts.ConnMemory < connMemoryLeast {
 		items := opts.MemoryLimit
@@ -59,10 +58,11 @@ func (c *config) shareOut() error {
 			items = 2 << 20 // with -I 1m there can be no less
 		}
 		least := fixed + connMemoryLeast*5/4 + items
+		least += min(socketMemoryMost, least/(socketPart-1)+1)
 		return quit(exUsage, "ERROR: --memory-total has no room for -m %d -c %d: it would have to be %dm.",
 			items>>20, opts.MaxConns, (least+1<<20-1)>>20)
 	}
-	opts.MemoryLimitMax = c.memoryTotal - fixed - opts.ConnMemory*5/4
+	opts.MemoryLimitMax = remains - opts.ConnMemory*5/4
 	return nil
 }
 

@@ -20,11 +20,12 @@ func TestMemoryTotalIsSharedOut(t *testing.T) {
 		items, conns, limit int64 // MiB; limit: of cache_memlimit
 	}{
 		{"--memory-total 1g", 918, 16, 918},
-		{"--memory-total=128m", 86, 16, 86},
-		{"--memory-total 64", 33, 7, 33},
-		{"--memory-total 64 -c 10000", 19, 4, 19},
-		{"--memory-total 128 -m 64", 64, 16, 86},
-		{"-m 64 --memory-total 100", 64, 11, 64},
+		{"--memory-total=128m", 78, 16, 78},
+		{"--memory-total 64", 30, 6, 30},
+		{"--memory-total 64 -c 10000", 16, 3, 16},
+		{"--memory-total 128 -m 64", 64, 16, 78},
+		{"-m 64 --memory-total 100", 64, 6, 64},
+		{"-m 4096 --memory-total 5g", 4096, 16, 5014}, // the sockets have no more than 64 MB
 	} {
 		c, err := parse("gomemd", strings.Fields(row.args))
 		if err != nil {
@@ -120,14 +121,16 @@ func TestMemoryIsWhatStatsSay(t *testing.T) {
 		t.Errorf("only %d bytes of items", items)
 	}
 
-	ask := strings.Repeat(" key999", 100) + "\r\n"
+	// Of what they ask for values below 4 KiB are copied; large ones would stay where they are.
+	ask := strings.Repeat("get small\r\n", 1500)
+	fmt.Fprintf(writer, "set small 0 0 4000 noreply\r\n%s\r\n", value[:4000])
 	for i := range 200 { // who read nothing
 		c, err := net.Dial("tcp", p.tcp())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		fmt.Fprintf(c, "get part%d%s", i%10, ask) // or all sockets would be full at the same byte of a value
+		fmt.Fprintf(c, "get part%d\r\n%s", i%10, ask) // or all sockets would be full at the same byte of a value
 	}
 	var conns int64
 	for i := 0; i < 20 || conns < 4<<20 && i < 250; i++ { // a busy machine takes its time to serve 200
