@@ -28,6 +28,8 @@ const (
 	socketPart       = 16 // of the total …
 	socketMemoryMost = 64 << 20
 
+	itemsLeast = 2 << 20 // with -I 1m there can be no less
+
 	connMemoryMost  = 16 << 20 // what server.Options.ConnMemory is by itself
 	connMemoryLeast = 1 << 20
 
@@ -49,13 +51,13 @@ func (c *config) shareOut() error {
 	if c.memoryGiven {
 		opts.ConnMemory = min(connMemoryMost, (remains-opts.MemoryLimit)*4/5)
 	} else {
-		opts.ConnMemory = min(connMemoryMost, remains/6)
+		opts.ConnMemory = min(connMemoryMost, max(connMemoryLeast, remains/6))
 		opts.MemoryLimit = (remains - opts.ConnMemory*5/4) >> 20 << 20
 	}
-	if opts.ConnMemory < connMemoryLeast {
+	if opts.ConnMemory < connMemoryLeast || opts.MemoryLimit < itemsLeast && !c.memoryGiven {
 		items := opts.MemoryLimit
 		if !c.memoryGiven {
-			items = 2 << 20 // with -I 1m there can be no less
+			items = itemsLeast
 		}
 		least := fixed + connMemoryLeast*5/4 + items
 		least += min(socketMemoryMost, least/(socketPart-1)+1)

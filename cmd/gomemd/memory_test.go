@@ -38,6 +38,18 @@ func TestMemoryTotalIsSharedOut(t *testing.T) {
 				row.items, row.conns, row.limit)
 		}
 	}
+	// The total that a refusal names is enough, and one megabyte less is not.
+	for _, row := range []struct{ args, least string }{{"", "27m"}, {"-m 64 ", "94m"}, {"-m 4096 ", "4184m"}} {
+		var least int
+		fmt.Sscanf(row.least, "%dm", &least)
+		for total, want := range map[int]bool{least: true, least - 1: false} {
+			if _, err := parse("gomemd", strings.Fields(fmt.Sprintf("%s--memory-total %d", row.args, total))); (err == nil) != want {
+				t.Errorf("%s of %d: %v", row.args, total, err)
+			} else if err != nil && !strings.Contains(err.Error(), " "+row.least) {
+				t.Errorf("%s of %d: %v", row.args, total, err)
+			}
+		}
+	}
 	c, err := parse("gomemd", []string{"--memory-total", "auto"})
 	if here := int64(memoryHere()); err != nil || c.memoryTotal > here*9/10 || c.memoryTotal < here*9/10-mb || c.opts.MemoryLimit >= c.memoryTotal {
 		t.Errorf("auto: %d of %d, and items %d; %v", c.memoryTotal, here, c.opts.MemoryLimit, err)

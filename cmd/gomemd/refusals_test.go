@@ -55,7 +55,7 @@ var refusals = []struct {
 	{"-Y f -U 1", 64, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)", ""},
 	{"--memory-total lots", 64, "ERROR: Invalid memory total lots: megabytes, a number with m or g, or auto.", "has no such option"},
 	{"--memory-total 64m -m 64", 64, "ERROR: --memory-total has no room for -m 64 -c 1024: it would have to be 94m.", "has no such option"},
-	{"--memory-total 24m", 64, "ERROR: --memory-total has no room for -m 2 -c 1024: it would have to be 28m.", "has no such option"},
+	{"--memory-total 24m", 64, "ERROR: --memory-total has no room for -m 2 -c 1024: it would have to be 27m.", "has no such option"},
 	{"--drain-timeout soon", 64, "ERROR: Invalid drain timeout soon: a time, like 500ms, 30s or 2m.", "has no such option"},
 	{"--drain-timeout=-1", 64, "ERROR: Invalid drain timeout -1: a time, like 500ms, 30s or 2m.", "has no such option"},
 	{"--drain=1s", 1, "NAME: unrecognized option '--drain'\nIllegal argument \"?\"", "shows the value, too"},
