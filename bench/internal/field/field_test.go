@@ -152,6 +152,31 @@ func TestStuckIsNotCut(t *testing.T) {
 	}
 }
 
+// Who is sent something may wait long until what it says is taken.
+func TestAMoveInTheOtherDirectionIsAMove(t *testing.T) {
+	ours, theirs := net.Pipe()
+	defer theirs.Close()
+	p := &paced{Conn: ours, patience: 300 * time.Millisecond}
+	written := make(chan error, 1)
+	go func() {
+		_, err := p.Write([]byte("said"))
+		written <- err
+	}()
+	for range 20 { // a second
+		go func() { _, _ = theirs.Write([]byte("a")) }()
+		if _, err := p.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	if _, err := theirs.Read(make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWorseThan(t *testing.T) {
 	for _, c := range []struct {
 		us, them Counts

@@ -1,7 +1,10 @@
 package field
 
 import (
+	"errors"
 	"net"
+	"os"
+	"sync/atomic"
 	"time"
 )
 
@@ -37,27 +40,44 @@ func (p *pace) went(n int) {
 	}
 }
 
-// paced is a connection that reads and writes at a pace, and gives up when nothing moves.
+// paced is a connection that reads and writes at a pace, and gives up when nothing moves. A byte in either direction is
+// a move: a server may well read on only when its replies are taken.
 type paced struct {
 	net.Conn
 	patience time.Duration
 	down, up pace
+	moved    atomic.Int64 // when a byte last came or went, in nanoseconds of Unix time
 }
 
-func (p *paced) Read(dst []byte) (int, error) {
-	_ = p.SetReadDeadline(time.Now().Add(p.patience))
-	n, err := p.Conn.Read(dst[:min(len(dst), p.down.piece())])
+func (p *paced) Read(dst []byte) (n int, err error) {
+	for again := true; again; again = p.goesOn(err) {
+		_ = p.SetReadDeadline(time.Now().Add(p.patience))
+		n, err = p.Conn.Read(dst[:min(len(dst), p.down.piece())])
+		p.went(n)
+	}
 	p.down.went(n)
 	return n, err
 }
 
 func (p *paced) Write(src []byte) (n int, err error) {
-	for n < len(src) && err == nil {
+	for n < len(src) && (err == nil || p.goesOn(err)) {
 		_ = p.SetWriteDeadline(time.Now().Add(p.patience))
 		var m int
 		m, err = p.Conn.Write(src[n:min(len(src), n+p.up.piece())])
+		p.went(m)
 		p.up.went(m)
 		n += m
 	}
 	return n, err
+}
+
+func (p *paced) went(n int) {
+	if n > 0 {
+		p.moved.Store(time.Now().UnixNano())
+	}
+}
+
+// goesOn tells whether an error is only that this direction has had to wait, while the other moves.
+func (p *paced) goesOn(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && time.Since(time.Unix(0, p.moved.Load())) < p.patience
 }
