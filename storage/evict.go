@@ -180,6 +180,9 @@ func (s *shard) scanVictim(records int) (scanned, freed int) {
 
 // chooseVictim decides which segment is emptied next. True: there is one, or a segment has become free without.
 func (s *shard) chooseVictim() bool {
+	for s.arriving > s.usable()/4 && s.dropStill() {
+		// Rather than that somebody's items go.
+	}
 	if g := s.mostDead(); g != none && !s.hurry() {
 		s.startScan(g, forDead)
 		return true

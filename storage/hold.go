@@ -8,9 +8,9 @@ import "github.com/gomemd/gomemd/expiry"
 //	0                    1/4                            3/4                   all
 //	├─────────────────────┼──────────────────────────────┼─────────────────────┤
 //	│ anybody             │ who stands still loses his   │ only the first      │
-//	│                     │ pins (PinsCrowd)             │ reply, the first    │
-//	│                     │                              │ value: MayPin,      │
-//	│                     │                              │ Fill say Later      │
+//	│                     │ pins (PinsCrowd), and of     │ reply, the first    │
+//	│                     │ what he sends, when room is  │ value: MayPin,      │
+//	│                     │ needed                       │ Fill say Later      │
 //
 // A quarter of each shard always turns over, so that sets find room. The first reply and the value that began to come first are
 // exempt, or a value larger than the bound would never arrive; these two end, and then the next are the first.

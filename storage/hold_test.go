@@ -261,3 +261,34 @@ func TestAFullStoreWithoutEvictionDoesNotWaitForReaders(t *testing.T) {
 		t.Errorf("with room: %v, %d", done, status)
 	}
 }
+
+// Who stands still with more than a quarter of the memory loses his place before anybody's items are evicted.
+func TestItemsDoNotGoForWhoStandsStill(t *testing.T) {
+	st, clock := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
+	for i := range 8 {
+		u := newUpload(t, st, fmt.Sprint("still", i), 1_000_000)
+		if _, status := u.send(600_000); status != Stored {
+			t.Fatal(status)
+		}
+		defer u.Abort()
+	}
+	n := 0
+	for ; st.Stats().Evictions == 0; n++ {
+		put(st, Set, fmt.Sprint("live", n), "a value that takes some room", 0)
+	}
+	s := &st.shards[0]
+	if s.arriving < s.usable()/2 {
+		t.Fatalf("%d bytes are on their way", s.arriving)
+	}
+	before := st.Stats().Evictions
+	clock.Set(clock.Now() + stillAfter)
+	for i := range n / 2 {
+		put(st, Set, fmt.Sprint("more", i), "a value that takes some room", 0)
+	}
+	if s.arriving > s.usable()/4 {
+		t.Errorf("%d bytes are on their way still", s.arriving)
+	}
+	if lost := st.Stats().Evictions - before; lost > uint64(n/20) {
+		t.Errorf("%d of %d items have gone", lost, n)
+	}
+}
