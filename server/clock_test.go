@@ -6,9 +6,10 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 )
 
-// The real clock is the monotonic one, and when somebody sets the machine's time no deadline moves. Should the server's own clock be
-// stepped all the same: an hour forwards ends what had less to live, an hour back ends nothing and brings nothing back that
-// somebody has missed. The rest lives an hour longer, and everything can be stored, read and changed as before.
+// The real clock is the monotonic one, and when somebody sets the machine's time no deadline moves.
+// Should the server's own clock be stepped all the same: an hour forwards ends what had less to
+// live, an hour back ends nothing and brings nothing back that somebody has missed. The rest lives
+// an hour longer, and everything can be stored, read and changed as before.
 func TestClockIsStepped(t *testing.T) {
 	const hour = 3600
 	clock := expiry.NewClock(1_700_000_000)

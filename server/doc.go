@@ -1,6 +1,6 @@
-// Package server is the memcached server: it opens the store, listens, and has connections served. It
-// can be run in-process, by a test or by a program that wants a cache of its own: [Start] a server with
-// [Options], ask its [Server.Addrs] and [Server.Stats], and [Server.Shutdown] it.
+// Package server is the memcached server: it opens the store, listens, and has connections served.
+// It can be run in-process, by a test or by a program that wants a cache of its own: [Start] a
+// server with [Options], ask its [Server.Addrs] and [Server.Stats], and [Server.Shutdown] it.
 //
 // # The walk
 //
@@ -40,8 +40,8 @@
 //
 // The read buffer is gnet's, one a loop: a request points into it until Feed returns. The replies
 // are the worker's, one a loop: sessions append to them, serve writes them out and empties them
-// before the next connection's turn. What the socket does not take is the connection's: a copy of the
-// text, and pins on the values. More of it in internal/session and storage/pin.go.
+// before the next connection's turn. What the socket does not take is the connection's: a copy of
+// the text, and pins on the values. More of it in internal/session and storage/pin.go.
 //
 // # Who runs where
 //

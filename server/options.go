@@ -13,8 +13,8 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
-// Version is gomemd's own. What clients see in VERSION starts with the memcached it follows, because libmemcached
-// parses three numbers there and gives up on anything else.
+// Version is gomemd's own. What clients see in VERSION starts with the memcached it follows,
+// because libmemcached parses three numbers there and gives up on anything else.
 const (
 	Version          = "0.1.0"
 	memcachedVersion = "1.6.45"
@@ -24,8 +24,8 @@ const (
 // AuthFileError is why Options.AuthFile cannot be used. Its text is memcached's.
 type AuthFileError = session.AuthFileError
 
-// Options say what to serve and where. The zero value of a field is memcached's default, named beside it; a server
-// with neither Listen nor UnixSocket serves nobody and is refused by Validate.
+// Options say what to serve and where. The zero value of a field is memcached's default, named
+// beside it; a server with neither Listen nor UnixSocket serves nobody and is refused by Validate.
 type Options struct {
 	Listen       []string      // TCP addresses, "host:port" or ":port"
 	UnixSocket   string        // path of a unix socket
@@ -35,8 +35,8 @@ type Options struct {
 	MaxConnsWait bool          // -o no_maxconns_fast: the next one waits instead, until somebody leaves
 	IdleTimeout  time.Duration // -o idle_timeout: TCP clients that have said nothing for longer are closed; 0: never
 
-	// OwnProcess says that the program is this server and nothing else: it may set GOMAXPROCS and GOGC to follow the load,
-	// unless the environment sets them. An embedder's are left alone.
+	// OwnProcess says that the program is this server and nothing else: it may set GOMAXPROCS and
+	// GOGC to follow the load, unless the environment sets them. An embedder's are left alone.
 	OwnProcess bool
 
 	Loops        int // -t: event loops; 4
@@ -61,23 +61,24 @@ type Options struct {
 	TrackSizes      bool // -o track_sizes: stats sizes tells how many items there are of each size
 	WatcherBuffer   int  // -o watcher_logbuf_size, bytes: lines that wait for a slow watcher; 256 KiB
 
-	// AuthFile, -Y, has the passwords without which nobody is served, a line "user:password" each, of at most 255 bytes, 8
-	// at most. "": everybody is served.
+	// AuthFile, -Y, has the passwords without which nobody is served, a line "user:password" each,
+	// of at most 255 bytes, 8 at most. "": everybody is served.
 	AuthFile string
 
-	// ConnMemory is how many bytes all connections may make the server hold outside the store, in and out: replies that
-	// wait for slow readers, input behind them, values and lines of which a part has come; 16 MiB. Beyond it those go who
-	// have stood still for seconds.
+	// ConnMemory is how many bytes all connections may make the server hold outside the store, in
+	// and out: replies that wait for slow readers, input behind them, values and lines of which a
+	// part has come; 16 MiB. Beyond it those go who have stood still for seconds.
 	ConnMemory int64
 
-	// SocketMemory is how many bytes the kernel should hold for all connections, as far as it lets itself be told; 0: as many
-	// as it likes. Control groups of version 2 count them.
+	// SocketMemory is how many bytes the kernel should hold for all connections, as far as it lets
+	// itself be told; 0: as many as it likes. Control groups of version 2 count them.
 	SocketMemory int64
 
 	Verbosity int       // -v: 1 errors, 2 commands, 3 more; never values
 	Log       io.Writer // where that goes; os.Stderr
 
-	// Clock is for tests, which move it by hand and call Sweep when time has passed. Nil: real time.
+	// Clock is for tests, which move it by hand and call Sweep when time has passed. Nil: real
+	// time.
 	Clock *expiry.Clock
 
 	Settings Settings

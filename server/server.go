@@ -17,8 +17,8 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// tickEvery is how often the clock is set and expired memory looked for. Four times a second keeps a deadline's second sharp
-// to a quarter and gives memory back well within two seconds.
+// tickEvery is how often the clock is set and expired memory looked for. Four times a second keeps
+// a deadline's second sharp to a quarter and gives memory back well within two seconds.
 const tickEvery = 250 * time.Millisecond
 
 // Server is a running server.
@@ -39,8 +39,8 @@ type Server struct {
 	running sync.WaitGroup // the tick, and who follows the load
 }
 
-// Start opens the store, listens, and serves. When it returns without an error, clients can connect. An address that
-// cannot be listened on is an error, and leaves nothing behind.
+// Start opens the store, listens, and serves. When it returns without an error, clients can
+// connect. An address that cannot be listened on is an error, and leaves nothing behind.
 func Start(opts Options) (*Server, error) {
 	if err := opts.Validate(); err != nil {
 		return nil, err
@@ -74,8 +74,9 @@ func Start(opts Options) (*Server, error) {
 func open(opts Options) (*Server, error) {
 	opts = opts.withDefaults()
 	clock, started := opts.Clock, time.Now()
-	// All servers' seconds begin with the wall clock's: after a restart the clock must not be up to a second ahead of the last
-	// server's, or items would end a second sooner than anybody was promised.
+	// All servers' seconds begin with the wall clock's: after a restart the clock must not be up to
+	// a second ahead of the last server's, or items would end a second sooner than anybody was
+	// promised.
 	started = started.Add(-time.Duration(started.Nanosecond()))
 	if clock == nil {
 		clock = expiry.NewClock(started.Unix())
@@ -156,15 +157,15 @@ var (
 	ErrShutdownGraceful = errors.New("a client said shutdown graceful")
 )
 
-// Done is closed when the server wants to end: a client has said shutdown (Options.EnableShutdown), or Shutdown has been
-// called. In the first case it serves on until its owner calls Shutdown.
+// Done is closed when the server wants to end: a client has said shutdown (Options.EnableShutdown),
+// or Shutdown has been called. In the first case it serves on until its owner calls Shutdown.
 func (srv *Server) Done() <-chan struct{} { return srv.life.Done() }
 
 // Err is why Done is closed, and nil until it is.
 func (srv *Server) Err() error { return context.Cause(srv.life) }
 
-// Reload reads again what is in files: the passwords. Clients that have logged in stay. When a file cannot be read or
-// understood, what was read before stays in force.
+// Reload reads again what is in files: the passwords. Clients that have logged in stay. When a file
+// cannot be read or understood, what was read before stays in force.
 func (srv *Server) Reload() error {
 	if srv.env.Passwords == nil {
 		return nil
@@ -172,16 +173,19 @@ func (srv *Server) Reload() error {
 	return srv.env.Passwords.Reload()
 }
 
-// Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket last.
+// Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket
+// last.
 func (srv *Server) Addrs() []net.Addr { return srv.conns.Addrs() }
 
-// Drain ends a server so that its clients notice little: it stops accepting, and closes each connection at a moment when
-// nothing is asked on it, those first that have been quiet the longest, over half of the time that the context gives. Drain
-// returns when all are gone or the context is done; then comes Shutdown.
+// Drain ends a server so that its clients notice little: it stops accepting, and closes each
+// connection at a moment when nothing is asked on it, those first that have been quiet the longest,
+// over half of the time that the context gives. Drain returns when all are gone or the context is
+// done; then comes Shutdown.
 func (srv *Server) Drain(ctx context.Context) { srv.conns.Drain(ctx) }
 
-// Shutdown stops accepting, gives replies in flight half a second (or until the context is done) to be sent, closes all
-// connections and frees the store. The unix socket's file stays, as memcached's does.
+// Shutdown stops accepting, gives replies in flight half a second (or until the context is done) to
+// be sent, closes all connections and frees the store. The unix socket's file stays, as memcached's
+// does.
 func (srv *Server) Shutdown(ctx context.Context) (err error) {
 	srv.stopped.Do(func() {
 		srv.end(ErrClosed)
@@ -210,7 +214,8 @@ func (srv *Server) tick() {
 	}
 }
 
-// Sweep frees the memory of what has expired or was flushed. The tick does so by itself; a test that moves the clock calls it.
+// Sweep frees the memory of what has expired or was flushed. The tick does so by itself; a test
+// that moves the clock calls it.
 func (srv *Server) Sweep() {
 	for srv.store.Sweep() {
 		select {

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// An address that is taken, or a path, is an error, and leaves nothing behind: neither a listener nor a store.
+// An address that is taken, or a path, is an error, and leaves nothing behind: neither a listener
+// nor a store.
 func TestStartRefusesAnAddress(t *testing.T) {
 	srv := startServer(t, Options{})
 	file := filepath.Join(t.TempDir(), "file")

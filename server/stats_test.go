@@ -117,7 +117,8 @@ func TestStatsReset(t *testing.T) {
 	}
 }
 
-// The rows come by descriptor, which says nothing of who came first: a client gets one that is free just then.
+// The rows come by descriptor, which says nothing of who came first: a client gets one that is free
+// just then.
 func TestStatsConns(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "socket")
 	srv := startServer(t, Options{UnixSocket: path})

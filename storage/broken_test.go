@@ -6,7 +6,8 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 )
 
-// After a panic the store knows whether a shard was locked then: in a visitor it was, and in the store itself.
+// After a panic the store knows whether a shard was locked then: in a visitor it was, and in the
+// store itself.
 func TestAPanicUnderTheLockBreaksTheStore(t *testing.T) {
 	key := []byte("k")
 	h := Hash(key)

@@ -2,8 +2,9 @@ package storage
 
 import "github.com/gomemd/gomemd/expiry"
 
-// Some memory of a shard cannot be had back by evicting: segments that somebody reads from without the lock (pin.go), and values
-// of which only a part has come (incoming.go). Both last as long as a client takes or sends, so both are bounded together:
+// Some memory of a shard cannot be had back by evicting: segments that somebody reads from without
+// the lock (pin.go), and values of which only a part has come (incoming.go). Both last as long as a
+// client takes or sends, so both are bounded together:
 //
 //	0                    1/4                            3/4                   all
 //	├─────────────────────┼──────────────────────────────┼─────────────────────┤
@@ -12,16 +13,19 @@ import "github.com/gomemd/gomemd/expiry"
 //	│                     │ what he sends, when room is  │ value: MayPin,      │
 //	│                     │ needed                       │ Fill say Later      │
 //
-// A quarter of each shard always turns over, so that sets find room. The first reply and the value that began to come first are
-// exempt, or a value larger than the bound would never arrive; these two end, and then the next are the first.
+// A quarter of each shard always turns over, so that sets find room. The first reply and the value
+// that began to come first are exempt, or a value larger than the bound would never arrive; these
+// two end, and then the next are the first.
 //
 // Who is told Later is called when something has been let go, and once a second by Sweep.
 const (
-	// stillAfter is how many seconds without stillLeast more bytes a value on its way in may take when somebody needs
-	// its room: 4 KiB a second are less than any network that people use. The clock knows whole seconds: it may be one less.
+	// stillAfter is how many seconds without stillLeast more bytes a value on its way in may take
+	// when somebody needs its room: 4 KiB a second are less than any network that people use. The
+	// clock knows whole seconds: it may be one less.
 	stillAfter expiry.Instant = 5
 	stillLeast                = 16 << 10
-	// callsAtOnce is how many of those who wait are called when something is let go. All of them would find room for one.
+	// callsAtOnce is how many of those who wait are called when something is let go. All of them
+	// would find room for one.
 	callsAtOnce = 4
 	// callsASecond is how many Sweep calls: about 1 µs each, under the lock.
 	callsASecond = 32
@@ -60,8 +64,8 @@ func (s *shard) noteHolds() {
 	}
 }
 
-// call calls some of those who wait, and the value that began to come first if it does: nobody else need find room. They must not
-// call the store from there.
+// call calls some of those who wait, and the value that began to come first if it does: nobody else
+// need find room. They must not call the store from there.
 func (s *shard) call(n int) {
 	if len(s.arrivals) > 0 && s.arrivals[0].waits && s.arrivals[0].later != nil {
 		s.arrivals[0].later()
@@ -83,11 +87,12 @@ func (s *shard) wait(later func()) {
 	}
 }
 
-// Scarce tells a visitor whether memory that may be pinned is, so that he should rather copy a value.
+// Scarce tells a visitor whether memory that may be pinned is, so that he should rather copy a
+// value.
 func (it *Item) Scarce() bool { return it.shard.scarce }
 
-// MayPin tells a visitor whether he may Pin the value. If not, later is called when it is worth asking again: at any time and from any
-// goroutine, where it must not call the store or wait.
+// MayPin tells a visitor whether he may Pin the value. If not, later is called when it is worth
+// asking again: at any time and from any goroutine, where it must not call the store or wait.
 func (it *Item) MayPin(later func()) bool {
 	s := it.shard
 	if !s.scarce || s.pinned == 0 {
@@ -129,7 +134,8 @@ func (s *shard) unpinned(r *record) (n int64) {
 
 func (s *shard) segmentOfRecord(r *record) *segment { return &s.segments[s.segmentAt(r.p)] }
 
-// PinsCrowd tells whether pins take so much of a shard, or keep somebody waiting, that who reads nothing should lose his.
+// PinsCrowd tells whether pins take so much of a shard, or keep somebody waiting, that who reads
+// nothing should lose his.
 func (st *Store) PinsCrowd() bool { return st.crowded.Load() != 0 }
 
 // arrive counts room for a value on its way in.
@@ -144,7 +150,8 @@ func (s *shard) mayArrive(in *Incoming, n int) bool {
 	return s.unevictable()+int64(n) <= s.unevictableMost() || len(s.arrivals) == 0 || s.arrivals[0] == in
 }
 
-// mayWait tells whether room may come that cannot be made now: pins and other values on their way will end.
+// mayWait tells whether room may come that cannot be made now: pins and other values on their way
+// will end.
 func (s *shard) mayWait(in *Incoming) bool {
 	if len(s.arrivals) > 0 && s.arrivals[0] != in || s.deadPinned > 0 {
 		return true
@@ -152,8 +159,8 @@ func (s *shard) mayWait(in *Incoming) bool {
 	return s.pinned > 0 && !s.store.opts.DisableEviction
 }
 
-// dropStill ends a value on its way in whose client has stood still while somebody needs the room. Its client is told when it
-// goes on.
+// dropStill ends a value on its way in whose client has stood still while somebody needs the room.
+// Its client is told when it goes on.
 func (s *shard) dropStill() bool {
 	for _, in := range s.arrivals {
 		if !in.waits && in.movedAt+stillAfter <= s.now {

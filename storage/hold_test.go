@@ -51,8 +51,8 @@ func TestAnAnnouncedValueTakesNothing(t *testing.T) {
 	}
 }
 
-// Three times as much as the store holds is on its way at once: all of it is stored, the last with waiting, and nothing is refused
-// though small values come all the time.
+// Three times as much as the store holds is on its way at once: all of it is stored, the last with
+// waiting, and nothing is refused though small values come all the time.
 func TestUploadsWaitForOneAnother(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 20 << 20, Shards: 1, SegmentSize: 64 << 10, ItemMax: 5 << 20})
 	var uploads []*upload
@@ -98,7 +98,8 @@ func TestUploadsWaitForOneAnother(t *testing.T) {
 	}
 }
 
-// Who stands still in the middle of a value keeps his place while nobody needs it, and then loses it.
+// Who stands still in the middle of a value keeps his place while nobody needs it, and then loses
+// it.
 func TestWhoStandsStillLosesHisPlace(t *testing.T) {
 	st, clock := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
 	var still []*upload
@@ -130,7 +131,8 @@ func TestWhoStandsStillLosesHisPlace(t *testing.T) {
 	}
 }
 
-// Segments that somebody reads from are not emptied: what they hold stays, and there is always other room for what comes.
+// Segments that somebody reads from are not emptied: what they hold stays, and there is always
+// other room for what comes.
 func TestPinnedSegmentsAreNotEmptied(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10})
 	var pinned Pinned
@@ -176,7 +178,8 @@ func TestPinnedSegmentsAreNotEmptied(t *testing.T) {
 	}
 }
 
-// One reply is always allowed, and so is one more of what is pinned already. The next one waits until something is let go.
+// One reply is always allowed, and so is one more of what is pinned already. The next one waits
+// until something is let go.
 func TestTheFirstReplyMayBeAsLargeAsItLikes(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 4 << 20})
 	for i := range 2 {
@@ -225,7 +228,8 @@ func TestTheFirstReplyMayBeAsLargeAsItLikes(t *testing.T) {
 	}
 }
 
-// Without eviction a full store refuses a large value at once, be there who reads from it or not: that will win nothing.
+// Without eviction a full store refuses a large value at once, be there who reads from it or not:
+// that will win nothing.
 func TestAFullStoreWithoutEvictionDoesNotWaitForReaders(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, DisableEviction: true})
 	n := 0
@@ -262,7 +266,8 @@ func TestAFullStoreWithoutEvictionDoesNotWaitForReaders(t *testing.T) {
 	}
 }
 
-// Who stands still with more than a quarter of the memory loses his place before anybody's items are evicted.
+// Who stands still with more than a quarter of the memory loses his place before anybody's items
+// are evicted.
 func TestItemsDoNotGoForWhoStandsStill(t *testing.T) {
 	st, clock := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
 	for i := range 8 {

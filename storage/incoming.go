@@ -7,11 +7,12 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 )
 
-// Incoming is a large value on its way in. Its bytes are put where they will stay; only at Commit the index hears of
-// them. It is used by one goroutine and ends with Commit or Abort.
+// Incoming is a large value on its way in. Its bytes are put where they will stay; only at Commit
+// the index hears of them. It is used by one goroutine and ends with Commit or Abort.
 //
-// It costs nothing before its first byte comes, and then what has come, up to a record more. Room for that is made like room for
-// anything else. Who stands still while somebody needs room loses what has come (hold.go).
+// It costs nothing before its first byte comes, and then what has come, up to a record more. Room
+// for that is made like room for anything else. Who stands still while somebody needs room loses
+// what has come (hold.go).
 type Incoming struct {
 	st       *Store
 	s        *shard
@@ -42,8 +43,9 @@ type Incoming struct {
 // writeStep bounds what Write copies while it holds the lock.
 const writeStep = 16 << 10
 
-// Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key is copied.
-// later is called, as MayPin's, when Write or Fill have said Later and it is worth trying again.
+// Receive begins a value of n bytes that will arrive in parts. The item's Value is ignored; its key
+// is copied. later is called, as MayPin's, when Write or Fill have said Later and it is worth
+// trying again.
 func (st *Store) Receive(hash uint64, it *Item, n int, later func()) (*Incoming, Status) {
 	if len(it.Key) == 0 || len(it.Key) > keyMax || Charge(len(it.Key), it.Flags, n, !st.opts.DisableCAS) > st.opts.ItemMax {
 		return nil, TooLarge
@@ -79,7 +81,8 @@ func (s *shard) begin(in *Incoming) {
 	s.pace(r.size)
 }
 
-// extend makes room for the next bytes. Later: there will be, and then in.later is called; nothing has changed.
+// extend makes room for the next bytes. Later: there will be, and then in.later is called; nothing
+// has changed.
 func (s *shard) extend(in *Incoming) Status {
 	in.waits = true
 	status := s.tryExtend(in)
@@ -129,9 +132,9 @@ func (s *shard) tryExtend(in *Incoming) Status {
 	return Stored
 }
 
-// Write takes the next part, and tells how many bytes of it it has taken: all, or with Later as many as there is room for at
-// present. More than was announced is TooLarge; OutOfMemory says that the room is gone, and what had come with it. Either ends
-// the Incoming.
+// Write takes the next part, and tells how many bytes of it it has taken: all, or with Later as
+// many as there is room for at present. More than was announced is TooLarge; OutOfMemory says that
+// the room is gone, and what had come with it. Either ends the Incoming.
 func (in *Incoming) Write(p []byte) (taken int, status Status) {
 	for taken < len(p) && status == Stored {
 		part := p[taken:min(len(p), taken+writeStep)]
@@ -144,8 +147,10 @@ func (in *Incoming) Write(p []byte) (taken int, status Status) {
 	return taken, status
 }
 
-// Fill is Write for who can put bytes in place himself, such as by reading a socket. It may be called while some are missing: fill
-// is given room for one to recordMax of these, and tells how many it has put there. With Later fill was not called. It holds the shard's lock, and must not wait.
+// Fill is Write for who can put bytes in place himself, such as by reading a socket. It may be
+// called while some are missing: fill is given room for one to recordMax of these, and tells how
+// many it has put there. With Later fill was not called. It holds the shard's lock, and must not
+// wait.
 func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
 	status = in.locked(func(s *shard) Status {
 		room, status := s.room(in)
@@ -192,7 +197,8 @@ func (s *shard) receive(in *Incoming, p []byte) (taken int, _ Status) {
 	return taken, Stored
 }
 
-// room is where the next bytes of a value belong: what is left of the chain's last record, or else a new piece.
+// room is where the next bytes of a value belong: what is left of the chain's last record, or else
+// a new piece.
 func (s *shard) room(in *Incoming) ([]byte, Status) {
 	if in.came == in.room {
 		if status := s.extend(in); status != Stored {

@@ -2,10 +2,12 @@ package storage
 
 import "bytes"
 
-// A large value need not be copied to be sent: its segments are pinned, the reply is written from where the value lies, for as long
-// as the client takes, and what has been sent is released. Meanwhile the item may be deleted, moved or evicted like any other. Only the segment, when nothing in it lives any
-// more, waits for its last pin before somebody else's bytes come into it, and no value in it is overwritten in place. A segment with
-// pins is not chosen to be emptied. How much may be pinned: hold.go.
+// A large value need not be copied to be sent: its segments are pinned, the reply is written from
+// where the value lies, for as long as the client takes, and what has been sent is released.
+// Meanwhile the item may be deleted, moved or evicted like any other. Only the segment, when
+// nothing in it lives any more, waits for its last pin before somebody else's bytes come into it,
+// and no value in it is overwritten in place. A segment with pins is not chosen to be emptied. How
+// much may be pinned: hold.go.
 //
 // What changes in a pinned segment is headers of records: a value, once written, stays as it is.
 
@@ -47,7 +49,8 @@ func (p *Pinned) add(piece []byte, held heldSegment) {
 	p.Bytes += len(piece)
 }
 
-// Release lets go of everything. It takes the locks of shards, one after the other, so no visitor may call it.
+// Release lets go of everything. It takes the locks of shards, one after the other, so no visitor
+// may call it.
 func (p *Pinned) Release() {
 	p.ReleaseFirst(len(p.Pieces))
 	p.Pieces, p.held, p.gone = p.Pieces[:0], p.held[:0], 0

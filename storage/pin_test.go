@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// What is pinned stays as it is, whatever becomes of the item and its segment: it is overwritten by values of its own length and
-// of others, deleted, flushed, evicted, moved by cleaning, and the limit falls. When the pins have gone, their room is used again.
+// What is pinned stays as it is, whatever becomes of the item and its segment: it is overwritten by
+// values of its own length and of others, deleted, flushed, evicted, moved by cleaning, and the
+// limit falls. When the pins have gone, their room is used again.
 func TestPinnedValuesStayAsTheyAre(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 2 << 20, Shards: 2, SegmentSize: 16 << 10})
 	draw := rand.New(rand.NewPCG(1, 2))

@@ -17,16 +17,19 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// We accept connections ourselves and hand them to gnet's loops. gnet's own acceptor ends the whole engine on EMFILE, removes whatever
-// stands at a unix socket's path, and cannot be given a backlog: docs/decisions/0001-accept-outside-gnet.md.
+// We accept connections ourselves and hand them to gnet's loops. gnet's own acceptor ends the whole
+// engine on EMFILE, removes whatever stands at a unix socket's path, and cannot be given a backlog:
+// docs/decisions/0001-accept-outside-gnet.md.
 
 const (
-	// acceptors is how many goroutines accept on one listener: handing a connection to its loop waits for that loop, which may be busy
-	// for a moment.
+	// acceptors is how many goroutines accept on one listener: handing a connection to its loop
+	// waits for that loop, which may be busy for a moment.
 	acceptors = 2
-	// acceptPause is how long accepting rests when the process is out of file descriptors, or full, before it looks again.
+	// acceptPause is how long accepting rests when the process is out of file descriptors, or full,
+	// before it looks again.
 	acceptPause = 10 * time.Millisecond
-	// reservedFiles are the descriptors that are not for clients: listeners, epoll, standard streams and the like.
+	// reservedFiles are the descriptors that are not for clients: listeners, epoll, standard
+	// streams and the like.
 	reservedFiles = 64
 	// flushWithin bounds how long Stop waits for replies that clients are still reading.
 	flushWithin = 500 * time.Millisecond
@@ -78,7 +81,8 @@ func New(opts Options, env *session.Env) *Conns {
 	return cs
 }
 
-// Start serves the clients who come to the listeners, which are the connections' own from here on, also when it fails.
+// Start serves the clients who come to the listeners, which are the connections' own from here on,
+// also when it fails.
 func (cs *Conns) Start(listeners []net.Listener) error {
 	cs.listeners = listeners
 	if err := cs.engine.start(cs.opts.Loops); err != nil {
@@ -105,8 +109,8 @@ func (cs *Conns) Addrs() []net.Addr {
 // StopAccepting closes the listeners.
 func (cs *Conns) StopAccepting() { CloseAll(cs.listeners) }
 
-// Stop stops accepting, gives replies in flight half a second (or until the context is done) to be sent, and closes all connections and
-// loops. It is called once.
+// Stop stops accepting, gives replies in flight half a second (or until the context is done) to be
+// sent, and closes all connections and loops. It is called once.
 func (cs *Conns) Stop(ctx context.Context) error {
 	cs.calling.Lock()
 	close(cs.stop)
@@ -124,10 +128,11 @@ func (cs *Conns) Stop(ctx context.Context) error {
 	return cs.engine.stop()
 }
 
-// unlessStopped calls what calls a loop from outside, unless the loops are going away. Whoever looked at stop before that is
-// waited for: gnet's Wake and Close write to a descriptor of the loop's, which ending it closes, and which may be somebody else's by
-// then. (Of gnet 2.10.0 it can be shown that they do not: a loop that was told to end leaves the mark that it has been woken, and then
-// nothing is written. That is nothing to rely on.)
+// unlessStopped calls what calls a loop from outside, unless the loops are going away. Whoever
+// looked at stop before that is waited for: gnet's Wake and Close write to a descriptor of the
+// loop's, which ending it closes, and which may be somebody else's by then. (Of gnet 2.10.0 it can
+// be shown that they do not: a loop that was told to end leaves the mark that it has been woken,
+// and then nothing is written. That is nothing to rely on.)
 func (cs *Conns) unlessStopped(call func()) {
 	cs.calling.RLock()
 	defer cs.calling.RUnlock()
@@ -153,7 +158,8 @@ func (cs *Conns) logf(format string, args ...any) {
 	}
 }
 
-// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's line and is closed, or waits.
+// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's
+// line and is closed, or waits.
 func (cs *Conns) accept(l net.Listener) {
 	for {
 		c, err := l.Accept()

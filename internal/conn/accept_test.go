@@ -70,7 +70,8 @@ func TestServesOnAfterRunningOutOfDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit) })
-	// Our own end of a connection needs a descriptor too: it is made before the limit falls on the other end.
+	// Our own end of a connection needs a descriptor too: it is made before the limit falls on the
+	// other end.
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -114,8 +115,8 @@ func TestServesOnAfterRunningOutOfDescriptors(t *testing.T) {
 	}
 }
 
-// Clients that come when all places are taken cost a line and nothing else: those inside are served meanwhile, and when a place is
-// free the next one has it at once.
+// Clients that come when all places are taken cost a line and nothing else: those inside are served
+// meanwhile, and when a place is free the next one has it at once.
 func TestRejectedClientsAreCheap(t *testing.T) {
 	const limit = 20
 	h := start(t, options{maxConns: limit})
@@ -179,7 +180,8 @@ func TestStatsConnsListsRealConnections(t *testing.T) {
 	}
 }
 
-// OpenSIPS leaves with a reset (libmemcached sets SO_LINGER to 0): an ordinary goodbye, even in the middle of a value.
+// OpenSIPS leaves with a reset (libmemcached sets SO_LINGER to 0): an ordinary goodbye, even in the
+// middle of a value.
 func TestResetIsAnOrdinaryGoodbye(t *testing.T) {
 	var log bytes.Buffer // nobody writes to it
 	h := start(t, options{verbosity: 1, log: &log})
@@ -258,7 +260,8 @@ func TestStopDoesNotWaitForThoseWhoReadNothing(t *testing.T) {
 	}
 }
 
-// Clients come until the very end: the last that was accepted finds loops that still take it, and Stop ends.
+// Clients come until the very end: the last that was accepted finds loops that still take it, and
+// Stop ends.
 func TestStopWhileClientsConnect(t *testing.T) {
 	for range 50 {
 		h := start(t, options{loops: 2})
@@ -290,7 +293,8 @@ func TestStopWhileClientsConnect(t *testing.T) {
 	}
 }
 
-// Who is about to call a loop is waited for by Stop while the loops run, and who comes later does not call.
+// Who is about to call a loop is waited for by Stop while the loops run, and who comes later does
+// not call.
 func TestStopWaitsForWhoCallsALoop(t *testing.T) {
 	h := start(t, options{})
 	c := dial(t, h)

@@ -7,9 +7,10 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 )
 
-// budget is the memory that all clients together make us hold outside the store: copies of replies that their sockets do not take,
-// input that waits behind these, and the beginnings of lines and of small values. Each client has bounds of its own: of replies a turn's
-// worth, of input what gnet reads at once, of a line multigetMax. This bounds the sum.
+// budget is the memory that all clients together make us hold outside the store: copies of replies
+// that their sockets do not take, input that waits behind these, and the beginnings of lines and of
+// small values. Each client has bounds of its own: of replies a turn's worth, of input what gnet
+// reads at once, of a line multigetMax. This bounds the sum.
 //
 //	0 ──────────── 1/2 ──────────────── max ──────────────────── 5/4
 //	    as usual    │ turns are short:   │ who has stood still     │ those go

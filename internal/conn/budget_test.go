@@ -129,7 +129,8 @@ func setMemory(h *fixture, n int64) {
 	h.conns.budget.max = n
 }
 
-// copiedReplies is a client who reads nothing and has asked for replies that are copied: these count.
+// copiedReplies is a client who reads nothing and has asked for replies that are copied: these
+// count.
 func copiedReplies(t *testing.T, h *fixture) *client {
 	t.Helper()
 	c := slow(t, h)
@@ -139,7 +140,8 @@ func copiedReplies(t *testing.T, h *fixture) *client {
 	return c
 }
 
-// Input, beginnings of lines and of small values, and copies of replies count, and values that are pinned do not.
+// Input, beginnings of lines and of small values, and copies of replies count, and values that are
+// pinned do not.
 func TestWhatCounts(t *testing.T) {
 	for _, tt := range []struct {
 		name        string
@@ -180,7 +182,8 @@ func TestWhatCounts(t *testing.T) {
 	}
 }
 
-// When replies for slow readers take too much memory, those who read nothing go, and those who read stay.
+// When replies for slow readers take too much memory, those who read nothing go, and those who read
+// stay.
 func TestStalledReadersMakeRoom(t *testing.T) {
 	clock := aClock()
 	var log notes
@@ -211,7 +214,8 @@ func TestStalledReadersMakeRoom(t *testing.T) {
 	eventually(t, "nothing waits", func() bool { return h.holds() == 0 })
 }
 
-// A connection may still be served when it is counted out. What it then gives back was given back already.
+// A connection may still be served when it is counted out. What it then gives back was given back
+// already.
 func TestTheGoneHoldNothing(t *testing.T) {
 	h := start(t, options{})
 	c := slow(t, h)
@@ -235,8 +239,8 @@ func TestTheGoneHoldNothing(t *testing.T) {
 	}
 }
 
-// Crowds that come at once, before anybody can be said to stand still, hold no more than a quarter above the budget, and one
-// who sends whole commands and reads the replies notices nothing.
+// Crowds that come at once, before anybody can be said to stand still, hold no more than a quarter
+// above the budget, and one who sends whole commands and reads the replies notices nothing.
 func TestCrowdsKeepToTheBudget(t *testing.T) {
 	const budget = 1 << 20
 	crowds := map[string]string{
@@ -300,7 +304,8 @@ func TestOneByteIsHeldAsSuch(t *testing.T) {
 	}
 }
 
-// Pinned values take no memory of the budget however many wait, and when it is used up nobody goes for them.
+// Pinned values take no memory of the budget however many wait, and when it is used up nobody goes
+// for them.
 func TestPinnedValuesAreNotInTheBudget(t *testing.T) {
 	h := start(t, options{memory: 200 << 10, clock: aClock(), store: storage.Options{MemoryLimit: 64 << 20}})
 	var crowd []*client

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Socket buffers are the kernel's memory, and control groups of version 2 count them. Left alone they grow to some megabytes for each
-// connection, in either direction, and paused input waits there. Where the whole process has a limit (Options.Sockets) they have a part
-// of it:
+// Socket buffers are the kernel's memory, and control groups of version 2 count them. Left alone
+// they grow to some megabytes for each connection, in either direction, and paused input waits
+// there. Where the whole process has a limit (Options.Sockets) they have a part of it:
 //
 //	always                       of what is to be sent no more than notSentMost waits in the kernel for the client's window
 //	while all are beyond that    those with most are told to keep bufferSmall: they get slower, and nobody is closed
@@ -31,7 +31,8 @@ func (cs *Conns) prepare(c net.Conn) {
 	}
 }
 
-// boundBuffers looks how much the kernel holds. Bytes that wait take about half as much again, as packets.
+// boundBuffers looks how much the kernel holds. Bytes that wait take about half as much again, as
+// packets.
 func (cs *Conns) boundBuffers() {
 	sum := int64(0)
 	var bulky []*Conn

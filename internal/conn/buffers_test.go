@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Where the sockets have a bound, those who let much wait in the kernel get small buffers, and all that they asked for; the others'
-// buffers stay as they are.
+// Where the sockets have a bound, those who let much wait in the kernel get small buffers, and all
+// that they asked for; the others' buffers stay as they are.
 func TestSocketBuffersAreBounded(t *testing.T) {
 	h := start(t, options{clock: aClock(), sockets: 200 << 10})
 	quick := dial(t, h)

@@ -85,7 +85,8 @@ func (c *Conn) begin() {
 	c.loop.w.Events.ConnNew(c.fd, c.remote)
 }
 
-// event is called when input has come, or somebody has woken the connection. It is closed when event returns false.
+// event is called when input has come, or somebody has woken the connection. It is closed when
+// event returns false.
 func (c *Conn) event() (goOn bool) {
 	defer c.recoverPanic(&goOn)
 	if c.letGo.Load() {
@@ -101,7 +102,8 @@ func (c *Conn) event() (goOn bool) {
 	return true
 }
 
-// turn goes on with what could not be done at once. The connection is closed when turn returns false.
+// turn goes on with what could not be done at once. The connection is closed when turn returns
+// false.
 func (c *Conn) turn() (goOn bool) {
 	defer c.recoverPanic(&goOn)
 	if c.unsent() == nil {
@@ -197,8 +199,8 @@ func (c *Conn) serve() bool {
 	return true
 }
 
-// rest waits for more input. Something has come of it, if came: a Wake is no event, and gnet may have been asked for more that it would
-// not look for while the loop dwells.
+// rest waits for more input. Something has come of it, if came: a Wake is no event, and gnet may
+// have been asked for more that it would not look for while the loop dwells.
 func (c *Conn) rest(came bool) bool {
 	if c.mayLeave() {
 		return false
@@ -213,8 +215,8 @@ func (c *Conn) rest(came bool) bool {
 	return true
 }
 
-// partsAtOnce is how often a turn writes a part of a reply and makes the next: fewer would have a large multiget wait for its turn more
-// often than its bytes take to be copied.
+// partsAtOnce is how often a turn writes a part of a reply and makes the next: fewer would have a
+// large multiget wait for its turn more often than its bytes take to be copied.
 const partsAtOnce = 4
 
 // keep keeps the replies that are not sent yet, from the byte sent on.
@@ -258,7 +260,8 @@ func (c *Conn) drop() {
 	}
 }
 
-// note keeps what others may want to know of the connection. The stores are skipped when nothing changed, which is nearly always.
+// note keeps what others may want to know of the connection. The stores are skipped when nothing
+// changed, which is nearly always.
 func (c *Conn) note() {
 	if now := uint32(c.conns.env.Clock.Now()); c.served.Load() != now {
 		c.served.Store(now)
@@ -268,7 +271,8 @@ func (c *Conn) note() {
 	}
 }
 
-// hold tells the budget what is kept for the client outside the store; left is how much of its input.
+// hold tells the budget what is kept for the client outside the store; left is how much of its
+// input.
 func (c *Conn) hold(left int) {
 	n := left + c.Gathered()
 	if u := c.unsent(); u != nil {

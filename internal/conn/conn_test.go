@@ -53,7 +53,8 @@ func TestQuitWithOutputWaiting(t *testing.T) {
 	}
 }
 
-// quit as the last of what fits one turn: its reply waits, and the connection is over when that is sent, and not before.
+// quit as the last of what fits one turn: its reply waits, and the connection is over when that is
+// sent, and not before.
 func TestQuitBehindOneLargeReply(t *testing.T) {
 	h := start(t, options{})
 	c := slow(t, h)
@@ -67,7 +68,8 @@ func TestQuitBehindOneLargeReply(t *testing.T) {
 	c.hearEnd()
 }
 
-// The end of what a client sends comes behind a pipeline: all of that is answered, then the connection ends.
+// The end of what a client sends comes behind a pipeline: all of that is answered, then the
+// connection ends.
 func TestTheEndBehindAPipeline(t *testing.T) {
 	for _, unix := range []bool{false, true} {
 		t.Run(fmt.Sprint("unix ", unix), func(t *testing.T) {
@@ -104,8 +106,8 @@ func TestSlowReaderIsServedInItsTime(t *testing.T) {
 	slow.ping()
 }
 
-// Whoever sends on and on without reading has to wait, at last in the middle of what it sends, and takes no memory of ours meanwhile.
-// When it reads, everything is there.
+// Whoever sends on and on without reading has to wait, at last in the middle of what it sends, and
+// takes no memory of ours meanwhile. When it reads, everything is there.
 func TestWhoSendsWithoutReadingWaits(t *testing.T) {
 	const size, lines = 64 << 20, 1000
 	h := start(t, options{})
@@ -232,7 +234,8 @@ func TestSlowReadersCostNeitherDescriptorsNorGoroutines(t *testing.T) {
 	good.ping()
 }
 
-// A watcher who does not read waits like anybody else: lines are dropped, and when it reads it hears what is new.
+// A watcher who does not read waits like anybody else: lines are dropped, and when it reads it
+// hears what is new.
 func TestAWatcherWhoDoesNotRead(t *testing.T) {
 	h := start(t, options{loops: 1})
 	w, c := slow(t, h), dial(t, h)
@@ -302,8 +305,8 @@ func TestReqsPerEventYieldsReally(t *testing.T) {
 	}
 }
 
-// Eight clients ask for large values and read slowly, all of them at the same time, where the store can have not even all of these pinned: all of them get
-// every byte, some after a while.
+// Eight clients ask for large values and read slowly, all of them at the same time, where the store
+// can have not even all of these pinned: all of them get every byte, some after a while.
 func TestLargeRepliesWaitForOneAnother(t *testing.T) {
 	const crowd, size = 8, 880_000
 	// The clock stands: nobody can be said to stand still.
@@ -377,7 +380,8 @@ func ask(c *client, said, want string) error {
 	return nil
 }
 
-// Three times as much as the store holds is sent to it at once: all of it is stored, the last with waiting.
+// Three times as much as the store holds is sent to it at once: all of it is stored, the last with
+// waiting.
 func TestUploadsWaitForOneAnother(t *testing.T) {
 	const crowd, size = 15, 4 << 20
 	h := start(t, options{clock: aClock(), store: storage.Options{MemoryLimit: 20 << 20, Shards: 1, SegmentSize: 64 << 10, ItemMax: 5 << 20}})
@@ -432,7 +436,8 @@ func TestUploadsWaitForOneAnother(t *testing.T) {
 	}
 }
 
-// What is under way when a client goes is given back: pins, values on their way in, what is held for it, its place among those who wait.
+// What is under way when a client goes is given back: pins, values on their way in, what is held
+// for it, its place among those who wait.
 func TestTheGoneLeaveNothing(t *testing.T) {
 	h := start(t, options{loops: 2, clock: aClock(), store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 4 << 20}})
 	c := dial(t, h)
@@ -466,7 +471,8 @@ func TestTheGoneLeaveNothing(t *testing.T) {
 	c.ping()
 }
 
-// Large values are read from the socket to where they will lie, and come back from there. See also stream_test.go.
+// Large values are read from the socket to where they will lie, and come back from there. See also
+// stream_test.go.
 func TestEveryLengthComesBack(t *testing.T) {
 	h := start(t, options{store: storage.Options{MemoryLimit: 32 << 20, ItemMax: 2 << 20}})
 	c := slow(t, h)
@@ -478,7 +484,8 @@ func TestEveryLengthComesBack(t *testing.T) {
 	}
 }
 
-// Whoever says on a unix socket what wants no answer, and leaves, has said it: all of it is done. (Over TCP it is.)
+// Whoever says on a unix socket what wants no answer, and leaves, has said it: all of it is done.
+// (Over TCP it is.)
 func TestWhatWasSaidBeforeLeavingIsDone(t *testing.T) {
 	for _, unix := range []bool{false, true} {
 		t.Run(fmt.Sprint("unix ", unix), func(t *testing.T) {
@@ -539,7 +546,8 @@ func TestADumpEndsWithItsClient(t *testing.T) {
 	good.ping()
 }
 
-// However many loops look at the same time whether a large value may be pinned, no more than three quarters of a shard are.
+// However many loops look at the same time whether a large value may be pinned, no more than three
+// quarters of a shard are.
 func TestNoMoreIsPinnedThanMayBe(t *testing.T) {
 	const crowd, size, limit = 8, 880_000, 8 << 20
 	h := start(t, options{clock: aClock(), store: storage.Options{MemoryLimit: limit, Shards: 1, SegmentSize: 32 << 10, ItemMax: 4 << 20}})

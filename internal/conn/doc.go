@@ -1,6 +1,6 @@
-// Package conn keeps the clients' connections: it accepts them, reads what they send and feeds it to
-// their sessions, writes the replies, lets those wait whose sockets take no more, and closes. It knows
-// no command; package session knows no socket.
+// Package conn keeps the clients' connections: it accepts them, reads what they send and feeds it
+// to their sessions, writes the replies, lets those wait whose sockets take no more, and closes. It
+// knows no command; package session knows no socket.
 //
 //	listen.go    the listening sockets
 //	accept.go    who is let in; Conns, all connections there are
@@ -25,15 +25,15 @@
 //	         └──────────────┘
 //	          nothing is left to do
 //
-// Only a connection that is reading is read: in any other phase what its client sends on stays in the
-// kernel, and TCP tells the sender to wait. So nobody is closed for sending much, and the end of a
-// client's stream is seen when everything before it has been answered.
+// Only a connection that is reading is read: in any other phase what its client sends on stays in
+// the kernel, and TCP tells the sender to wait. So nobody is closed for sending much, and the end
+// of a client's stream is seen when everything before it has been answered.
 //
 // A connection that is never behind stays in phase reading, and costs nothing for the others.
 //
 // # Who runs where
 //
 // Everything of a connection belongs to its loop's goroutine. From elsewhere one may only ask it to
-// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own. Tick is called
-// by the server's, every 250 ms.
+// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own. Tick is
+// called by the server's, every 250 ms.
 package conn

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Clients that come, ask now and then, and go are served by loops that wait in place as they are by others: what they ask, a connection
-// that is new, and what other goroutines ask of a loop, ends the wait.
+// Clients that come, ask now and then, and go are served by loops that wait in place as they are by
+// others: what they ask, a connection that is new, and what other goroutines ask of a loop, ends
+// the wait.
 func TestLoopsThatDwell(t *testing.T) {
 	const loops, clients, requests = 2, 8, 200
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(loops + 2))
@@ -40,7 +41,8 @@ func TestLoopsThatDwell(t *testing.T) {
 	all.Wait()
 }
 
-// Nobody who waits for a turn waits for a loop that dwells: blocked readers and pipelines beside clients who ask now and then.
+// Nobody who waits for a turn waits for a loop that dwells: blocked readers and pipelines beside
+// clients who ask now and then.
 func TestDwellingBesideSlowReaders(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
 	h := start(t, options{loops: 1, dwell: true, reqs: 1})

@@ -10,7 +10,8 @@ import (
 	"go.uber.org/goleak"
 )
 
-// After floods of clients of every rude kind there is not one descriptor or goroutine more than before, and after the end none at all.
+// After floods of clients of every rude kind there is not one descriptor or goroutine more than
+// before, and after the end none at all.
 func TestFloodsLeaveNothingBehind(t *testing.T) {
 	const limit, crowd = 50, 400
 	others := goleak.IgnoreCurrent()
@@ -67,8 +68,9 @@ func TestFloodsLeaveNothingBehind(t *testing.T) {
 		eventually(t, "their descriptors are closed", func() bool { return openFiles(t) <= during })
 		eventually(t, "nothing is held for the "+flood.name, func() bool { return h.holds() == 0 && h.conns.sending.Load() == 0 })
 	}
-	// A reset may end a client while it waits to be accepted, and some systems never show such a one. The others have all come, the
-	// last of them perhaps only now: current says 1 too while clients wait.
+	// A reset may end a client while it waits to be accepted, and some systems never show such a
+	// one. The others have all come, the last of them perhaps only now: current says 1 too while
+	// clients wait.
 	came := func() uint64 { n := h.conns.Numbers(); return n.Total + n.Rejected }
 	eventually(t, "all who took their leave are counted", func() bool { return came() > polite })
 	if came() > 1+11*crowd {

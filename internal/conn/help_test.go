@@ -214,7 +214,8 @@ func dial(t testing.TB, h *fixture) *client {
 	return dialSmall(t, h, 0)
 }
 
-// dialSmall makes a client whose system takes no more than some bytes of what it does not read; 0: as much as usual.
+// dialSmall makes a client whose system takes no more than some bytes of what it does not read; 0:
+// as much as usual.
 func dialSmall(t testing.TB, h *fixture, buffer int) *client {
 	t.Helper()
 	dialer := net.Dialer{Control: func(_, _ string, raw syscall.RawConn) error {
@@ -234,7 +235,8 @@ func dialSmall(t testing.TB, h *fixture, buffer int) *client {
 	return &client{t, h, c, bufio.NewReader(c)}
 }
 
-// slow makes a client for whom the sockets at both ends take little: what it does not read waits with us.
+// slow makes a client for whom the sockets at both ends take little: what it does not read waits
+// with us.
 func slow(t testing.TB, h *fixture) *client {
 	t.Helper()
 	c := dialSmall(t, h, 4<<10)
@@ -244,7 +246,8 @@ func slow(t testing.TB, h *fixture) *client {
 	return c
 }
 
-// served is the other end of a TCP connection, when it is there. Descriptors do not say who came first.
+// served is the other end of a TCP connection, when it is there. Descriptors do not say who came
+// first.
 func (c *client) served() (served *Conn) {
 	c.t.Helper()
 	eventually(c.t, "a client is there", func() bool { served = c.there(); return served != nil })
@@ -278,7 +281,8 @@ func (c *Conn) onLoop(t testing.TB, f func()) {
 	}
 }
 
-// stand asks the loop of a connection to stand, and does not wait for that: stands tells that it does, until goOn is called.
+// stand asks the loop of a connection to stand, and does not wait for that: stands tells that it
+// does, until goOn is called.
 func (c *Conn) stand(t testing.TB) (stands <-chan bool, goOn func()) {
 	t.Helper()
 	standing, going := make(chan bool), make(chan bool)
@@ -292,7 +296,8 @@ func (c *Conn) stand(t testing.TB) (stands <-chan bool, goOn func()) {
 	return standing, func() { close(going) }
 }
 
-// standing has the loop of a connection stand while f is run, so that all of what f says comes at once. Nobody can be let in meanwhile.
+// standing has the loop of a connection stand while f is run, so that all of what f says comes at
+// once. Nobody can be let in meanwhile.
 func (c *Conn) standing(t testing.TB, f func()) {
 	t.Helper()
 	stands, goOn := c.stand(t)
@@ -433,7 +438,8 @@ func eventually(t testing.TB, what string, done func() bool) {
 	t.Fatalf("in %v it did not happen that %s", patience, what)
 }
 
-// manyReplies of 500,000 bytes are more than the sockets between two ends of a loopback connection hold.
+// manyReplies of 500,000 bytes are more than the sockets between two ends of a loopback connection
+// hold.
 const manyReplies = 40
 
 // notes is a log that tests may read while it is written.

@@ -24,7 +24,8 @@ func draining(t *testing.T, h *fixture, within time.Duration) (wait func() time.
 	return func() time.Duration { return <-done }
 }
 
-// Clients who ask on and on, one request at a time, get an answer to each of them, and the end between two.
+// Clients who ask on and on, one request at a time, get an answer to each of them, and the end
+// between two.
 func TestDrainAnswersWhatIsInFlight(t *testing.T) {
 	h := start(t, options{loops: 2})
 	const crowd = 20

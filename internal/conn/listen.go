@@ -59,7 +59,8 @@ func listenTCP(addr string, backlog int) (net.Listener, error) {
 	return l, setBacklog(l.(*net.TCPListener), backlog)
 }
 
-// networkOf keeps an address to its family: for package net, 0.0.0.0 means IPv6 too unless it is told otherwise.
+// networkOf keeps an address to its family: for package net, 0.0.0.0 means IPv6 too unless it is
+// told otherwise.
 func networkOf(addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	ip, err := netip.ParseAddr(host)
@@ -77,8 +78,8 @@ func listenUnix(path string, mask os.FileMode, backlog int) (net.Listener, error
 	if err := socketFile(path); err != nil {
 		return nil, err
 	}
-	// The mask is set before the file exists, so that nobody connects in between who may not. It is the whole
-	// process's, but this is start-up.
+	// The mask is set before the file exists, so that nobody connects in between who may not. It is
+	// the whole process's, but this is start-up.
 	old := unix.Umask(int(^mask & 0o777))
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	unix.Umask(old)
@@ -89,8 +90,8 @@ func listenUnix(path string, mask os.FileMode, backlog int) (net.Listener, error
 	return l, setBacklog(l, backlog)
 }
 
-// setBacklog calls listen(2) once more, which is how the queue of a listening socket is resized: package net always asks
-// for the system's maximum.
+// setBacklog calls listen(2) once more, which is how the queue of a listening socket is resized:
+// package net always asks for the system's maximum.
 func setBacklog(l syscall.Conn, backlog int) error {
 	c, err := l.SyscallConn()
 	if err != nil {
@@ -114,8 +115,9 @@ func CloseAll(listeners []net.Listener) {
 	}
 }
 
-// socketFile refuses a path where something else than a socket stands: binding would fail, and removing it first, as one does
-// with the socket of a server that was killed, would lose a stranger's file.
+// socketFile refuses a path where something else than a socket stands: binding would fail, and
+// removing it first, as one does with the socket of a server that was killed, would lose a
+// stranger's file.
 func socketFile(path string) error {
 	info, err := os.Lstat(path)
 	switch {

@@ -16,8 +16,9 @@ import (
 	"github.com/gomemd/gomemd/internal/session"
 )
 
-// This file is the only one that knows gnet. Its loops wait, read and call us; we write to the sockets ourselves, because gnet neither
-// tells when a socket takes more nor bounds what it would keep until then. Edges of gnet 2.10.0 that shape this code:
+// This file is the only one that knows gnet. Its loops wait, read and call us; we write to the
+// sockets ourselves, because gnet neither tells when a socket takes more nor bounds what it would
+// keep until then. Edges of gnet 2.10.0 that shape this code:
 //
 //   - Peek's bytes die at the next Discard, and Discard(0) drops everything.
 //   - What OnTraffic leaves undiscarded gnet keeps, without limit. It cannot be asked to stop reading.
@@ -27,19 +28,23 @@ import (
 //
 // # Pausing
 //
-// gnet waits with one epoll instance a loop, level-triggered, and finds a connection by the descriptor in the event. The kernel lets
-// anybody who knows the instance change what is registered there, so that is what pausing does: a descriptor that is not registered is
-// not reported, and its input stays in the kernel. (Registered for no events it would still be reported when the other end of a unix
-// socket has gone, and gnet would close it with all that has not been read.) gnet itself changes a registration only when it has output
-// to send, and we give it none, and when it closes, and then it does not mind that there is none. A test (TestGnetKeepsTo…) holds gnet
-// to that. The other way, to take the connection out of the loop and give it back, costs 38 to 110 µs for what costs 0.7 here
-// (docs/decisions/0116).
+// gnet waits with one epoll instance a loop, level-triggered, and finds a connection by the
+// descriptor in the event. The kernel lets anybody who knows the instance change what is registered
+// there, so that is what pausing does: a descriptor that is not registered is not reported, and its
+// input stays in the kernel. (Registered for no events it would still be reported when the other
+// end of a unix socket has gone, and gnet would close it with all that has not been read.) gnet
+// itself changes a registration only when it has output to send, and we give it none, and when it
+// closes, and then it does not mind that there is none. A test (TestGnetKeepsTo…) holds gnet to
+// that. The other way, to take the connection out of the loop and give it back, costs 38 to 110 µs
+// for what costs 0.7 here (docs/decisions/0116).
 //
 // # The bell
 //
-// A loop's own work, connections whose turn has come, should have its share among the events of others, so it has to come as an event.
-// Each loop has a pair of unix sockets. One end, the bell, is a connection of gnet's, in which a byte is always waiting; whether that is
-// reported is up to us. A second epoll instance, of sockets that take no more, is registered with the first under the bell's descriptor:
+// A loop's own work, connections whose turn has come, should have its share among the events of
+// others, so it has to come as an event. Each loop has a pair of unix sockets. One end, the bell,
+// is a connection of gnet's, in which a byte is always waiting; whether that is reported is up to
+// us. A second epoll instance, of sockets that take no more, is registered with the first under the
+// bell's descriptor:
 //
 //	gnet's epoll ──┬── clients: input, unless paused
 //	               ├── the bell: while connections are in line
@@ -157,8 +162,8 @@ func (l *loop) opened(gc gnet.Conn) {
 	l.ring()
 }
 
-// epollOf finds the epoll instance that has a descriptor of ours, which gnet keeps to itself: the one that lets us change it. What it
-// is changed to is what gnet has asked for.
+// epollOf finds the epoll instance that has a descriptor of ours, which gnet keeps to itself: the
+// one that lets us change it. What it is changed to is what gnet has asked for.
 func epollOf(fd int) (int, error) {
 	ev := unix.EpollEvent{Events: readEvents, Fd: int32(fd)}
 	var limit unix.Rlimit
@@ -224,7 +229,8 @@ func (l *loop) block(c *Conn) {
 	}
 }
 
-// adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the descriptor and closes ours.
+// adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the
+// descriptor and closes ours.
 func (e *engine) adopt(c *Conn, socket net.Conn) error {
 	if _, err := e.client.EnrollContext(socket, c); err != nil {
 		return err
@@ -265,7 +271,8 @@ func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
 	return gnet.None
 }
 
-// OnClose is called once for every connection that was opened, when it is closed by us (nil), by the client (io.EOF), or by an accident.
+// OnClose is called once for every connection that was opened, when it is closed by us (nil), by
+// the client (io.EOF), or by an accident.
 func (e *engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 	if c, ok := gc.Context().(*Conn); ok {
 		c.closed(errors.Is(err, io.EOF))
@@ -299,7 +306,8 @@ func (s *socket) consume(n int) {
 	}
 }
 
-// wake has the loop call event. It may be called from any goroutine; of a connection that is no more nothing happens.
+// wake has the loop call event. It may be called from any goroutine; of a connection that is no
+// more nothing happens.
 func (s *socket) wake() { s.loop.conns.unlessStopped(func() { _ = s.gc.Wake(nil) }) }
 
 // ask has the loop close the connection; from any goroutine.

@@ -36,7 +36,8 @@ func TestEpollOfADescriptor(t *testing.T) {
 	}
 }
 
-// Each loop has a bell of its own, and knows its epoll instance: clients are spread over all of them.
+// Each loop has a bell of its own, and knows its epoll instance: clients are spread over all of
+// them.
 func TestEveryLoopHasABell(t *testing.T) {
 	const loops = 5
 	h := start(t, options{loops: loops})
@@ -57,8 +58,8 @@ func TestEveryLoopHasABell(t *testing.T) {
 	}
 }
 
-// What pausing counts on: gnet does not touch a registration by itself. Paused, input stays in the kernel, while the loop serves others,
-// is woken, and takes connections in; resumed, it is read.
+// What pausing counts on: gnet does not touch a registration by itself. Paused, input stays in the
+// kernel, while the loop serves others, is woken, and takes connections in; resumed, it is read.
 func TestGnetKeepsToItsRegistrations(t *testing.T) {
 	h := start(t, options{loops: 1})
 	c, other := dial(t, h), dial(t, h)
@@ -157,8 +158,8 @@ func TestClosingWhilePaused(t *testing.T) {
 	first.ping()
 }
 
-// Fifty clients send pipelines, cut anywhere, and are paused and resumed all the time, by turns that end, and by us. Each hears its own
-// numbers, in order, none of them missing.
+// Fifty clients send pipelines, cut anywhere, and are paused and resumed all the time, by turns
+// that end, and by us. Each hears its own numbers, in order, none of them missing.
 func TestPausingLosesNothing(t *testing.T) {
 	const clients, pauses = 50, 20_000
 	h := start(t, options{loops: 2, reqs: 2})
@@ -199,7 +200,8 @@ func TestPausingLosesNothing(t *testing.T) {
 		s := c.served()
 		of[s.loop] = append(of[s.loop], s)
 	}
-	// change pauses those of a loop whom it picks, and resumes the others. Who is not reading is paused for a reason, or gone.
+	// change pauses those of a loop whom it picks, and resumes the others. Who is not reading is
+	// paused for a reason, or gone.
 	ours := 0
 	change := func(conns []*Conn, pick func() bool) {
 		conns[0].onLoop(t, func() {
@@ -230,7 +232,8 @@ func TestPausingLosesNothing(t *testing.T) {
 	all.Wait()
 }
 
-// Turns of the line come by the bell, also for whoever has become writable; when nobody is in line it is silent, and the loops sleep.
+// Turns of the line come by the bell, also for whoever has become writable; when nobody is in line
+// it is silent, and the loops sleep.
 func TestTheBellIsSilentWhenNobodyIsInLine(t *testing.T) {
 	h := start(t, options{loops: 1})
 	c := slow(t, h)
@@ -250,7 +253,8 @@ func TestTheBellIsSilentWhenNobodyIsInLine(t *testing.T) {
 	c.ping()
 }
 
-// The descriptor of a client who has gone while blocked is soon another's: who was blocked under it does not matter to the new one.
+// The descriptor of a client who has gone while blocked is soon another's: who was blocked under it
+// does not matter to the new one.
 func TestDescriptorsAreUsedAgain(t *testing.T) {
 	h := start(t, options{loops: 1})
 	c := dial(t, h)

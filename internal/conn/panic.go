@@ -7,11 +7,11 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
-// recoverPanic is deferred around the serving of a connection: a mistake of ours costs that client its connection, and nobody else
-// anything. It counts, and says where at -v.
+// recoverPanic is deferred around the serving of a connection: a mistake of ours costs that client
+// its connection, and nobody else anything. It counts, and says where at -v.
 //
-// Not so when a shard of the store was locked: what its lock guards may be changed by half. Serving on would be serving wrong values, so
-// the process dies with the panic's own text.
+// Not so when a shard of the store was locked: what its lock guards may be changed by half. Serving
+// on would be serving wrong values, so the process dies with the panic's own text.
 func (c *Conn) recoverPanic(goOn *bool) {
 	p := recover()
 	if p == nil {

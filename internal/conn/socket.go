@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What is done with a client's socket. All bytes from and to a client pass here (or, before that, through gnet's read), so this is
-// where another kind of connection differs:
+// What is done with a client's socket. All bytes from and to a client pass here (or, before that,
+// through gnet's read), so this is where another kind of connection differs:
 //
 //	read       into place, what gnet has not read
 //	writev     as much as the socket takes
@@ -19,7 +19,8 @@ import (
 // vectorsMax is how many parts a writev takes. Source: IOV_MAX of Linux.
 const vectorsMax = 1024
 
-// read takes what has come since gnet read. The end of the stream and errors are left for gnet to find.
+// read takes what has come since gnet read. The end of the stream and errors are left for gnet to
+// find.
 func (s *socket) read(room []byte) (n int, more bool) {
 	n, _ = transfer(unix.SYS_READ, s.fd, unsafe.Pointer(unsafe.SliceData(room)), len(room))
 	return n, n == len(room)
@@ -53,9 +54,10 @@ func (s *socket) writev(parts [][]byte, most int) (sent int, full bool, err erro
 	return sent, false, nil
 }
 
-// transfer reads from a socket or writes to it as many bytes as go now; none if it would have to wait, at the end of the stream, or
-// with an error. The call is a raw one, which the scheduler does not hear of: it cannot block, and told that it might, the scheduler
-// takes the processor away from a loop whose write takes longer than 20 µs (docs/decisions/0002-processors-follow-the-load.md).
+// transfer reads from a socket or writes to it as many bytes as go now; none if it would have to
+// wait, at the end of the stream, or with an error. The call is a raw one, which the scheduler does
+// not hear of: it cannot block, and told that it might, the scheduler takes the processor away from
+// a loop whose write takes longer than 20 µs (docs/decisions/0002-processors-follow-the-load.md).
 func transfer(call uintptr, fd int, p unsafe.Pointer, size int) (n int, err error) {
 	for {
 		n, _, errno := unix.RawSyscall(call, uintptr(fd), uintptr(p), uintptr(size))
@@ -88,8 +90,8 @@ func (s *socket) resume() bool {
 	return true
 }
 
-// reset has close drop what the kernel has still to send. Else that stays in its memory, and a client who takes nothing never learns
-// that it has been closed.
+// reset has close drop what the kernel has still to send. Else that stays in its memory, and a
+// client who takes nothing never learns that it has been closed.
 func (s *socket) reset() {
 	_ = unix.SetsockoptLinger(s.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }

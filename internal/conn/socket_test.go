@@ -26,7 +26,8 @@ func pairOfSockets(t *testing.T) (ours *socket, other *os.File) {
 	return &socket{fd: ends[0], loop: &loop{}}, other
 }
 
-// Whatever the parts, what writev says it has sent is what comes out at the other end, and it stops where it should.
+// Whatever the parts, what writev says it has sent is what comes out at the other end, and it stops
+// where it should.
 func TestWritevSendsWhatItSays(t *testing.T) {
 	draw := rand.New(rand.NewPCG(1, 1))
 	for range 300 {

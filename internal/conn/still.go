@@ -11,8 +11,9 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
-// Who stands still. A client that takes what waits for it, or sends what it has announced, is not closed, however slow it is, as long
-// as it takes stillLeast bytes in stillAfter seconds. One that is slower is closed when, and only when, others need the memory:
+// Who stands still. A client that takes what waits for it, or sends what it has announced, is not
+// closed, however slow it is, as long as it takes stillLeast bytes in stillAfter seconds. One that
+// is slower is closed when, and only when, others need the memory:
 //
 //	it holds                         and                                    then
 //	values of the store (pins)       pins take more than a quarter of a     they are copied, if the budget has room,
@@ -130,7 +131,8 @@ func (c *Conn) mayIdle() bool {
 	return byTCP && session.State(c.state.Load()) != session.StateWatch
 }
 
-// letGoOfPins is called on the loop: what waits for the client must not be held in the store any more.
+// letGoOfPins is called on the loop: what waits for the client must not be held in the store any
+// more.
 func (c *Conn) letGoOfPins() {
 	u := c.unsent()
 	switch {

@@ -38,7 +38,8 @@ func TestIdleClientsAreClosed(t *testing.T) {
 	sending.hear("END\r\n")
 }
 
-// Not who listens, on a watch, nor who takes some of what waits for it, however little. Who takes nothing is.
+// Not who listens, on a watch, nor who takes some of what waits for it, however little. Who takes
+// nothing is.
 func TestWhoIsIdleThoughSomethingWaits(t *testing.T) {
 	h := start(t, options{idle: 5 * time.Second, clock: aClock()})
 	watcher, reader, nobody := dial(t, h), slow(t, h), slow(t, h)
@@ -88,7 +89,8 @@ func TestNobodyIsIdleOnAUnixSocket(t *testing.T) {
 	}
 }
 
-// crowded is a fixture with one shard of 8 MB, and clients who have asked for a large value each and read nothing.
+// crowded is a fixture with one shard of 8 MB, and clients who have asked for a large value each
+// and read nothing.
 func crowded(t *testing.T, o options, clients int) (h *fixture, crowd []*client, replies []string) {
 	t.Helper()
 	o.clock, o.store = aClock(), storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10}
@@ -102,7 +104,8 @@ func crowded(t *testing.T, o options, clients int) (h *fixture, crowd []*client,
 	return h, crowd, replies
 }
 
-// Who stands still keeps what it has pinned while pins take less than a quarter, or while it has not stood still for long.
+// Who stands still keeps what it has pinned while pins take less than a quarter, or while it has
+// not stood still for long.
 func TestPinsAreKeptWhileTheyDoNotCrowd(t *testing.T) {
 	h, crowd, _ := crowded(t, options{}, 2)
 	if h.store.PinsCrowd() {
@@ -152,7 +155,8 @@ func TestPinsOfWhoMovesAreKept(t *testing.T) {
 	}
 }
 
-// When there is no room for copies, they are closed, as few as it takes. It is counted, and told at -v, with the setting's name.
+// When there is no room for copies, they are closed, as few as it takes. It is counted, and told at
+// -v, with the setting's name.
 func TestPinsOfWhoStandsStillAreDropped(t *testing.T) {
 	var log notes
 	h, crowd, replies := crowded(t, options{memory: 100 << 10, verbosity: 1, log: &log}, 5)
@@ -184,8 +188,8 @@ func TestPinsOfWhoStandsStillAreDropped(t *testing.T) {
 	}
 }
 
-// A reader that takes bytes steadily, though slowly, is not closed and gets every byte, while pins crowd, there is no room for copies,
-// and everybody who stands still goes.
+// A reader that takes bytes steadily, though slowly, is not closed and gets every byte, while pins
+// crowd, there is no room for copies, and everybody who stands still goes.
 func TestWhoTakesBytesSteadilyStays(t *testing.T) {
 	h, crowd, replies := crowded(t, options{memory: 100 << 10}, 6)
 	steady, reply := crowd[0], replies[0] // who came first: if anybody is thought to stand still, it is this one
@@ -244,7 +248,8 @@ func TestQuitEnds(t *testing.T) {
 	}
 }
 
-// Replies wait for what an upload holds, and an upload that stands still gives up its place to what others ask.
+// Replies wait for what an upload holds, and an upload that stands still gives up its place to what
+// others ask.
 func TestAnUploadThatStandsStill(t *testing.T) {
 	h := start(t, options{clock: aClock(), store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20}})
 	var uploads []*client
@@ -270,7 +275,8 @@ func TestAnUploadThatStandsStill(t *testing.T) {
 	last.ping()
 }
 
-// When pins take more than a quarter, those who stand still lose them: what waits for them is copied.
+// When pins take more than a quarter, those who stand still lose them: what waits for them is
+// copied.
 func TestPinsOfWhoStandsStillAreCopied(t *testing.T) {
 	h, crowd, replies := crowded(t, options{}, 5)
 	h.step(int(stillAfter) - 1)
@@ -310,7 +316,8 @@ func TestNobodyStandsStillWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// Who has been asked to let go of pins, and had none by then, is not made to later, when it has not stood still.
+// Who has been asked to let go of pins, and had none by then, is not made to later, when it has not
+// stood still.
 func TestLettingGoIsForNow(t *testing.T) {
 	h := start(t, options{memory: 100 << 10})
 	c := slow(t, h)

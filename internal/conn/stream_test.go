@@ -10,8 +10,8 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// Large values are read from the socket to where they will lie, past gnet's buffer. However they are cut on their way, and whatever
-// comes before and behind them, each is what was sent.
+// Large values are read from the socket to where they will lie, past gnet's buffer. However they
+// are cut on their way, and whatever comes before and behind them, each is what was sent.
 func TestLargeValuesAreStreamed(t *testing.T) {
 	h := start(t, options{loops: 2, store: storage.Options{MemoryLimit: 64 << 20, ItemMax: 8 << 20}})
 	draw := rand.New(rand.NewPCG(1, 2))

@@ -1,14 +1,16 @@
 package conn
 
-// Whose turn it is. A connection has its turn when gnet finds input for it, and then, if it is not done with that, when it comes to the
-// head of its loop's line. Between two turns of the line everybody else who has input has theirs: the line moves on by an event (loop.go,
-// the bell), not by a call.
+// Whose turn it is. A connection has its turn when gnet finds input for it, and then, if it is not
+// done with that, when it comes to the head of its loop's line. Between two turns of the line
+// everybody else who has input has theirs: the line moves on by an event (loop.go, the bell), not
+// by a call.
 //
-// How long a turn is, for pipelines, multigets, large replies, dumps and uploads alike, is the session's Turn; what is written in one is
-// bounded by writeMost.
+// How long a turn is, for pipelines, multigets, large replies, dumps and uploads alike, is the
+// session's Turn; what is written in one is bounded by writeMost.
 
-// writeMost is how many bytes are written to a socket in one turn, some 150 µs of the kernel's work. A value of 1 MB in two writes costs its
-// client, and with it the pair, 1.8 times as much as in one (go run ./bench/compare -only get-1m).
+// writeMost is how many bytes are written to a socket in one turn, some 150 µs of the kernel's
+// work. A value of 1 MB in two writes costs its client, and with it the pair, 1.8 times as much as
+// in one (go run ./bench/compare -only get-1m).
 const writeMost = 1 << 20
 
 // line is the connections that wait for their turn, in the order in which they came.

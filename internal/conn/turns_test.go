@@ -43,8 +43,8 @@ func TestLineIsFirstInFirstOut(t *testing.T) {
 	}
 }
 
-// servedOrder notes in which order commands are served, and whose they are, at verbosity 2. At the command that its gate picks the loop
-// stands until it is told to go on.
+// servedOrder notes in which order commands are served, and whose they are, at verbosity 2. At the
+// command that its gate picks the loop stands until it is told to go on.
 type servedOrder struct {
 	mu            sync.Mutex
 	fds           []string
@@ -87,7 +87,8 @@ func (o *servedOrder) before(line string) int {
 	return -1
 }
 
-// While a long pipeline is served in turns, who asks for little is served after a turn or two of it, not after all of them.
+// While a long pipeline is served in turns, who asks for little is served after a turn or two of
+// it, not after all of them.
 func TestTheLineAndTheOthersTakeTurns(t *testing.T) {
 	const n, reqs, gate = 8_000, 20, 110
 	served := 0
@@ -146,8 +147,9 @@ func TestTwoPipelinesAlternate(t *testing.T) {
 	}
 }
 
-// A large multiget to a client who reads as fast as it can is under way for long. Another asks for little, again and again: each time
-// it is answered after a turn or two, as the turns are counted, not timed.
+// A large multiget to a client who reads as fast as it can is under way for long. Another asks for
+// little, again and again: each time it is answered after a turn or two, as the turns are counted,
+// not timed.
 func TestASmallGetBesideALargeMultiget(t *testing.T) {
 	h := start(t, options{loops: 1})
 	small, large := dial(t, h), dial(t, h)
@@ -187,7 +189,8 @@ func TestASmallGetBesideALargeMultiget(t *testing.T) {
 	}
 }
 
-// A multiget whose replies all fit the socket has many turns. A small get that comes amid these is served before the multiget is done.
+// A multiget whose replies all fit the socket has many turns. A small get that comes amid these is
+// served before the multiget is done.
 func TestASmallGetIsNotBehindAMultiget(t *testing.T) {
 	order := newServedOrder(func(line string) bool { return strings.HasPrefix(line, "get k") })
 	h := start(t, options{loops: 1, verbosity: 2, log: order})
@@ -243,7 +246,8 @@ func TestTurnsOfTheGone(t *testing.T) {
 	})
 }
 
-// Many read large replies as fast as they can, each through many turns; all get all of it, and so does who asks for little.
+// Many read large replies as fast as they can, each through many turns; all get all of it, and so
+// does who asks for little.
 func TestLargeRepliesLeaveRoomForOthers(t *testing.T) {
 	h := start(t, options{loops: 1})
 	quick := dial(t, h)

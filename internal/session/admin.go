@@ -32,14 +32,15 @@ func (s *Session) noop(*request) Verdict {
 	return Idle
 }
 
-// memoryMinMB is the least that cache_memlimit sets, and memoryMaxMB what it still takes for a number of megabytes. Source:
-// memcached's process_memlimit_command.
+// memoryMinMB is the least that cache_memlimit sets, and memoryMaxMB what it still takes for a
+// number of megabytes. Source: memcached's process_memlimit_command.
 const (
 	memoryMinMB = 8
 	memoryMaxMB = 1_000_000_000
 )
 
-// memoryLimit serves cache_memlimit: the limit changes at once, and what is too much under it goes in small steps.
+// memoryLimit serves cache_memlimit: the limit changes at once, and what is too much under it goes
+// in small steps.
 func (s *Session) memoryLimit(req *request) Verdict {
 	s.done(req.NoReply, s.w.env.limitMemory(req.Args()))
 	return Idle
@@ -67,8 +68,8 @@ func (e *Env) limitMemory(args [][]byte) (why protocol.Refusal) {
 	return protocol.None
 }
 
-// shutdown serves shutdown, which the owner of the server has to allow and to carry out: see Done. A client that is obeyed
-// sees its connection close.
+// shutdown serves shutdown, which the owner of the server has to allow and to carry out: see Done.
+// A client that is obeyed sees its connection close.
 func (s *Session) shutdown(req *request) Verdict {
 	env, args := s.w.env, req.Args()
 	switch {

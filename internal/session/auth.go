@@ -14,8 +14,9 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// Authentication by password (-Y), memcached's way: the first thing a client says is a set whose value is "user password". Its
-// key, flags and exptime do not matter. Until that has succeeded nothing else is understood.
+// Authentication by password (-Y), memcached's way: the first thing a client says is a set whose
+// value is "user password". Its key, flags and exptime do not matter. Until that has succeeded
+// nothing else is understood.
 //
 //	> set auth 0 0 11
 //	> alice s3cret
@@ -29,7 +30,8 @@ const (
 	tokenMax       = 16 << 10 // bytes of "user password"
 )
 
-// account is who may enter. Digests are compared, so that the time that takes tells nothing, not even a length.
+// account is who may enter. Digests are compared, so that the time that takes tells nothing, not
+// even a length.
 type account [sha256.Size]byte
 
 func newAccount(user, password []byte) (a account) {
@@ -46,7 +48,8 @@ type Passwords struct {
 	accounts atomic.Pointer[[]account]
 }
 
-// LoadPasswords reads a password file: a line "user:password" each, of at most 255 bytes, 8 at most.
+// LoadPasswords reads a password file: a line "user:password" each, of at most 255 bytes, 8 at
+// most.
 func LoadPasswords(file string) (*Passwords, error) {
 	p := &Passwords{file: file}
 	return p, p.Reload()
@@ -100,9 +103,9 @@ var (
 	errLongEntry = errors.New("has an entry of more than " + strconv.Itoa(accountLineMax) + " bytes")
 )
 
-// parseAccounts reads a password file, up to the limit of accounts. A line is user:password; the password may have colons
-// and blanks and may be empty, so may the user, and a CR ends the line too. The last line need not end. A file without
-// any account is a mistake.
+// parseAccounts reads a password file, up to the limit of accounts. A line is user:password; the
+// password may have colons and blanks and may be empty, so may the user, and a CR ends the line
+// too. The last line need not end. A file without any account is a mistake.
 func parseAccounts(text []byte) (accounts []account, err error) {
 	text = bytes.TrimSuffix(text, []byte("\n"))
 	for line := range bytes.SplitSeq(text, []byte("\n")) {

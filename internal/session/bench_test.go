@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Feed costs what the server itself adds to the kernel's work: parse, serve, print. Ten thousand keys of 32 bytes, in
-// pipelines of 16; ns/op is a command's.
+// Feed costs what the server itself adds to the kernel's work: parse, serve, print. Ten thousand
+// keys of 32 bytes, in pipelines of 16; ns/op is a command's.
 func BenchmarkFeed(b *testing.B) {
 	const keys, pipeline = 10_000, 16
 	value := bytes.Repeat([]byte("v"), 32)

@@ -22,7 +22,8 @@ type lookup struct {
 	deadline expiry.Instant // … this one
 }
 
-// fetch looks one key of a retrieval up, and shows the item, unless w.later says that it cannot yet.
+// fetch looks one key of a retrieval up, and shows the item, unless w.later says that it cannot
+// yet.
 func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.Item)) (hit bool) {
 	if w.Events.Watched != 0 {
 		w.Events.Fetched(hash, key)

@@ -14,11 +14,12 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// What lists all items: lru_crawler metadump and mgdump, and stats cachedump. The list may be longer
-// than the store itself, so it is made as its client takes it. Making it is all work and no waiting:
-// done by the loop, a few steps a turn, it still kept the loop's thread so busy that the system let it
-// wait for others in the midst of everybody's requests. So a goroutine makes the lines, a chunk at a
-// time, and the session hands on what is there. A short list ends in the turn in which it begins.
+// What lists all items: lru_crawler metadump and mgdump, and stats cachedump. The list may be
+// longer than the store itself, so it is made as its client takes it. Making it is all work and no
+// waiting: done by the loop, a few steps a turn, it still kept the loop's thread so busy that the
+// system let it wait for others in the midst of everybody's requests. So a goroutine makes the
+// lines, a chunk at a time, and the session hands on what is there. A short list ends in the turn
+// in which it begins.
 //
 //	goroutine: walk ── lines ──▶ chunk ──▶ session: Feed ──▶ Replies
 //	                      ▲── empty ──┘ wake
@@ -28,11 +29,11 @@ const (
 	// 5 µs. dumpChunks is how many may wait.
 	dumpChunk  = 16 << 10
 	dumpChunks = 8
-	// dumpRest is how long the goroutine rests after a chunk, which took it about as long: whoever is
-	// asked for something meanwhile finds a processor.
+	// dumpRest is how long the goroutine rests after a chunk, which took it about as long: whoever
+	// is asked for something meanwhile finds a processor.
 	dumpRest = 60 * time.Microsecond
-	// cachedumpMax is how many bytes stats cachedump answers at most, and classMax the end of the slab classes. Source:
-	// memcached's item_cachedump and MAX_NUMBER_OF_SLAB_CLASSES.
+	// cachedumpMax is how many bytes stats cachedump answers at most, and classMax the end of the
+	// slab classes. Source: memcached's item_cachedump and MAX_NUMBER_OF_SLAB_CLASSES.
 	cachedumpMax = 2 << 20
 	classMax     = 64
 )
@@ -147,8 +148,8 @@ func (s *Session) dumpAll(req *request, classes []byte, forbidden, notFirst prot
 	return Idle
 }
 
-// anyOurs reads a list of slab classes and tells whether class 1 is in it, where everything is. "hash" is for who may also
-// walk the index, which is the same here.
+// anyOurs reads a list of slab classes and tells whether class 1 is in it, where everything is.
+// "hash" is for who may also walk the index, which is the same here.
 func anyOurs(classes []byte, mayHash bool) (ours bool, refusal protocol.Refusal) {
 	switch string(classes) {
 	case "all":

@@ -44,10 +44,11 @@ func (s *Session) resumeRetrieval() Verdict {
 	return v
 }
 
-// retrieve serves keys until none is left, and says so with END, until OutMax bytes of replies wait, or
-// until the store has no room to pin the next value (Later).
+// retrieve serves keys until none is left, and says so with END, until OutMax bytes of replies
+// wait, or until the store has no room to pin the next value (Later).
 //
-// The keys are served in batches whose memory is warmed together: cache misses then overlap instead of following one another.
+// The keys are served in batches whose memory is warmed together: cache misses then overlap instead
+// of following one another.
 func (s *Session) retrieve(how *lookup, keys *protocol.Keys) (done bool, _ Verdict) {
 	w := s.w
 	show := w.shows(how)

@@ -2,8 +2,8 @@ package session
 
 import "github.com/gomemd/gomemd/protocol"
 
-// handlers says what serves an Op. The storage commands have none here: they are served in two steps, when their line has
-// come and when their block is complete (set.go).
+// handlers says what serves an Op. The storage commands have none here: they are served in two
+// steps, when their line has come and when their block is complete (set.go).
 var handlers = [protocol.NumOps]func(*Session, *request) Verdict{
 	protocol.OpGet:        (*Session).get,
 	protocol.OpGets:       (*Session).get,

@@ -11,8 +11,9 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// The meta commands. What they tell stands in the order in which it was asked for, and a flag that changes something
-// counts for the flags behind it: "t T30" tells the time to live that was, "T30 t" the new one.
+// The meta commands. What they tell stands in the order in which it was asked for, and a flag that
+// changes something counts for the flags behind it: "t T30" tells the time to live that was, "T30
+// t" the new one.
 
 // metaGet serves mg.
 func (s *Session) metaGet(req *request) Verdict {
@@ -72,7 +73,8 @@ func (w *Worker) appendMetaItem(m *protocol.Meta, it *storage.Item) {
 		case 'O':
 			out = protocol.AppendOpaque(out, m.Opaque)
 		case 'k':
-			// Decoded bytes could be anything, a line end too: whoever sends base64 is answered in base64.
+			// Decoded bytes could be anything, a line end too: whoever sends base64 is answered in
+			// base64.
 			out = protocol.AppendKeyFlag(out, it.Key, it.Binary || m.Has('b'))
 		}
 	}
@@ -114,8 +116,8 @@ func (w *Worker) deadlineOfNew(m *protocol.Meta) expiry.Instant {
 	return deadline
 }
 
-// appendTTL tells how many seconds are left. Of an item that the same command has ended it is a large number, as in
-// memcached: less than none, in 32 bits.
+// appendTTL tells how many seconds are left. Of an item that the same command has ended it is a
+// large number, as in memcached: less than none, in 32 bits.
 func (w *Worker) appendTTL(out []byte, deadline expiry.Instant) []byte {
 	if deadline == expiry.Never {
 		return append(out, " t-1"...)

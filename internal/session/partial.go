@@ -8,14 +8,16 @@ const (
 	lineMax = 2048
 	// … up to this, which memcached does not limit.
 	multigetMax = 8 << 20
-	// blanksMax is how many blanks may stand before such a long get. Source: memcached's try_read_command_ascii.
+	// blanksMax is how many blanks may stand before such a long get. Source: memcached's
+	// try_read_command_ascii.
 	blanksMax = 100
 	// pieceMax is the longest that is copied when more comes.
 	pieceMax = 64 << 10
 )
 
-// partial is the beginning of a line whose end has not come. It is kept in pieces, and made whole once, at its end: a slice that
-// grows with it would be copied again and again, some megabytes at a time, while others wait for the loop (bench/abuse).
+// partial is the beginning of a line whose end has not come. It is kept in pieces, and made whole
+// once, at its end: a slice that grows with it would be copied again and again, some megabytes at a
+// time, while others wait for the loop (bench/abuse).
 type partial struct {
 	pieces [][]byte
 	size   int
@@ -36,7 +38,8 @@ func (p *partial) add(in []byte) {
 	}
 }
 
-// with is the line made whole by its end. It may be a piece's own bytes: add nothing before the line is done with.
+// with is the line made whole by its end. It may be a piece's own bytes: add nothing before the
+// line is done with.
 func (p *partial) with(end []byte) []byte {
 	switch len(p.pieces) {
 	case 0:

@@ -28,7 +28,8 @@ func TestALineInPiecesIsTheLine(t *testing.T) {
 	}
 }
 
-// A multiget of some hundred kilobytes comes cut anywhere, and its keys are those that were asked for.
+// A multiget of some hundred kilobytes comes cut anywhere, and its keys are those that were asked
+// for.
 func TestALongMultigetComesInPieces(t *testing.T) {
 	v := newFixture(t, options{}).client()
 	var line, want strings.Builder

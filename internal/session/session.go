@@ -16,11 +16,11 @@ import (
 //	   dump   ◀── something that lists all items ── command
 //	   again  ◀── the store has no room to pin ──── command
 //
-// After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a session begins in login;
-// auth.go has the way from there to command.
+// After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a
+// session begins in login; auth.go has the way from there to command.
 //
-// Whoever feeds it writes out what gathers in Worker.Out, and feeds it no further while that does not fit the socket. The zero
-// value is ready for Init.
+// Whoever feeds it writes out what gathers in Worker.Out, and feeds it no further while that does
+// not fit the socket. The zero value is ready for Init.
 type Session struct {
 	w     *Worker
 	fd    int // names the connection in -vv lines
@@ -53,8 +53,8 @@ const (
 	StateAgain
 )
 
-// Waits tells whether a session in this state waits for its client to begin a command. The beginning of a
-// line may have come.
+// Waits tells whether a session in this state waits for its client to begin a command. The
+// beginning of a line may have come.
 func (st State) Waits() bool { return st == StateCommand || st == StateLogin }
 
 // String is the state's name in stats conns, which is memcached's.
@@ -84,10 +84,10 @@ const (
 	HangUp                // write what there is and close
 )
 
-// Init begins a conversation, on the worker of the loop that has the connection. fd names the connection in
-// what is logged and told to watchers. wake is called, by any goroutine, when the session should be
-// fed again though nothing has come: after Later, and when the client watches and there are lines for
-// it. It must not wait, nor call the session or the store.
+// Init begins a conversation, on the worker of the loop that has the connection. fd names the
+// connection in what is logged and told to watchers. wake is called, by any goroutine, when the
+// session should be fed again though nothing has come: after Later, and when the client watches and
+// there are lines for it. It must not wait, nor call the session or the store.
 func (s *Session) Init(w *Worker, fd int, wake func()) {
 	s.w, s.fd, s.wake = w, fd, wake
 	if w.env.Passwords != nil {
@@ -95,9 +95,9 @@ func (s *Session) Init(w *Worker, fd int, wake func()) {
 	}
 }
 
-// Feed serves the commands in the input and tells how much of it was consumed and why it stopped. Replies gather in
-// Worker.Out. The input may be cut anywhere; bytes that were consumed are never needed again. The input may be empty: there
-// may be replies to go on with.
+// Feed serves the commands in the input and tells how much of it was consumed and why it stopped.
+// Replies gather in Worker.Out. The input may be cut anywhere; bytes that were consumed are never
+// needed again. The input may be empty: there may be replies to go on with.
 func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 	t := &s.w.turn
 	t.begin(s.w.env.Rules.ReqsPerEvent)
@@ -169,8 +169,8 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 // State tells where in the conversation the session is.
 func (s *Session) State() State { return s.state }
 
-// BetweenCommands tells whether nothing of a command has come that is not served and answered. Replies may
-// still wait in Worker.Out.
+// BetweenCommands tells whether nothing of a command has come that is not served and answered.
+// Replies may still wait in Worker.Out.
 func (s *Session) BetweenCommands() bool { return s.state.Waits() && s.line.size == 0 }
 
 // Owes tells whether there may be more to say without more input: Feed goes on with it.

@@ -30,8 +30,9 @@ type options struct {
 	Loops           int
 }
 
-// A fixture is a server without sockets: what its clients say goes straight to sessions. It does what a server does,
-// but for waiting: everything is written at once, and a session is always fed until it has nothing more to do.
+// A fixture is a server without sockets: what its clients say goes straight to sessions. It does
+// what a server does, but for waiting: everything is written at once, and a session is always fed
+// until it has nothing more to do.
 type fixture struct {
 	env *Env
 	w   *Worker
@@ -171,7 +172,8 @@ func (v *client) say(text string) string {
 	return v.heard.String()
 }
 
-// Every conversation is held whole, byte by byte, and cut at random; the answers may not depend on the cutting.
+// Every conversation is held whole, byte by byte, and cut at random; the answers may not depend on
+// the cutting.
 func TestConversationsHoweverCut(t *testing.T) {
 	files, err := filepath.Glob("../../compat_test/testdata/conversations/*.txt")
 	if err != nil || len(files) == 0 {
@@ -208,10 +210,11 @@ func TestConversationsHoweverCut(t *testing.T) {
 	}
 }
 
-// FuzzCuts: whatever bytes come, and however they are cut, the answers are the same and every item is whole.
+// FuzzCuts: whatever bytes come, and however they are cut, the answers are the same and every item
+// is whole.
 //
-// Lines beyond lineMax are left out: memcached hangs up when it has that much of a line without its end, so there the
-// answer does depend on what arrives together, and we follow.
+// Lines beyond lineMax are left out: memcached hangs up when it has that much of a line without its
+// end, so there the answer does depend on what arrives together, and we follow.
 func FuzzCuts(f *testing.F) {
 	f.Add([]byte("set k 0 0 5\r\nhello\r\nget k\r\n"), uint64(1))
 	f.Add([]byte("set k 1 0 2 noreply\r\n12\r\nincr k 99\r\ngets k k\r\nappend k 0 0 1\r\nx\r\ngat 5 k\r\n"), uint64(2))
@@ -256,7 +259,8 @@ func TestOneTurnServesReqsPerEvent(t *testing.T) {
 	}
 }
 
-// A multiget with more to say than OutMax stops where it is and goes on later, without being asked again.
+// A multiget with more to say than OutMax stops where it is and goes on later, without being asked
+// again.
 func TestMultigetWaitsForItsReplies(t *testing.T) {
 	v := newFixture(t, options{}).client()
 	value := bytes.Repeat([]byte("v"), 10_000)

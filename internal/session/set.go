@@ -21,8 +21,9 @@ var modes = [protocol.NumOps]storage.Mode{
 // lineEnd is what a block ends with, always both bytes.
 const lineEnd = "\r\n"
 
-// block is a storage command whose value has not come whole. Small values gather in buf and are copied into the store
-// once; large ones go into their place there as they come, so that a half-sent one never sits in a growing buffer.
+// block is a storage command whose value has not come whole. Small values gather in buf and are
+// copied into the store once; large ones go into their place there as they come, so that a
+// half-sent one never sits in a growing buffer.
 type block struct {
 	storing // its key is the block's own copy
 	answer
@@ -38,8 +39,9 @@ func (b *block) abort() {
 	}
 }
 
-// begin serves a storage line, together with its block when that has come whole, and tells how many bytes of the input
-// it used. A refusal, or a block that has only begun, leaves the session reading on.
+// begin serves a storage line, together with its block when that has come whole, and tells how many
+// bytes of the input it used. A refusal, or a block that has only begun, leaves the session reading
+// on.
 func (s *Session) begin(req *request, in []byte) (consumed int) {
 	w := s.w
 	c, a := storing{mode: modes[req.Op], drops: dropsOld(req.Op), hash: req.hash}, answer{op: req.Op, noReply: req.NoReply}
@@ -76,7 +78,8 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	return 0
 }
 
-// dropsOld tells of which commands a value that has no room takes the old one along: of set, and of ms in any mode.
+// dropsOld tells of which commands a value that has no room takes the old one along: of set, and of
+// ms in any mode.
 func dropsOld(op protocol.Op) bool { return op == protocol.OpSet || op == protocol.OpMetaSet }
 
 // value takes what has come of a block, and stores it when it is complete. Later: the store has no
@@ -97,7 +100,8 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 	consumed += len(in)
 	if b.large == nil {
 		if need := len(b.buf) + len(in); need > cap(b.buf) {
-			// At once if a quarter is here: who announces a value and sends none of it has no buffer either.
+			// At once if a quarter is here: who announces a value and sends none of it has no
+			// buffer either.
 			b.buf = append(make([]byte, 0, min(b.bytes+len(lineEnd), 4*need)), b.buf...)
 		}
 		b.buf = append(b.buf, in...)
@@ -114,8 +118,8 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 }
 
 // Stream has bytes of a large value that are still to come read to where they will lie. Idle: there
-// are no more at present. Full: it is the others' turn. When the value has come whole it is stored and
-// answered.
+// are no more at present. Full: it is the others' turn. When the value has come whole it is stored
+// and answered.
 func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int, _ Verdict) {
 	for more := true; more && s.Streams(); {
 		if !s.w.turn.reads(n) {
@@ -160,8 +164,8 @@ func (s *Session) finish(end []byte) {
 	}
 }
 
-// noRoom is for a large value of which a part has come, and for which the store has no room: not yet,
-// or not any more. Then what is still to come of it is read past.
+// noRoom is for a large value of which a part has come, and for which the store has no room: not
+// yet, or not any more. Then what is still to come of it is read past.
 func (s *Session) noRoom(status storage.Status) Verdict {
 	if status == storage.Later {
 		return Later

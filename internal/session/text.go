@@ -138,7 +138,8 @@ func (w *Worker) shows(how *lookup) func(storage.Item) {
 	return w.appendValue
 }
 
-// mayShow tells whether an item's value can be appended now, or sees to it that the session says Later.
+// mayShow tells whether an item's value can be appended now, or sees to it that the session says
+// Later.
 func (w *Worker) mayShow(it *storage.Item) bool {
 	w.later = !w.Out.copies(it) && !it.MayPin(w.wake)
 	return !w.later

@@ -9,8 +9,9 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// The commands that tune slabs and LRU lists. There are none here: what is said is checked as memcached checks it, repeated by
-// stats settings, and changes nothing else, except that lru_crawler disable forbids the dumps.
+// The commands that tune slabs and LRU lists. There are none here: what is said is checked as
+// memcached checks it, repeated by stats settings, and changes nothing else, except that
+// lru_crawler disable forbids the dumps.
 
 // tuning is what has been said, by the name that stats settings has for it.
 type tuning struct {
@@ -175,7 +176,8 @@ func (s *Session) slabs(req *request) Verdict {
 // slabClasses is how many slab classes memcached makes with its default options.
 const slabClasses = 39
 
-// reassign would move a page from a slab class to another. No class has one to spare, least of all one that does not exist.
+// reassign would move a page from a slab class to another. No class has one to spare, least of all
+// one that does not exist.
 func reassign(from, to []byte) (why protocol.Refusal) {
 	src, ok1 := protocol.ParseInt32(from)
 	dst, ok2 := protocol.ParseInt32(to)

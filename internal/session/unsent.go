@@ -2,8 +2,8 @@ package session
 
 import "github.com/gomemd/gomemd/storage"
 
-// Unsent is replies that their socket does not take at present. Text is a copy; values lie where they are in the store, pinned, and
-// are released as they are sent. It ends with Release.
+// Unsent is replies that their socket does not take at present. Text is a copy; values lie where
+// they are in the store, pinned, and are released as they are sent. It ends with Release.
 type Unsent struct {
 	parts  [][]byte
 	stored []bool // which of parts are pinned
@@ -13,7 +13,8 @@ type Unsent struct {
 	copied int // bytes of copies
 }
 
-// Keep takes what waits to be sent, from some byte on, out of the replies, which are then as after Reset.
+// Keep takes what waits to be sent, from some byte on, out of the replies, which are then as after
+// Reset.
 func (r *Replies) Keep(from int) *Unsent {
 	u := &Unsent{bytes: r.Pending() - from}
 	text := make([]byte, 0, min(len(r.buf), u.bytes))
@@ -43,7 +44,8 @@ func (r *Replies) Keep(from int) *Unsent {
 	return u
 }
 
-// Bytes is how many there are, Copied how many of our own memory they take, and Pinned how many lie in the store.
+// Bytes is how many there are, Copied how many of our own memory they take, and Pinned how many lie
+// in the store.
 func (u *Unsent) Bytes() int  { return u.bytes }
 func (u *Unsent) Copied() int { return u.copied }
 func (u *Unsent) Pinned() int { return u.pinned.Bytes }

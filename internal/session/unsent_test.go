@@ -8,7 +8,8 @@ import (
 	"github.com/gomemd/gomemd/storage"
 )
 
-// Whatever is sent when, what Keep has kept is the rest of the replies, to the last byte, and nothing stays pinned after it.
+// Whatever is sent when, what Keep has kept is the rest of the replies, to the last byte, and
+// nothing stays pinned after it.
 func TestUnsentIsTheRest(t *testing.T) {
 	p := newFixture(t, options{})
 	draw := rand.New(rand.NewPCG(1, 1))

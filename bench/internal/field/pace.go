@@ -40,8 +40,8 @@ func (p *pace) went(n int) {
 	}
 }
 
-// paced is a connection that reads and writes at a pace, and gives up when nothing moves. A byte in either direction is
-// a move: a server may well read on only when its replies are taken.
+// paced is a connection that reads and writes at a pace, and gives up when nothing moves. A byte in
+// either direction is a move: a server may well read on only when its replies are taken.
 type paced struct {
 	net.Conn
 	patience time.Duration
