@@ -39,6 +39,7 @@ type holds struct {
 	arrivals   []*Incoming // those that have begun, the first first
 	waiting    []func()    // of who was told Later
 	calledAt   expiry.Instant
+	refused    bool // MayPin has said no to the visitor
 	scarce     bool // one large value more might be too much
 	crowded    bool // pins take more than a quarter
 }
@@ -91,7 +92,7 @@ func (s *shard) wait(later func()) {
 // value.
 func (it *Item) Scarce() bool { return it.shard.scarce }
 
-// MayPin tells a visitor whether he may Pin the value. If not, later is called when it is worth
+// MayPin tells a visitor whether he may Pin the value. If not, the visit is no use of the item and changes nothing, and later is called when it is worth
 // asking again: at any time and from any goroutine, where it must not call the store or wait.
 func (it *Item) MayPin(later func()) bool {
 	s := it.shard
@@ -102,6 +103,7 @@ func (it *Item) MayPin(later func()) bool {
 		return true
 	}
 	s.wait(later)
+	s.refused = true
 	return false
 }
 

@@ -59,9 +59,13 @@ func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, u
 	it.Fetched, it.Stale, it.Won, it.Created = c&ctrlFetched != 0, c&ctrlStale != 0, c&ctrlWon != 0, created
 	it.Idle = s.idle(f)
 	before := it.Deadline
+	s.refused = false
 	visit(it)
 	deadline, won := it.Deadline, it.Won
 	s.item = Item{}
+	if s.refused {
+		return
+	}
 	if use {
 		s.use(f)
 	}

@@ -337,10 +337,12 @@ func (s *shard) view(h uint64, key []byte, unique bool, visit func(Item)) bool {
 	var f found
 	hit := s.get(h, key, &f)
 	if hit {
-		s.use(&f)
 		var it Item
 		s.show(&it, &f, unique)
-		visit(it)
+		s.refused = false
+		if visit(it); !s.refused {
+			s.use(&f)
+		}
 	}
 	s.unlock()
 	return hit
@@ -353,18 +355,19 @@ func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool
 	if !s.get(h, key, &f) {
 		return false
 	}
-	s.use(&f)
-	written, ok := s.setDeadline(h, key, &f, deadline)
-	if !ok {
-		return false
-	}
-	if visit != nil {
+	if visit != nil { // first: it may have to wait, and be as it was
 		var it Item
 		s.show(&it, &f, unique)
-		visit(it)
+		it.Deadline = deadline
+		s.refused = false
+		if visit(it); s.refused {
+			return true
+		}
 	}
-	s.pace(written) // not sooner: it may move the item
-	return true
+	s.use(&f)
+	written, ok := s.setDeadline(h, key, &f, deadline)
+	s.pace(written)
+	return ok || visit != nil
 }
 
 // setDeadline gives an item a new deadline, and tells how many bytes had to be written for it. False: the item is gone.

@@ -289,7 +289,7 @@ func report(kind string, srv *pair.Server, alone, beside load.Result, came []ato
 			return err
 		}
 	}
-	for _, name := range []string{"conn_budget_dropped", "conn_input_dropped", "conn_panics"} {
+	for _, name := range []string{"conn_budget_dropped", "conn_pins_dropped", "conn_panics"} {
 		fmt.Printf("%s %s\n", name, ours[name])
 	}
 	switch {

@@ -148,7 +148,7 @@ func soak(kind pair.Kind, length, phase time.Duration, seed uint64) (*tally, err
 	if stats, err := srv.StatsOf("gomemd"); err != nil {
 		world.wrong("no stats at the end: %v", err)
 	} else {
-		for _, name := range []string{"conn_panics", "conn_input_dropped", "conn_budget_dropped"} {
+		for _, name := range []string{"conn_panics", "conn_pins_dropped", "conn_budget_dropped"} {
 			if stats[name] != "0" {
 				world.wrong("%s is %s", name, stats[name])
 			}

@@ -12,10 +12,11 @@ import (
 // small values. Each client has bounds of its own: of replies a turn's worth, of input what gnet
 // reads at once, of a line multigetMax. This bounds the sum.
 //
-//	0 ──────────── 1/2 ──────────────── max ──────────────────── 5/4
-//	    as usual    │ turns are short:   │ who has stood still     │ those go
-//	                │ little is made     │ for stillAfter goes     │ who hold most
-//	                │ that may not fit   │                         │
+//	0 ────────── 1/2 ──────────────── max ───────────────── 5/4 ────────────── twice
+//	    as usual  │ little is made     │ who has stood still  │ those go who     │ those who
+//	              │ that must be kept  │ for stillAfter goes  │ hold most, but   │ wait for us,
+//	              │ (Worker.Short)     │                      │ do not wait for  │ too
+//	              │                    │                      │ us               │
 type budget struct {
 	mu      sync.Mutex
 	max     int64
@@ -74,9 +75,14 @@ func (b *budget) relieve(now expiry.Instant) {
 	for b.sum > b.max+b.max/4 {
 		var most *Conn
 		for c, n := range b.holders {
-			if most == nil || n > b.holders[most] {
+			p := c.phase()
+			waitsForUs := p == held || p == inLine
+			if (most == nil || n > b.holders[most]) && (!waitsForUs || b.sum > 2*b.max) {
 				most = c
 			}
+		}
+		if most == nil {
+			return
 		}
 		b.giveUp(most, heldMost)
 	}

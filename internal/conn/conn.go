@@ -97,6 +97,7 @@ func (c *Conn) event() (goOn bool) {
 	case reading:
 		return c.serve()
 	case held:
+		delete(c.loop.blocked, int32(c.fd))
 		c.queue()
 	}
 	return true
@@ -114,8 +115,7 @@ func (c *Conn) turn() (goOn bool) {
 	case err != nil:
 		return false // the client is gone
 	case full:
-		c.block()
-		return true
+		return c.block()
 	case c.unsent() != nil:
 		c.queue()
 		return true
@@ -131,20 +131,21 @@ func (c *Conn) queue() {
 	c.loop.ringIfNeeded()
 }
 
-// block has it wait until its socket takes more.
-func (c *Conn) block() {
+// block has it wait until its socket takes more. False: the system has no memory for that.
+func (c *Conn) block() bool {
 	c.pause()
 	c.set(blocked)
-	c.loop.block(c)
+	return c.loop.block(c)
 }
 
 // serve feeds the session what has come and writes the replies.
 func (c *Conn) serve() bool {
 	w := c.loop.w
-	w.Short(c.conns.budget.tight.Load())
+	tight := c.conns.budget.tight.Load()
+	w.Short(tight)
 	in := c.input()
 	n, sent, v, full, err := 0, 0, session.Full, false, error(nil)
-	for part, large := 0, true; large && v == session.Full && part < partsAtOnce; part++ {
+	for part, written, again := 0, 0, true; again; part++ {
 		w.Out.Reset()
 		var more int
 		more, v = c.Feed(in[n:])
@@ -158,12 +159,15 @@ func (c *Conn) serve() bool {
 			}
 			w.Counters.Add(stats.BytesRead, uint64(more))
 		}
-		large = w.Full()
+		large := w.Full()
 		sent, full, err = c.writev(w.Out.Parts(), writeMost)
 		w.Counters.Add(stats.BytesWritten, uint64(sent))
-		if err != nil || sent < w.Out.Pending() {
-			break
+		written += sent
+		again = large && v == session.Full && part < partsAtOnce-1
+		if tight && (v == session.Full || v == session.Yield) && n < len(in) && written < writeMost {
+			again = true // what is served now need not be kept
 		}
+		again = again && err == nil && sent == w.Out.Pending()
 	}
 	c.consume(n)
 	w.Counters.Add(stats.BytesRead, uint64(n))
@@ -183,7 +187,7 @@ func (c *Conn) serve() bool {
 	case err != nil:
 		return false // the client is gone
 	case waits && full:
-		c.block()
+		return c.block()
 	case waits:
 		c.queue()
 	case v == session.HangUp:
@@ -191,6 +195,7 @@ func (c *Conn) serve() bool {
 	case v == session.Later:
 		c.pause()
 		c.set(held)
+		c.loop.watch(c)
 	case v != session.Idle:
 		c.queue() // also when others are not waiting: they may be, by then
 	default:
@@ -306,8 +311,14 @@ func (c *Conn) moved() expiry.Instant {
 	return expiry.Instant(moved)
 }
 
-// still is for how many seconds it has done neither; none if the clock has been set back since.
-func (c *Conn) still(now expiry.Instant) expiry.Instant { return now - min(now, c.moved()) }
+// still is for how many seconds it has done neither, if it could; none if the clock has been set back
+// since.
+func (c *Conn) still(now expiry.Instant) expiry.Instant {
+	if p := c.phase(); p == held || p == inLine {
+		return 0 // it waits for us
+	}
+	return now - min(now, c.moved())
+}
 
 // reason is why a client goes, as watchers are told.
 func (c *Conn) reason(byItself bool) string {

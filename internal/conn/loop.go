@@ -79,7 +79,7 @@ type loop struct {
 	rings bool // the bell is reported
 
 	writable int             // our epoll instance
-	blocked  map[int32]*Conn // by descriptor: who waits there
+	blocked  map[int32]*Conn // by descriptor: who waits there, and who is held
 	events   [64]unix.EpollEvent
 	iovecs   []unix.Iovec // for writev
 }
@@ -209,8 +209,13 @@ func (l *loop) whoIsWritable() {
 			return
 		}
 		for _, ev := range l.events[:n] {
-			if c := l.blocked[ev.Fd]; c != nil {
-				delete(l.blocked, ev.Fd)
+			c := l.blocked[ev.Fd]
+			delete(l.blocked, ev.Fd)
+			switch {
+			case c == nil:
+			case c.phase() == held: // it is no more
+				c.end()
+			default:
 				c.queue()
 			}
 		}
@@ -221,12 +226,21 @@ func (l *loop) whoIsWritable() {
 }
 
 // block waits until a connection's socket takes more.
-func (l *loop) block(c *Conn) {
-	l.blocked[int32(c.fd)] = c
-	ev := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(c.fd)}
-	if unix.EpollCtl(l.writable, unix.EPOLL_CTL_MOD, c.fd, &ev) != nil { // the first time
-		_ = unix.EpollCtl(l.writable, unix.EPOLL_CTL_ADD, c.fd, &ev)
+func (l *loop) block(c *Conn) bool { return l.register(c, unix.EPOLLOUT) }
+
+// watch waits until a connection that is held is no more: reset, that is. Who has only stopped sending
+// may still read. Of a unix socket one cannot tell.
+func (l *loop) watch(c *Conn) {
+	if _, ok := c.remote.(*net.TCPAddr); ok {
+		_ = l.register(c, 0) // or it will be noticed when it is served
 	}
+}
+
+func (l *loop) register(c *Conn, events uint32) bool {
+	l.blocked[int32(c.fd)] = c
+	ev := unix.EpollEvent{Events: events | unix.EPOLLONESHOT, Fd: int32(c.fd)}
+	return unix.EpollCtl(l.writable, unix.EPOLL_CTL_MOD, c.fd, &ev) == nil ||
+		unix.EpollCtl(l.writable, unix.EPOLL_CTL_ADD, c.fd, &ev) == nil // the first time
 }
 
 // adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the

@@ -332,3 +332,53 @@ func TestLettingGoIsForNow(t *testing.T) {
 	s.onLoop(t, func() {})
 	c.hear(reply)
 }
+
+// Who waits for us does not stand still, however long that takes.
+func TestWhoWaitsForUsDoesNotStandStill(t *testing.T) {
+	h := start(t, options{clock: aClock(), memory: 64 << 10,
+		store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 4 << 20}})
+	var readers []*client
+	var replies []string
+	for i := range 8 {
+		c := slow(t, h)
+		readers, replies = append(readers, c), append(replies, c.fill(fmt.Sprint("key", i), 880_000))
+	}
+	for i, c := range readers {
+		c.say(fmt.Sprintf("get key%d\r\n", i))
+	}
+	eventually(t, "some wait for room", func() bool { return h.in(blocked)+h.in(held) == 8 && h.in(held) > 0 })
+	for _, c := range readers {
+		if s := c.served(); s.phase() == held {
+			h.clock.Set(h.clock.Now() + 100)
+			if n := s.still(h.clock.Now()); n != 0 {
+				t.Errorf("it has stood still for %d seconds", n)
+			}
+		}
+	}
+	for i, c := range readers {
+		c.hear(replies[i])
+	}
+}
+
+// Who waits for room and is no more gives its place back at once, and not only when there is room.
+func TestTheDeadDoNotWait(t *testing.T) {
+	h := start(t, options{clock: aClock(),
+		store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 4 << 20}})
+	var readers []*client
+	for i := range 8 {
+		c := slow(t, h)
+		readers = append(readers, c)
+		c.fill(fmt.Sprint("key", i), 880_000)
+	}
+	for i, c := range readers {
+		c.say(fmt.Sprintf("get key%d\r\n", i))
+	}
+	eventually(t, "some wait for room", func() bool { return h.in(blocked)+h.in(held) == 8 && h.in(held) > 0 })
+	waiting := h.in(held)
+	for _, c := range readers {
+		if c.served().phase() == held {
+			c.reset()
+		}
+	}
+	eventually(t, "they are gone", func() bool { return int(h.conns.Numbers().Current) == 8-waiting })
+}

@@ -20,15 +20,16 @@ type lookup struct {
 	unique   bool           // its unique is shown
 	touch    bool           // it gets a deadline …
 	deadline expiry.Instant // … this one
+	told     bool           // those who watch know of the next one already: it had to wait
 }
 
 // fetch looks one key of a retrieval up, and shows the item, unless w.later says that it cannot
 // yet.
 func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.Item)) (hit bool) {
-	if w.Events.Watched != 0 {
+	if w.Events.Watched != 0 && !how.told {
 		w.Events.Fetched(hash, key)
 	}
-	w.later = false
+	w.later, how.told = false, false
 	switch {
 	case how.touch:
 		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show)

@@ -111,7 +111,12 @@ func (d *dump) run(wake func()) {
 			return
 		}
 		for len(chunk) == 0 && more { // not all steps find something
-			chunk, more = d.make(chunk, 1<<30)
+			chunk, more = d.make(chunk, 1000)
+			select {
+			case <-d.stop:
+				return
+			default:
+			}
 		}
 		d.chunks <- chunk // there is room for all there are
 		wake()

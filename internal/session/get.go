@@ -15,17 +15,24 @@ func (s *Session) get(req *request) Verdict {
 		how.deadline = w.clock.Deadline(req.Exptime)
 	}
 	if req.Lone { // the usual case, and its hash is known
-		if w.fetch(req.hash, req.Key, &how, w.shows(&how)); !w.later {
-			w.Out.buf = append(w.Out.buf, protocol.End...)
-			return Idle
+		if w.fetch(req.hash, req.Key, &how, w.shows(&how)); w.later {
+			return s.goOnLater(&how, req.Keys, Later)
 		}
+		w.Out.buf = append(w.Out.buf, protocol.End...)
+		return Idle
 	}
 	done, v := s.retrieve(&how, &req.Keys)
 	if !done {
-		// The keys point into a line that is about to go.
-		s.rest = &retrieval{how, bytes.Clone(req.Keys)}
-		s.state = StateRetrieval
+		return s.goOnLater(&how, req.Keys, v)
 	}
+	return v
+}
+
+// goOnLater keeps the keys that are still to be served. They point into a line that is about to go.
+func (s *Session) goOnLater(how *lookup, keys protocol.Keys, v Verdict) Verdict {
+	s.rest = &retrieval{*how, bytes.Clone(keys)}
+	s.rest.how.told = v == Later
+	s.state = StateRetrieval
 	return v
 }
 
@@ -40,6 +47,8 @@ func (s *Session) resumeRetrieval() Verdict {
 	done, v := s.retrieve(&s.rest.how, &s.rest.keys)
 	if done {
 		s.rest, s.state = nil, StateCommand
+	} else {
+		s.rest.how.told = v == Later
 	}
 	return v
 }

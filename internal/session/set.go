@@ -70,7 +70,7 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	}
 	b := &block{storing: c, answer: a, bytes: req.Bytes}
 	b.item.Key, b.flags, b.opaque = bytes.Clone(req.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
-	if req.Bytes >= w.store.LargeMin() {
+	if req.Bytes >= w.store.LargeMin() || w.turn.short() && req.Bytes >= pinMin {
 		b.large, _ = w.store.Receive(b.hash, &b.item, req.Bytes, s.wake) // it is not too large: that was asked
 		b.tail = make([]byte, 0, len(lineEnd))
 	}
@@ -88,6 +88,9 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 	b := s.block
 	in = in[:min(len(in), s.want)]
 	ofValue := min(len(in), max(0, s.want-len(lineEnd)))
+	if b.large == nil && s.w.turn.short() && len(b.buf)+len(in) > cap(b.buf) {
+		s.w.toStore(b, s.wake)
+	}
 	if b.large != nil && ofValue > 0 {
 		taken, status := b.large.Write(in[:ofValue])
 		s.want -= taken
@@ -115,6 +118,23 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 		s.finish(b.tail)
 	}
 	return consumed, Idle
+}
+
+// toStore has a small value that has half come go on in the store, like a large one, if there is room:
+// memory outside is short.
+func (w *Worker) toStore(b *block, wake func()) {
+	if b.bytes < pinMin || len(b.buf) >= b.bytes {
+		return
+	}
+	large, status := w.store.Receive(b.hash, &b.item, b.bytes, wake)
+	if status != storage.Stored {
+		return
+	}
+	if _, status = large.Write(b.buf); status != storage.Stored {
+		large.Abort()
+		return
+	}
+	b.large, b.buf, b.tail = large, nil, make([]byte, 0, len(lineEnd))
 }
 
 // Stream has bytes of a large value that are still to come read to where they will lie. Idle: there

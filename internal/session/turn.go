@@ -31,6 +31,9 @@ func (t *turn) begin(commands int) { t.commands = commands }
 // full tells whether the replies must be written.
 func (t *turn) full(out *Replies) bool { return out.Pending() >= t.outMax }
 
+// short tells whether memory for what waits is short.
+func (t *turn) short() bool { return t.outMax == outShort }
+
 // spent tells whether no more commands may be served.
 func (t *turn) spent() bool { return t.commands == 0 }
 
@@ -44,8 +47,8 @@ func (t *turn) serve() { t.commands-- }
 // Feed's.
 func (t *turn) reads(n int) bool { return n < streamMax }
 
-// Short has turns make as few replies at a time as possible, or not: memory for those that wait is
-// short.
+// Short has turns make as few replies at a time as possible, and values that have half come lie in the
+// store, or not: memory for what waits is short.
 func (w *Worker) Short(short bool) {
 	w.turn.outMax = OutMax
 	if short {
