@@ -48,8 +48,9 @@
 // Each event loop is a goroutine of gnet's, with a session.Worker that no other touches but for
 // published counters. The tick is a goroutine of the server's, the acceptors are internal/conn's. A
 // loop with little to do may wait in place for what comes next (internal/conn/dwell.go). With
-// Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). Nothing
-// else has a goroutine: not a slow reader, nor one who watches.
+// Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). A dump of
+// all items that is longer than a turn is made by a goroutine (internal/session/dump.go). Nothing else
+// has one: not a slow reader, nor one who watches.
 //
 // # Imports
 //

@@ -8,11 +8,13 @@
 //	conn.go      Conn: one connection, its phases, and what it does in a turn
 //	turns.go     whose turn it is
 //	socket.go    the system calls on a client's socket: there is no other way to a client
-//	unsent.go    replies that wait for their socket
 //	budget.go    how much memory all connections may take
+//	buffers.go   how much the kernel may hold for all of them
 //	still.go     who stands still, and what is done about it
 //	leave.go     closing without haste, for a graceful end
 //	panic.go     what becomes of a mistake of ours
+//	dwell.go     a loop that is seldom busy waits in place
+//	pollopt.go   a build tag of gnet's that is refused
 //
 // # The phases of a connection
 //
