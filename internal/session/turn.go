@@ -10,7 +10,7 @@ const (
 	// dumpSteps is how many steps of a walk, of some 10 µs each, a dump may make in its first turn.
 	dumpSteps = 4
 	// streamMax is how much of a large value is read before it is the other connections' turn.
-	streamMax = 512 << 10
+	streamMax = 1 << 20
 )
 
 // turn is what one client may have done before the other connections of its loop are served.
