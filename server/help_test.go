@@ -3,7 +3,6 @@ package server
 import (
 	"bufio"
 	"context"
-	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -106,12 +105,4 @@ func eventually(t testing.TB, what string, done func() bool) {
 		}
 	}
 	t.Fatalf("in %v it did not happen that %s", patience, what)
-}
-
-// fill stores a value of n bytes and gives the reply that a get of it draws.
-func (c *client) fill(key string, n int) (reply string) {
-	value := strings.Repeat("v", n)
-	c.say(fmt.Sprintf("set %s 0 0 %d\r\n%s\r\n", key, n, value))
-	c.hear("STORED\r\n")
-	return fmt.Sprintf("VALUE %s 0 %d\r\n%s\r\nEND\r\n", key, n, value)
 }

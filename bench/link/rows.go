@@ -40,8 +40,6 @@ var here struct {
 	left    string // -m, as --memory-total left it
 }
 
-func nothing() {}
-
 func overLink(_ *field.Run, _ *pair.Kind) (more []string, _ func(), err error) {
 	n, err := makeNetwork(linkRate)
 	remove := undo.add(n.remove)

@@ -36,9 +36,7 @@ func (b *budget) hold(c *Conn, n int) {
 	if c.phase() == gone || !known && c.why.Load() != 0 { // what it holds is given back already
 		return
 	}
-	b.sum += int64(n - before)
-	b.peak = max(b.peak, b.sum)
-	b.tight.Store(b.sum > b.max/2)
+	b.add(n - before)
 	if n == 0 {
 		delete(b.holders, c)
 		return
@@ -57,9 +55,14 @@ func (b *budget) release(c *Conn) {
 }
 
 func (b *budget) forget(c *Conn) {
-	b.sum -= int64(b.holders[c])
-	b.tight.Store(b.sum > b.max/2)
+	b.add(-b.holders[c])
 	delete(b.holders, c)
+}
+
+func (b *budget) add(n int) {
+	b.sum += int64(n)
+	b.peak = max(b.peak, b.sum)
+	b.tight.Store(b.sum > b.max/2)
 }
 
 // relieve makes room.
@@ -75,9 +78,7 @@ func (b *budget) relieve(now expiry.Instant) {
 	for b.sum > b.max+b.max/4 {
 		var most *Conn
 		for c, n := range b.holders {
-			p := c.phase()
-			waitsForUs := p == held || p == inLine
-			if (most == nil || n > b.holders[most]) && (!waitsForUs || b.sum > 2*b.max) {
+			if (most == nil || n > b.holders[most]) && (!c.waitsForUs() || b.sum > 2*b.max) {
 				most = c
 			}
 		}

@@ -76,6 +76,9 @@ func (l *life) set(p phase) {
 	}
 }
 
+// waitsForUs tells whether it is not the client who has to do something next.
+func (l *life) waitsForUs() bool { p := l.phase(); return p == held || p == inLine }
+
 // begin is called on the loop that has taken the connection over.
 func (c *Conn) begin() {
 	c.Init(c.loop.w, c.fd, c.wake)
@@ -314,8 +317,8 @@ func (c *Conn) moved() expiry.Instant {
 // still is for how many seconds it has done neither, if it could; none if the clock has been set back
 // since.
 func (c *Conn) still(now expiry.Instant) expiry.Instant {
-	if p := c.phase(); p == held || p == inLine {
-		return 0 // it waits for us
+	if c.waitsForUs() {
+		return 0
 	}
 	return now - min(now, c.moved())
 }

@@ -129,10 +129,7 @@ func (e *engine) addLoop() error {
 		l.close()
 		return err
 	}
-	if l.err != nil { // EnrollContext has waited for OnOpen
-		l.close()
-	}
-	return l.err
+	return l.err // EnrollContext has waited for OnOpen; from there on stop closes it
 }
 
 // stop ends the loops, which closes all connections, and waits for that.

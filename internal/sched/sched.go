@@ -47,9 +47,8 @@ type Load struct {
 	Dwell atomic.Bool
 
 	// Errands counts how often the loops have needed a goroutine beside them: for a client who was
-	// accepted, or whose large reply goes on when others have had their turn. While there are many,
-	// one processor more than there are busy loops spares these clients waits of 10 ms, after which
-	// the scheduler takes one from a loop.
+	// accepted. While there are many, one processor more than there are busy loops spares these
+	// clients waits of 10 ms, after which the scheduler takes one from a loop.
 	Errands func() uint64
 
 	beside  atomic.Int32
