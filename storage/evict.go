@@ -23,7 +23,6 @@ type scan struct {
 	seg    int32 // none: there is no victim
 	off    uint32
 	reason reason
-	within int // segments in use that survivors may not go beyond
 }
 
 type reason uint8
@@ -34,17 +33,14 @@ const (
 )
 
 const (
-	// reserve is how many segments a new item may not take, so that a victim's survivors have somewhere to go.
-	reserve = 1
-	// overdraft is how many segments the survivors of one victim may take, be the limit what it may: more than one
-	// segment's worth they are not, and the victim is free afterwards.
-	overdraft = 2
 	// scanStep is how many records are scanned at most before somebody else may have the lock.
 	scanStep = 32
 	// paceStep is how many a Put scans at most, ahead of need: some 10 µs.
 	paceStep = 3 * scanStep
-	// hurryAfter is how many a Put that has no room scans before what comes next goes, used or not.
+	// hurryAfter is how many a Put that has no room scans before what comes next goes, used or not, and hurryBytes how many
+	// bytes it copies before that.
 	hurryAfter = 8 * scanStep
+	hurryBytes = 1 << 20
 	// scanBatch is how many records are looked up together, so that the index's cache misses overlap.
 	scanBatch = 16
 
@@ -63,15 +59,50 @@ func (s *shard) makeRoom(qi int, n int) bool { return s.makeRoomBeside(none, qi,
 
 // makeRoomBeside does so without losing the record at guard, which may move.
 func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
-	if s.fits(qi, n) {
-		return true
+	for !s.has(qi, n) {
+		if !s.more() && !s.backNow() {
+			break
+		}
 	}
-	for !s.scanForRoom(guard, qi, n) {
+	for !s.has(qi, n) && !s.scanForRoom(guard, qi, n) {
 		if !s.dropStill() {
-			return false
+			return s.fits(qi, n)
 		}
 	}
 	return true
+}
+
+// has tells whether a queue holds n bytes, and the survivors of a victim still find room after that: what is new may go where they
+// go, in the segment that was opened for them.
+func (s *shard) has(qi int, n int) bool {
+	if !s.fits(qi, n) {
+		return false
+	}
+	free, size := s.most()-s.inUse, int(s.segSize)
+	v := s.victim.seg
+	if v == none {
+		return free > 0 // some victim's survivors will find a segment
+	}
+	sg := &s.segments[v]
+	left := s.tail(qi) - n
+	for ; left < 0; left += size {
+		free--
+	}
+	switch to := int(sg.queue); {
+	case s.victim.reason == forRoom && qi != queueMain:
+		left = s.tail(queueMain)
+	case s.victim.reason == forDead && qi != to:
+		left = s.tail(to)
+	}
+	return free*size+left >= int(sg.live+sg.live/8)
+}
+
+// within is how many of n bytes may go into a queue at once: some, in any case.
+func (s *shard) within(qi int, n int) int {
+	for n/2 >= headerMax+keyMax+tailMin && !s.has(qi, n) {
+		n /= 2
+	}
+	return n
 }
 
 // scanForRoom empties victims until a queue holds n bytes.
@@ -84,8 +115,9 @@ func (s *shard) scanForRoom(guard int64, qi int, n int) bool {
 	// that takes long, whatever comes next goes, used or not. What is guarded or on its way in stays even then.
 	ok := true
 	bytes, all := int64(0), s.usedBytes+4*int64(s.segSize)
-	for records := 0; ok && !s.fits(qi, n); records += scanStep {
-		s.force = bytes > 5*all || records > hurryAfter && bytes > 2*(int64(n)+int64(s.segSize))
+	for records := 0; ok && !s.has(qi, n); records += scanStep {
+		hurry := (records > hurryAfter || bytes > hurryBytes) && bytes > 2*(int64(n)+int64(s.segSize))
+		s.force = !s.store.opts.DisableEviction && (bytes > 5*all || hurry)
 		scanned, _ := s.scanVictim(scanStep)
 		bytes += int64(scanned)
 		ok = scanned >= 0 && bytes < 7*all
@@ -100,13 +132,20 @@ func (s *shard) scanForRoom(guard int64, qi int, n int) bool {
 // next Put. Where survivors are so many that the debt only grows, they are not kept when the last spare segment is at stake. While
 // the limit is exceeded each Put scans as much as it may.
 func (s *shard) pace(n uint32) {
-	ahead := reserve + 1 + s.allowed()/128 // so many segments free, and nothing needs to be done
-	if s.spare() > ahead {
+	ahead := reserve + 1 + s.allowed()/256 // so many segments free, and nothing needs to be done
+	for s.spare() <= ahead && s.more() {
+	}
+	owes := s.owes()
+	if s.spare() > ahead && !owes || s.hungry {
 		s.debt = 0
 		return
 	}
 	s.debt += int64(n + n/4)
-	for records := paceStep; records > 0 && (s.spare() < 0 || s.debt > 0 && s.spare() <= ahead); records -= scanBatch {
+	for records := paceStep; records > 0 && (owes || s.spare() < 0 || s.debt > 0 && s.spare() <= ahead); records -= scanBatch {
+		if owes && s.give() {
+			owes = s.owes()
+			continue
+		}
 		s.force = s.hurry()
 		scanned, freed := s.scanVictim(scanBatch)
 		if scanned < 0 {
@@ -165,8 +204,9 @@ func (s *shard) scanVictim(records int) (scanned, freed int) {
 		}
 		for _, e := range batch[:n] {
 			// What came before in the batch may have ended this one: a head its pieces.
-			if r.read(s.at(e.loc)); *r.ctrl()&ctrlDead == 0 {
-				s.settle(e.hash, e.loc, &r, sg)
+			if r.read(s.at(e.loc)); *r.ctrl()&ctrlDead == 0 && !s.settle(e.hash, e.loc, &r, sg) {
+				v.off = uint32(int64(e.loc)<<s.granule - base) // it stays, and the victim with it, until there is room
+				return -1, 0
 			}
 		}
 	}
@@ -281,11 +321,12 @@ func (s *shard) mostDead() int32 {
 func (s *shard) startScan(g int32, why reason) {
 	s.dequeue(g)
 	s.segments[g].state = stateVictim
-	s.victim = scan{seg: g, reason: why, within: max(s.inUse+overdraft, s.allowed())}
+	s.victim = scan{seg: g, reason: why}
 }
 
-// settle decides what becomes of a live record in the victim. h is its key's hash, if it has a key.
-func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
+// settle decides what becomes of a live record in the victim. h is its key's hash, if it has a key. False: it can neither be
+// moved nor lost.
+func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) bool {
 	if r.piece() || r.split() {
 		if c := &s.chains[*r.chain()]; c.incoming != nil {
 			// To main, or it would go round and round in small and nothing else ever have its turn.
@@ -296,7 +337,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 			if !s.moveEither(r, loc, sg, to) {
 				s.abandon(in, OutOfMemory)
 			}
-			return
+			return true
 		}
 	}
 	var f found
@@ -309,7 +350,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 	if why := s.fate(&f.record, f.sg); why != alive {
 		s.reclaim(&f.record, why)
 		s.unlinkAt(h, &f)
-		return
+		return true
 	}
 	to, keep := int(sg.queue), true
 	if s.victim.reason == forRoom && int64(f.loc) != s.guard {
@@ -331,7 +372,10 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 	}
 	if keep && s.moveEither(r, loc, sg, to) {
 		s.kept += uint64(r.size)
-		return
+		return true
+	}
+	if s.store.opts.DisableEviction {
+		return false
 	}
 	s.countEviction(&f)
 	ghost := uint32(ghostSmall)
@@ -343,6 +387,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) {
 	s.killItem(&f.record, f.sg)
 	s.items--
 	s.moves++
+	return true
 }
 
 // itemOf finds the head that a piece belongs to.
@@ -351,9 +396,6 @@ func (s *shard) itemOf(r *record, f *found) {
 	f.read(s.at(f.loc))
 	f.sg = s.segmentOf(f.loc)
 }
-
-// mayTake tells whether survivors may have another segment.
-func (s *shard) mayTake() bool { return s.inUse < s.victim.within && s.inUse < s.backed }
 
 // moveEither moves a record of the victim to a queue, be it an item, a head or a piece, known to the index or not yet.
 // False: there is no room even for that.

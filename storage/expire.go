@@ -35,7 +35,7 @@ func ttlClass(ttl expiry.Instant) int {
 
 // queueFor tells where a new item of n bytes goes.
 func (s *shard) queueFor(deadline expiry.Instant, n int) int {
-	if deadline == expiry.Never || deadline.Passed(s.now) || s.allowed() <= ttlShards {
+	if deadline == expiry.Never || deadline.Passed(s.now) || int(s.prospect()>>s.segShift) <= ttlShards {
 		return queueSmall
 	}
 	ttl := deadline - s.now
@@ -90,7 +90,12 @@ func (s *shard) setPending(at expiry.Instant) {
 func (s *shard) tick() bool {
 	s.lock()
 	defer s.unlockWhole()
-	busy := s.maintainIndex(scanStep)
+	work := scanStep
+	if s.owes() {
+		work *= 8
+	}
+	busy := s.maintainIndex(work)
+	s.giveSurplus()
 	if s.calledAt != s.now {
 		s.calledAt = s.now
 		s.call(callsASecond) // somebody may have stood still for long enough
@@ -98,7 +103,13 @@ func (s *shard) tick() bool {
 	switch {
 	case s.visit.seg != none:
 		s.visitSome(scanStep)
-	case s.spare() < 0:
+	case s.owes():
+		if s.give() || busy && s.index.next != 0 { // rather what the index leaves than items
+			return true
+		}
+		scanned, _ := s.scanVictim(scanStep)
+		return scanned >= 0
+	case s.spare() < 0 && !s.more():
 		scanned, _ := s.scanVictim(scanStep)
 		return scanned >= 0
 	case s.chooseDue():
@@ -167,11 +178,12 @@ func (s *shard) visitSome(records int) {
 			s.unlinkAt(Hash(r.key()), &f)
 			continue
 		}
-		if r.ext&extExptime == 0 {
+		deadline := r.deadline(sg.created)
+		if deadline == expiry.Never {
 			continue
 		}
 		v.mortal += n
-		v.ends[accessCode(uint32(r.deadline(sg.created)-s.now))] += n
+		v.ends[accessCode(uint32(deadline-s.now))] += n
 	}
 	if sg.incarnation != v.incarnation {
 		v.seg = none // its last item went, and it with it

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 	"unsafe"
@@ -19,11 +18,12 @@ import (
 // With Options.File the arena and the segment table are mappings of one file, so that the next process finds them
 // there (restart.go). docs/decisions/0106 has the picture of the file and the reasons.
 //
-// Only segments that have blocks in the file are mapped from it; the rest of the arena's address space is anonymous
-// memory that nobody writes to. So no access can meet a hole that a full disk cannot fill, which would be a SIGBUS.
+// The arena is mapped as a whole, but nobody reads or writes a segment that has no blocks in the file: it would be a hole
+// that a full disk cannot fill, which is a SIGBUS. One mapping for each segment would be slower and, with many, more than
+// the system allows (vm.max_map_count).
 //
-//	arena     ┌── in use, free or condemned ──┬─ backed ─┬──────────────── … reach
-//	mapped    │ file                (gone: -) │   file   │ anonymous
+//	arena     ┌── in use, free or condemned ──┬─ ahead ──┬──────────────── … reach
+//	blocks    │ yes                 (gone: -) │   yes    │ none
 //	          └───────────────────────────────┴──────────┴──────────────── …
 //	          0                             fresh   backedFresh
 type file struct {
@@ -31,8 +31,6 @@ type file struct {
 	head  *fileHead
 	lines []shardLine
 	old   bool // it was there before, and is good
-
-	mu sync.Mutex // one at a time gives blocks and takes them
 }
 
 const (
@@ -273,22 +271,30 @@ func bootID() (id [16]byte) {
 	return id
 }
 
-// mapTable maps a shard's segment table.
-func (st *Store) mapTable(s *shard) (unsafe.Pointer, error) {
+// mapShard maps a shard's segment table and its arena, holes included: nobody reads or writes a segment without blocks.
+func (st *Store) mapShard(s *shard) (table unsafe.Pointer, err error) {
 	shape := &st.file.head.shape
-	b, err := unix.Mmap(int(st.file.f.Fd()), shape.table(s.shardNumber()), int(shape.tableSize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
-	if err != nil {
-		return nil, fmt.Errorf("storage: mapping %s: %w", st.opts.File, err)
+	for _, part := range []struct {
+		to   *unsafe.Pointer
+		from int64
+		size int64
+	}{
+		{&table, shape.table(s.shardNumber()), shape.tableSize()},
+		{&s.arena, shape.arena(s.shardNumber()), shape.arenaSize()},
+	} {
+		b, err := unix.Mmap(int(st.file.f.Fd()), part.from, int(part.size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+		if err != nil {
+			return nil, fmt.Errorf("storage: mapping %s: %w", st.opts.File, err)
+		}
+		st.memory = append(st.memory, b)
+		st.advise(b)
+		*part.to = unsafe.Pointer(&b[0])
 	}
-	st.memory = append(st.memory, b)
-	return unsafe.Pointer(&b[0]), nil
+	return table, nil
 }
 
-// startFromFile makes the store what the file says, and sees to it that there are blocks for the rest.
+// startFromFile makes the store what the file says, and sees to it that there is room for the rest.
 func (st *Store) startFromFile() error {
-	for i := range st.shards {
-		st.shards[i].setBacked(0)
-	}
 	if st.file.old {
 		if err := st.restore(); err != nil {
 			return err
@@ -296,12 +302,32 @@ func (st *Store) startFromFile() error {
 	}
 	for i := range st.shards {
 		s := &st.shards[i]
-		if err := st.provide(s); err != nil {
-			return err
+		if need := s.bytesInUse() + (reserve+overdraft)<<s.segShift; need > s.limit {
+			st.pool.Add(s.limit - need) // perhaps below 0: then shards give
+			s.setLimit(need)
 		}
 		for g := s.gone.head; g != none; g = s.segments[g].next {
 			st.punch(s, int(g), 1)
 		}
+		s.hungry = true
+		st.provide(s)
+		if s.backed == 0 {
+			return &fs.PathError{Op: "allocate", Path: st.opts.File, Err: unix.ENOSPC}
+		}
+	}
+	return st.file.mayHold(st.limit.Load())
+}
+
+// mayHold tells whether the file system has room for a file with so many bytes of segments. Blocks are taken as they are
+// needed, so this is no promise, but a limit that cannot be reached is refused while somebody listens.
+func (fl *file) mayHold(bytes int64) error {
+	var system unix.Statfs_t
+	var file unix.Stat_t
+	if unix.Fstatfs(int(fl.f.Fd()), &system) != nil || unix.Fstat(int(fl.f.Fd()), &file) != nil {
+		return nil // it cannot tell
+	}
+	if free := int64(system.Bavail) * system.Bsize; free+file.Blocks*512 < bytes {
+		return &fs.PathError{Op: "allocate", Path: fl.f.Name(), Err: unix.ENOSPC}
 	}
 	return nil
 }
@@ -316,7 +342,7 @@ func (fl *file) allocate(off, n int64) error {
 	}
 }
 
-// back gives n segments from g on blocks, and maps them.
+// back gives n segments from g on blocks.
 func (st *Store) back(s *shard, g, n int) error {
 	if n == 0 {
 		return nil
@@ -327,30 +353,14 @@ func (st *Store) back(s *shard, g, n int) error {
 	if err := fl.allocate(shape.table(shard)+int64(g)*entry, int64(n)*entry); err != nil {
 		return err
 	}
-	off := shape.arena(shard) + int64(g)*size
-	if err := fl.allocate(off, int64(n)*size); err != nil {
+	if err := fl.allocate(shape.arena(shard)+int64(g)*size, int64(n)*size); err != nil {
 		return err
 	}
-	p := unsafe.Add(s.arena, int64(g)*size)
-	_, err := unix.MmapPtr(int(fl.f.Fd()), off, p, uintptr(int64(n)*size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED)
-	if err != nil {
-		return os.NewSyscallError("mmap", err)
-	}
-	st.advise(unsafe.Slice((*byte)(p), int64(n)*size))
+	st.lock(s.bytes(int64(g)*size, n*int(size)))
 	return nil
 }
 
-// unback takes the blocks of n segments from g on. The address space is there as before.
-func (st *Store) unback(s *shard, g, n int) {
-	size := int64(s.segSize)
-	p := unsafe.Add(s.arena, int64(g)*size)
-	const anonymous = unix.MAP_ANON | unix.MAP_PRIVATE | unix.MAP_NORESERVE | unix.MAP_FIXED
-	if _, err := unix.MmapPtr(-1, 0, p, uintptr(int64(n)*size), unix.PROT_READ|unix.PROT_WRITE, anonymous); err != nil {
-		return // too many mappings: it stays as it is, blocks and all
-	}
-	st.punch(s, g, n)
-}
-
+// punch takes the blocks of n segments from g on.
 func (st *Store) punch(s *shard, g, n int) {
 	off := st.file.head.shape.arena(s.shardNumber()) + int64(g)*int64(s.segSize)
 	for end := off + int64(n)*int64(s.segSize); off < end; off += giveBackSlice {
@@ -363,54 +373,56 @@ func (s *shard) shardNumber() int {
 	return int((uintptr(unsafe.Pointer(s)) - uintptr(unsafe.Pointer(&s.store.shards[0]))) / unsafe.Sizeof(shard{}))
 }
 
-// setBacked counts the segments with blocks.
-func (s *shard) setBacked(n int) { s.backed, s.most = n, max(n-overdraft, segmentsMin/2) }
+// provide gives a shard that is hungry blocks for further segments, some in advance. It is called without the lock, by who
+// was about to need them: who stores pays.
+func (st *Store) provide(s *shard) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hungry || s.providing {
+		return
+	}
+	s.hungry, s.providing = false, true
+	for range openStep {
+		if !s.backOne(s.mu.Unlock, s.mu.Lock) {
+			break
+		}
+	}
+	s.providing = false
+}
 
-// provide sees to it that as many segments have blocks as the limit allows, and two for survivors. It is called without
-// the lock.
-func (st *Store) provide(s *shard) error {
-	if st.file == nil {
-		return nil
+// backOne gives one more segment blocks, if the limit covers it. A full disk may have room again in a second; until then there
+// are fewer segments. The lock is let go of meanwhile, if that is what the functions do.
+func (s *shard) backOne(unlock, lock func()) bool {
+	if s.covered(s.index.bytes()) <= s.backed || s.deniedAt == s.now {
+		return false
 	}
-	st.file.mu.Lock()
-	defer st.file.mu.Unlock()
-	for {
-		s.mu.Lock()
-		want := min(max(s.covered(), s.inUse)+overdraft, len(s.segments))
-		missing := want - s.backed
-		g, n := int32(s.backedFresh), min(max(missing, 0), len(s.segments)-s.backedFresh)
-		again := missing > 0 && s.gone.n > 0
-		surplus := min(max(-missing, 0), s.backedFresh-s.fresh)
-		switch {
-		case again:
-			g, n = s.pop(&s.gone), 1
-		case surplus > 0:
-			s.backedFresh -= surplus
-			s.setBacked(s.backed - surplus)
-		}
-		s.mu.Unlock()
-		if surplus > 0 {
-			st.unback(s, s.backedFresh, surplus)
-		}
-		if n == 0 {
-			return nil
-		}
-		err := st.back(s, int(g), n)
-		s.mu.Lock()
-		switch {
-		case again && err != nil:
+	g, again := int32(s.backedFresh), s.gone.n > 0
+	switch {
+	case again:
+		g = s.pop(&s.gone)
+	case s.backedFresh == len(s.segments):
+		return false
+	}
+	unlock()
+	err := s.store.back(s, int(g), 1)
+	lock()
+	switch {
+	case err != nil:
+		s.deniedAt = s.now
+		if again {
 			s.push(&s.gone, g, stateGone)
-		case again:
-			s.push(&s.free, g, stateFree)
-		case err == nil:
-			s.backedFresh += n
 		}
-		if err == nil {
-			s.setBacked(s.backed + n)
-		}
-		s.mu.Unlock()
-		if err != nil {
-			return &fs.PathError{Op: "allocate", Path: st.opts.File, Err: err}
-		}
+		return false
+	case again:
+		s.push(&s.free, g, stateFree)
+	default:
+		s.backedFresh++
 	}
+	s.backed++
+	return true
+}
+
+// backNow gives a segment blocks under the lock, for who cannot wait: what provide does in advance was not enough.
+func (s *shard) backNow() bool {
+	return s.line != nil && !s.providing && s.backOne(func() {}, func() {})
 }

@@ -40,7 +40,7 @@ func (s *shard) maintainIndex(work int) bool {
 		}
 		s.moves++
 		if x.next == 0 {
-			s.condemn()
+			s.fit()
 		}
 		return true
 	}
@@ -53,19 +53,17 @@ func (s *shard) maintainIndex(work int) bool {
 	case load > n*s.loadMax():
 		s.grow(load)
 	case x.n > x.max && load < x.max*slots*s.loadMax():
-		x.resize(max(x.max, x.min))
-	case s.lowered && s.spare() >= 0:
-		to := max(x.min, s.foreseen())
-		if to+to/4 < x.n && load < to*slots*s.loadMax() {
-			x.resize(to)
-		} else {
-			s.lowered = false
+		s.resize(max(x.max, x.min))
+	case s.owes(): // the index shrinks with the items, or it would cost more of them
+		x.wanted = 0
+		if to := max(x.min, load/(s.loadMax()-2)/slots+1); to < x.n-x.n/8 {
+			s.resize(to)
 		}
-	case load < n*loadMin && x.n > x.min && !s.lowered:
+	case load < n*loadMin && x.n > x.min:
 		x.wanted = 0
 		// Not below what a full shard will need, or it would grow again at once.
 		if to := max(x.min, load/loadShrunk/slots, s.foreseen()); to < x.n-x.n/4 {
-			x.resize(to)
+			s.resize(to)
 		}
 	default:
 		x.wanted = 0
@@ -76,17 +74,15 @@ func (s *shard) maintainIndex(work int) bool {
 // grow begins to enlarge the index, as soon as there is room for it: segments are emptied step by step first.
 func (s *shard) grow(load uint64) {
 	x := &s.index
-	if x.wanted == 0 {
-		s.exceed()
-	}
 	x.wanted = min(max(x.n+x.n/growthMin+1, min(s.foreseen(), 2*x.n)), x.max)
+	for s.spare() <= reserve && s.more() {
+	}
 	if x.wanted <= x.n || s.store.opts.DisableEviction && s.spare() < reserve {
 		x.wanted = 0
 		return
 	}
-	// If emptying cannot keep up, the limit is exceeded by the growth for a moment, rather than that items find no slot.
-	if s.spare() >= 0 || load > x.n*slots*(s.loadMax()+4) {
-		x.resize(x.wanted)
+	if s.spare() >= reserve { // or a victim's survivors would find no room
+		s.resize(x.wanted)
 		x.wanted = 0
 		s.condemn()
 	}
@@ -99,17 +95,7 @@ func (s *shard) grow(load uint64) {
 func (s *shard) foreseen() uint64 {
 	perByte := float64(s.items) / float64(max(1, s.liveBytes))
 	load := float64(s.loadMax()-2) / 100
-	return uint64(perByte * float64(s.limit) / (slots*load + bucketSize*perByte))
-}
-
-// setLimit changes how much memory the shard may use. What is too much goes in steps, by Put and by tick.
-func (s *shard) setLimit(limit int64) {
-	s.lowered = limit < s.limit && s.index.n > 2*s.foreseen()*uint64(limit)/uint64(s.limit)
-	s.limit = limit
-	s.exceed()
-	s.index.max = max(s.index.min, uint64(limit)/2/bucketSize)
-	s.condemn()
-	s.noteHolds()
+	return uint64(perByte * float64(s.prospect()) / (slots*load + bucketSize*perByte))
 }
 
 // trim gives back pages of the index that it has shrunk out of, a slice at a time. They are clear: a sweep leaves

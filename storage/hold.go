@@ -45,7 +45,7 @@ type holds struct {
 }
 
 // usable is what items may have of the limit.
-func (s *shard) usable() int64 { return s.limit - int64(s.index.bytes()) }
+func (s *shard) usable() int64 { return s.prospect() - int64(s.index.bytes()) }
 
 // unevictable is how much cannot be evicted.
 func (s *shard) unevictable() int64 { return int64(s.pinned)*int64(s.segSize) + s.arriving }

@@ -72,7 +72,7 @@ func (s *shard) begin(in *Incoming) {
 		s.next(in.queue)
 	}
 	var r record
-	s.writeHead(&r, in.queue, &nf, in.key)
+	s.writeHead(&r, in.queue, &nf, in.key, s.within(in.queue, min(s.tail(in.queue), recordMax)))
 	r.publish()
 	in.chain = nf.chain
 	s.chains[in.chain].incoming = in
@@ -127,6 +127,7 @@ func (s *shard) tryExtend(in *Incoming) Status {
 	}
 	// The piece is made for what will come, not only for what is here.
 	n = min(n, min(s.tail(in.queue), recordMax)-pieceHeader)
+	n = s.within(in.queue, n+pieceHeader) - pieceHeader
 	s.linkPiece(in.queue, in.chain, n, in.deadline)
 	s.arrive(in, n)
 	return Stored

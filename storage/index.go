@@ -58,7 +58,9 @@ type index struct {
 	line    uint64 // where that has got to
 	order   uint8  // which of bucket.over is the present one
 	stashed int
-	max     uint64 // buckets that there is address space for
+	max     uint64 // buckets that it may have
+	reach   uint64 // buckets that there is address space for
+	opened  uint64 // bytes of it that the system lets us use
 	touched uint64 // buckets that may have pages
 	min     uint64 // buckets it never has less of
 	wanted  uint64 // buckets to grow to as soon as there is room
@@ -78,7 +80,12 @@ type slot struct {
 }
 
 // bytes the index occupies: the room it is growing into, and pages it has left and not given back yet, included.
-func (x *index) bytes() uint64 { return max(x.n, x.next, x.touched) * bucketSize }
+func (x *index) bytes() uint64 { return pageRound(max(x.n, x.next, x.touched)) }
+
+// pageRound is how many bytes so many buckets take, in whole pages.
+func pageRound(buckets uint64) uint64 {
+	return (buckets + pageBuckets - 1) / pageBuckets * pageBuckets * bucketSize
+}
 
 func (x *index) growing() bool { return x.next > x.n }
 
@@ -297,14 +304,31 @@ func (s *shard) hashAt(loc uint32) uint64 {
 	return Hash(r.key())
 }
 
-// resize begins a change to n buckets.
-func (x *index) resize(n uint64) {
+// resize begins a change to n buckets, if the system has memory for them.
+func (s *shard) resize(n uint64) {
+	x := &s.index
+	if !s.openIndex(n) {
+		return
+	}
 	x.next = n
 	x.line = 0
 	if x.growing() {
 		x.line = x.n
 	}
-	x.touched = (max(x.touched, x.n, x.next) + pageBuckets - 1) / pageBuckets * pageBuckets
+	x.touched = pageRound(max(x.touched, x.n, x.next)) / bucketSize
+}
+
+// openIndex makes room for n buckets usable.
+func (s *shard) openIndex(n uint64) bool {
+	x := &s.index
+	to := pageRound(n)
+	if to > x.opened {
+		if !s.store.access(x.base, int64(x.opened), int64(to)) {
+			return false
+		}
+		x.opened = to
+	}
+	return true
 }
 
 // sweepBucket moves one bucket into the new order. At the end of the table the new order becomes the only one. It

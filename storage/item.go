@@ -83,6 +83,7 @@ type fields struct {
 	vlen     int // bytes of value in this record, as they are kept
 	flags    uint32
 	deadline expiry.Instant
+	roomy    bool   // whatever the deadline is, there is room for any other
 	unique   uint64 // 0: told by the place
 	given    bool   // the unique is not for write to choose
 	split    bool   // more of the value lies elsewhere: the next three say where
@@ -122,6 +123,9 @@ func (f *fields) layout(created expiry.Instant) layout {
 		n += 4
 	}
 	switch {
+	case f.roomy:
+		l.ext |= 2 << 2
+		n += 4
 	case f.deadline == expiry.Never:
 	case f.deadline >= created && f.deadline-created < 1<<16:
 		l.ext |= 1 << 2
@@ -306,20 +310,25 @@ func (r *record) deadline(created expiry.Instant) expiry.Instant {
 	return expiry.Never
 }
 
-// setDeadline rewrites the deadline where it stands, if the record's field can hold the new one.
-func (r *record) setDeadline(deadline, created expiry.Instant) bool {
+// holds tells whether the record's field can hold a deadline.
+func (r *record) holds(deadline, created expiry.Instant) bool {
 	switch r.ext & extExptime >> 2 {
 	case 1:
-		if deadline == expiry.Never || deadline < created || deadline-created >= 1<<16 {
-			return false
-		}
-		*(*uint16)(unsafe.Add(r.p, r.offExptime())) = uint16(deadline - created)
-		return true
+		return deadline != expiry.Never && deadline >= created && deadline-created < 1<<16
 	case 2: // an instant of 0 is Never here too
-		*(*expiry.Instant)(unsafe.Add(r.p, r.offExptime())) = deadline
 		return true
 	}
 	return deadline == expiry.Never
+}
+
+// setDeadline rewrites the deadline where it stands. The field can hold it.
+func (r *record) setDeadline(deadline, created expiry.Instant) {
+	switch r.ext & extExptime >> 2 {
+	case 1:
+		*(*uint16)(unsafe.Add(r.p, r.offExptime())) = uint16(deadline - created)
+	case 2:
+		*(*expiry.Instant)(unsafe.Add(r.p, r.offExptime())) = deadline
+	}
 }
 
 func (r *record) offCas() uint32 {

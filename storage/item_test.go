@@ -126,7 +126,9 @@ func TestTouchedFieldsHoldTheDeadline(t *testing.T) {
 				f.encode(unsafe.Pointer(&b[0]), l, 0, created)
 				var r record
 				r.read(unsafe.Pointer(&b[0]))
-				if !r.setDeadline(now, created) {
+				if r.holds(now, created) {
+					r.setDeadline(now, created)
+				} else {
 					now = old
 				}
 				f.deadline = now

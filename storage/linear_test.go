@@ -27,9 +27,9 @@ func (c storeClient) Do(call linear.Call) (r linear.Reply) {
 	case linear.Gets:
 		found = st.ViewUnique(h, key, visit)
 	case linear.Gat:
-		found = st.TouchView(h, key, deadline, false, visit)
+		found = st.TouchView(h, key, deadline, false, visit) == Stored
 	case linear.Touch:
-		found = st.TouchView(h, key, deadline, false, nil)
+		found = st.TouchView(h, key, deadline, false, nil) == Stored
 	case linear.Delete:
 		found = st.Delete(h, key)
 	case linear.Incr, linear.Decr:

@@ -3,26 +3,52 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// reserve gets address space for n bytes, zeroed. The system backs it with pages as they are first written.
+// reserve gets address space for n bytes, zeroed. It cannot be used, and counts as nobody's memory, until access has
+// opened it; the system backs it with pages as they are first written.
 func (st *Store) reserve(n int64) (unsafe.Pointer, error) {
-	n += bucketSize // so that a read of eight bytes at the very end stays inside
+	n = pages(n)
 	if st.opts.HeapArena {
 		b := make([]byte, n)
 		st.memory = append(st.memory, b)
 		return unsafe.Pointer(&b[0]), nil
 	}
-	b, err := unix.Mmap(-1, 0, int(n), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	b, err := unix.Mmap(-1, 0, int(n), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 	if err != nil {
 		return nil, fmt.Errorf("storage: reserving %d bytes: %w", n, err)
 	}
 	st.memory = append(st.memory, b)
 	st.advise(b)
 	return unsafe.Pointer(&b[0]), nil
+}
+
+// access makes the bytes of a reservation from one place to another usable. It costs 2 µs, whatever their number, and
+// neighbours that are opened one after the other are one mapping. False: a limit of the process or the machine is reached.
+func (st *Store) access(base unsafe.Pointer, from, to int64) bool {
+	if st.opts.HeapArena || from >= to {
+		return true
+	}
+	from, to = from&^(page-1), (to+page-1)&^(page-1)
+	b := unsafe.Slice((*byte)(unsafe.Add(base, from)), to-from)
+	if unix.Mprotect(b, unix.PROT_READ|unix.PROT_WRITE) != nil {
+		return false
+	}
+	st.lock(b)
+	return true
+}
+
+// lock locks memory that may be used from now on, if that is wanted: its pages stay resident once they have come.
+func (st *Store) lock(b []byte) {
+	if st.opts.LockMemory {
+		if _, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MLOCK_ONFAULT); errno != 0 {
+			st.lockFailed.Store(int32(errno))
+		}
+	}
 }
 
 // advise tells the system how memory is going to be used.
@@ -38,20 +64,6 @@ func (st *Store) advise(b []byte) {
 		// what is given back be given again with its neighbour. A kernel that has none says so: no harm.
 		_ = unix.Madvise(b, unix.MADV_NOHUGEPAGE)
 	}
-	if st.opts.LockMemory {
-		// On fault: pages are locked as they come into use, not all of the reserve at once.
-		if err := lockOnFault(b); err != nil && len(st.warned) == 0 {
-			st.warned = append(st.warned, fmt.Sprintf("failed to lock memory: %v", err))
-		}
-	}
-}
-
-func lockOnFault(b []byte) error {
-	_, _, errno := unix.Syscall(unix.SYS_MLOCK2, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)), unix.MLOCK_ONFAULT)
-	if errno != 0 {
-		return errno
-	}
-	return nil
 }
 
 func (st *Store) unmap() error {
@@ -76,9 +88,9 @@ func (st *Store) giveBack(s *shard) {
 		}
 		g := s.pop(&s.condemned)
 		if st.file != nil {
-			s.setBacked(s.backed - 1)
+			s.backed--
 			s.mu.Unlock()
-			st.unback(s, int(g), 1)
+			st.punch(s, int(g), 1)
 			s.mu.Lock()
 			s.push(&s.gone, g, stateGone)
 			s.mu.Unlock()
@@ -94,6 +106,9 @@ func (st *Store) giveBack(s *shard) {
 	}
 }
 
+// page is the size of the machine's pages.
+var page = int64(os.Getpagesize())
+
 // giveBackSlice bounds one call: the system clears the pages' entries under a lock of its own.
 const giveBackSlice = 64 << 10
 
@@ -108,4 +123,18 @@ func (st *Store) discard(p unsafe.Pointer, n uint64) {
 		_ = unix.Munlock(b)
 	}
 	_ = unix.Madvise(b, unix.MADV_DONTNEED)
+	st.lock(b)
+}
+
+// spareSpace is how much address space a store leaves to the rest of the process where that is limited.
+const spareSpace = 256 << 20
+
+// mayReserve tells whether there is address space for so many bytes.
+func mayReserve(n int64) bool {
+	b, err := unix.Mmap(-1, 0, int(n+spareSpace), unix.PROT_NONE, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
+	if err != nil {
+		return false
+	}
+	_ = unix.Munmap(b)
+	return true
 }

@@ -28,12 +28,13 @@ type Visit struct {
 }
 
 // Edit hands the item to visit, as it was before this visit. What visit sets in the item's Deadline and Won will hold from
-// then on; the unique stays. False is a miss, or that there is no room for what was to be created.
-func (st *Store) Edit(hash uint64, key []byte, v Visit, visit func(*Item)) bool {
+// then on; the unique stays. NotFound is a miss, or that there is no room for what was to be created. OutOfMemory: it was visited,
+// but the new deadline has no room, and it has the one of before.
+func (st *Store) Edit(hash uint64, key []byte, v Visit, visit func(*Item)) Status {
 	return st.shard(hash).edit(hash, key, &v, visit)
 }
 
-func (s *shard) edit(h uint64, key []byte, v *Visit, visit func(*Item)) bool {
+func (s *shard) edit(h uint64, key []byte, v *Visit, visit func(*Item)) Status {
 	s.lock()
 	defer s.unlockWhole()
 	if v.Create {
@@ -45,14 +46,14 @@ func (s *shard) edit(h uint64, key []byte, v *Visit, visit func(*Item)) bool {
 		created = s.link(h, Set, false, &f, &Item{Key: key, Deadline: v.Deadline, Explicit: v.Explicit, Binary: v.Binary}) == Stored
 		hit = created && s.find(h, key, &f)
 	}
-	if hit {
-		s.visitAndAmend(h, key, &f, v.Unique, created, !v.Unnoticed, visit)
+	if !hit {
+		return NotFound
 	}
-	return hit
+	return s.visitAndAmend(h, key, &f, v.Unique, created, !v.Unnoticed, visit)
 }
 
 // visitAndAmend shows an item and takes over what the visitor has set.
-func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, use bool, visit func(*Item)) {
+func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, use bool, visit func(*Item)) Status {
 	it := &s.item
 	s.show(it, f, unique)
 	c := *f.ctrl()
@@ -64,7 +65,7 @@ func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, u
 	deadline, won := it.Deadline, it.Won
 	s.item = Item{}
 	if s.refused {
-		return
+		return Stored
 	}
 	if use {
 		s.use(f)
@@ -73,9 +74,16 @@ func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, u
 		*f.ctrl() |= ctrlWon
 	}
 	if deadline != before {
-		written, _ := s.setDeadline(h, key, f, deadline)
+		written, status := s.makeHold(h, key, f, deadline)
+		if status == OutOfMemory {
+			return status
+		}
+		if status == Stored { // it may have gone, and been shown before that
+			f.setDeadline(deadline)
+		}
 		s.pace(written)
 	}
+	return Stored
 }
 
 // Count says what is added to a number, and on which conditions.
@@ -117,7 +125,7 @@ func (s *shard) count(h uint64, key []byte, c *Count, visit func(*Item, uint64))
 		n, status = c.Initial, Stored
 	}
 	if status == Stored && s.find(h, key, &f) {
-		s.visitAndAmend(h, key, &f, true, created, false, func(it *Item) { visit(it, n) })
+		s.visitAndAmend(h, key, &f, true, created, false, func(it *Item) { visit(it, n) }) // the number counts, even if a deadline has no room
 	}
 	return n, status
 }
@@ -153,8 +161,7 @@ func (s *shard) remove(h uint64, key []byte, rm *Removal) Status {
 	case rm.Empty:
 		return s.empty(h, key, &f, rm)
 	case rm.Stale:
-		s.outdate(h, key, &f, rm)
-		return Stored
+		return s.outdate(h, key, &f, rm)
 	}
 	s.unlink(h, &f)
 	return Stored
@@ -173,7 +180,7 @@ func (s *shard) empty(h uint64, key []byte, f *found, rm *Removal) Status {
 }
 
 // outdate marks an item as stale: a new version of the same value.
-func (s *shard) outdate(h uint64, key []byte, f *found, rm *Removal) {
+func (s *shard) outdate(h uint64, key []byte, f *found, rm *Removal) Status {
 	deadline := f.deadline(f.sg.created)
 	if rm.Touch {
 		deadline = rm.Deadline
@@ -182,17 +189,21 @@ func (s *shard) outdate(h uint64, key []byte, f *found, rm *Removal) {
 	if rm.Explicit != 0 && !s.store.opts.DisableCAS {
 		v = givenVersion
 	}
-	written := uint32(0)
+	written, status := uint32(0), Stored
 	if v == givenVersion || *f.ctrl()&ctrlShown != 0 {
-		if !s.rewrite(h, key, f, deadline, v, rm.Explicit) {
-			return
-		}
+		status = s.rewrite(h, key, f, deadline, v, rm.Explicit)
 		written = f.size
-	} else if w, ok := s.setDeadline(h, key, f, deadline); ok { // nobody knows the unique: it may stay
-		written = w
-	} else {
-		return
+	} else { // nobody knows the unique: it may stay
+		written, status = s.makeHold(h, key, f, deadline)
 	}
+	switch status {
+	case NotFound: // it had to go, and that is more than was asked for
+		return Stored
+	case OutOfMemory:
+		return status
+	}
+	f.setDeadline(deadline)
 	*f.ctrl() = *f.ctrl()&^ctrlWon | ctrlStale
 	s.pace(written)
+	return Stored
 }

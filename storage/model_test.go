@@ -296,7 +296,7 @@ func (m *model) delete(key string) {
 
 func (m *model) touch(key string, deadline expiry.Instant, unique bool) {
 	want := m.live(key)
-	hit := m.st.TouchView(Hash([]byte(key)), []byte(key), deadline, unique, func(it Item) {
+	status := m.st.TouchView(Hash([]byte(key)), []byte(key), deadline, unique, func(it Item) {
 		if want == nil || !bytes.Equal(it.AppendTo(nil), want.value) || it.Deadline != deadline {
 			m.t.Fatalf("touch: %d bytes, deadline %d, want %+v, deadline %d (key %q)", it.Len(), it.Deadline, want, deadline, key)
 		}
@@ -308,6 +308,10 @@ func (m *model) touch(key string, deadline expiry.Instant, unique bool) {
 			m.shown[key] = it.Unique
 		}
 	})
+	if status == OutOfMemory && want != nil { // it is as it was
+		return
+	}
+	hit := status == Stored
 	if want != nil && !hit {
 		m.forget(key, "touch")
 		return

@@ -304,7 +304,10 @@ func (s *shard) sizeIndex() {
 	x := &s.index
 	need := uint64(s.items)*100/(slots*(s.loadMax()-2)) + 1
 	x.n = max(x.min, need, min(s.foreseen(), 2*need, x.max))
-	x.touched = (x.n + pageBuckets - 1) / pageBuckets * pageBuckets
+	if !s.openIndex(x.n) {
+		x.n = x.min
+	}
+	x.touched = pageRound(x.n) / bucketSize
 	s.buckets.Store(x.n)
 }
 
@@ -370,7 +373,7 @@ func (r *reader) queue() {
 		s.push(&s.gone, int32(g), stateGone) // its blocks are taken, or used again, by provide
 	}
 	s.inUse = len(r.segments)
-	s.setBacked(s.inUse)
+	s.backed = s.inUse
 	for _, g := range r.segments {
 		sg := &s.segments[g]
 		open := sg.state == stateOpen

@@ -123,37 +123,6 @@ func (s *shard) seal(qi int) {
 	s.enqueue(g)
 }
 
-// covered is how many segments the limit leaves room for, once the index and the segment table have had theirs. It is
-// never so few that nothing can be stored: an index that a lowered limit has left too large will shrink.
-func (s *shard) covered() int {
-	index := s.index.bytes()
-	if s.lowered {
-		// The index is going to shrink to this, and must not cost the items that will have room then.
-		index = min(index, s.foreseen()*bucketSize*5/4)
-	}
-	index = max(index, s.index.wanted*bucketSize)
-	n := (s.limit - int64(index) - s.tableBytes()) >> s.segShift
-	return max(segmentsMin/2, min(int(n), len(s.segments)))
-}
-
-// allowed is how many segments there may be: fewer than covered when the memory file finds no room to grow.
-func (s *shard) allowed() int { return min(s.covered(), s.most) }
-
-func (s *shard) tableBytes() int64 {
-	return int64(unsafe.Sizeof(segment{})) * (s.limit >> s.segShift)
-}
-
-// spare is how many more segments the limit leaves room for. It is negative when the limit has been lowered, and while
-// the index wants room to grow.
-func (s *shard) spare() int { return s.allowed() - s.inUse }
-
-// left is how many more segments may be taken now. Where the limit is exceeded one may be taken for each that has been freed:
-// it is for pace and Sweep to free what is too much, and nobody waits until all of that is done.
-func (s *shard) left() int { return min(max(s.allowed(), s.ceiling), s.most) - s.inUse }
-
-// exceed sets how far the limit may be exceeded while it is. It is called when that begins, and when a segment becomes free.
-func (s *shard) exceed() { s.ceiling = s.inUse + reserve + 1 }
-
 // take makes a segment the open one of a queue. The caller knows that there is one to spare.
 func (s *shard) take(qi int) int32 {
 	var g int32
@@ -197,17 +166,12 @@ func (s *shard) release(g int32) {
 		clear(s.bytes(int64(g)*int64(s.segSize), int(s.segSize)))
 	}
 	s.inUse--
-	s.exceed()
 	s.condemn()
 }
 
 // condemn sets free segments aside that the limit does not cover any more, so that their pages can be given back.
 func (s *shard) condemn() {
-	keep := s.covered()
-	if s.line != nil {
-		keep += overdraft // blocks for survivors are there beforehand
-	}
-	for s.free.n > 0 && s.inUse+s.free.n > keep {
+	for keep := s.most(); s.free.n > 0 && s.inUse+s.free.n > keep; {
 		s.push(&s.condemned, s.pop(&s.free), stateCondemned)
 	}
 }

@@ -29,18 +29,19 @@ type shard struct {
 	buckets  atomic.Uint64 // index.n, for Warm, which has no lock
 	index    index
 
-	line        *shardLine // what is kept in the memory file; nil without one
-	limit       int64      // bytes, for everything
-	lowered     bool       // not long ago, and the index is still too large for it
-	fresh       int        // from here on segments have never been used
-	backedFresh int        // with a file: segments from here on have no blocks
-	backed      int        // segments that can be used without asking the system: all, but with a file
-	most        int        // of these, for all but the survivors of a victim
-	free        list       // with pages
-	gone        list       // without
-	condemned   list       // on their way from the one to the other
+	line        *shardLine     // what is kept in the memory file; nil without one
+	limit       int64          // bytes, for everything: room.go
+	short       bool           // it has less than its share, and nothing can be drawn
+	hungry      bool           // provide shall give more segments blocks …
+	providing   bool           // … and is doing so
+	deniedAt    expiry.Instant // when the system last refused to open more segments
+	fresh       int            // from here on segments have never been used
+	backedFresh int            // with a file: segments from here on have no blocks
+	backed      int            // segments that can be used without asking the system
+	free        list           // with pages
+	gone        list           // without
+	condemned   list           // on their way from the one to the other
 	inUse       int
-	ceiling     int // see left
 	queues      [queues]queue
 	usedBytes   int64 // of all segments in use
 	liveBytes   int64
@@ -89,7 +90,12 @@ func (s *shard) lock() {
 }
 
 func (s *shard) unlock() {
+	s.checkLimit()
+	hungry := s.hungry
 	s.mu.Unlock()
+	if hungry {
+		s.store.provide(s)
+	}
 	if invariants.Enabled {
 		invariants.Yield()
 	}
@@ -348,38 +354,47 @@ func (s *shard) view(h uint64, key []byte, unique bool, visit func(Item)) bool {
 	return hit
 }
 
-func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) bool {
+func (s *shard) touch(h uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) Status {
 	s.lock()
 	defer s.unlockWhole()
 	var f found
 	if !s.get(h, key, &f) {
-		return false
+		return NotFound
 	}
-	if visit != nil { // first: it may have to wait, and be as it was
+	// What has to be written anew for that is so before it is shown: then there is room for any deadline, or nothing has changed.
+	written, status := s.makeHold(h, key, &f, deadline)
+	if status != Stored {
+		return status
+	}
+	if visit != nil { // it may have to wait
 		var it Item
 		s.show(&it, &f, unique)
 		it.Deadline = deadline
 		s.refused = false
 		if visit(it); s.refused {
-			return true
+			return Stored
 		}
 	}
 	s.use(&f)
-	written, ok := s.setDeadline(h, key, &f, deadline)
+	f.setDeadline(deadline)
 	s.pace(written)
-	return ok || visit != nil
+	return Stored
 }
 
-// setDeadline gives an item a new deadline, and tells how many bytes had to be written for it. False: the item is gone.
-func (s *shard) setDeadline(h uint64, key []byte, f *found, deadline expiry.Instant) (written uint32, ok bool) {
-	if f.setDeadline(deadline, f.sg.created) {
-		f.sg.note(deadline)
-		return 0, true
+// makeHold sees to it that the item's record can hold a deadline, and tells how many bytes had to be written for that. The item is
+// as it was, or, when the status is not Stored, gone.
+func (s *shard) makeHold(h uint64, key []byte, f *found, deadline expiry.Instant) (written uint32, status Status) {
+	if f.holds(deadline, f.sg.created) {
+		return 0, Stored
 	}
-	if !s.rewrite(h, key, f, deadline, sameVersion, 0) {
-		return 0, false
-	}
-	return f.size, true
+	status = s.rewrite(h, key, f, deadline, sameVersion, 0)
+	return f.size, status
+}
+
+// setDeadline gives an item a deadline that its record holds.
+func (f *found) setDeadline(deadline expiry.Instant) {
+	f.record.setDeadline(deadline, f.sg.created)
+	f.sg.note(deadline)
 }
 
 // version says what becomes of the unique of an item that is written again.
@@ -391,9 +406,10 @@ const (
 	givenVersion
 )
 
-// rewrite appends a copy of an item, with a field that can hold the deadline and with the unique that its version wants.
-// If there is no room for it, the item goes: rather lose it than serve it longer than asked, or as what it is no more.
-func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant, v version, given uint64) bool {
+// rewrite appends a copy of an item, with a field that can hold any deadline and with the unique that its version wants. It has
+// the deadline that it had; the one that is to come helps to choose the queue. NotFound: the item had to go for the room.
+// OutOfMemory: there is none, and the item is as it was.
+func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant, v version, given uint64) Status {
 	qi := queueMain
 	if f.sg.queue != queueMain {
 		qi = s.queueFor(deadline, int(f.size))
@@ -406,16 +422,13 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 		ok = s.makeRoomBeside(int64(f.loc), qi, need)
 	}
 	if s.moves != before && !s.find(h, key, f) {
-		return false
+		return NotFound
 	}
 	if !ok {
-		s.stats.EvictedChange++
-		s.countEviction(f)
-		s.unlink(h, f)
-		return false
+		return OutOfMemory
 	}
 	nf := f.fields(f.sg.created)
-	nf.deadline = deadline
+	nf.roomy = true
 	switch v {
 	case nextVersion:
 		nf.ctrl &^= ctrlShown
@@ -446,7 +459,7 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 	s.kill(&f.record, f.sg)
 	f.loc, f.record, f.sg = loc, r, s.segmentOf(loc)
 	s.moves++
-	return true
+	return Stored
 }
 
 // writeHeader appends a record without its value to a queue's open segment, which has room. The record is marked dead
@@ -456,6 +469,7 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 // stored in, and processors make such a load wait for all stores before it, the cold ones to the arena among them.
 func (s *shard) writeHeader(r *record, qi int, nf *fields, key []byte) (loc uint32) {
 	sg := &s.segments[s.queues[qi].open]
+	nf.roomy = nf.roomy || s.store.opts.DisableEviction // nothing may go because its new deadline has no room
 	l := nf.layout(sg.created)
 	n := uint32(l.koff) + uint32(nf.klen) + uint32(nf.vlen)
 	loc = s.coming(qi)
@@ -651,6 +665,7 @@ func (s *shard) overwrite(f *found, nf *fields, value []byte, keep uint8) bool {
 	if *f.ctrl()&ctrlShown != 0 || int(f.vlen) != nf.vlen || f.split() || f.sg.pins > 0 {
 		return false
 	}
+	nf.roomy = s.store.opts.DisableEviction
 	l := nf.layout(f.sg.created)
 	if l.ext != f.ext {
 		return false
@@ -718,7 +733,7 @@ func (s *shard) countEviction(f *found) {
 	if c&ctrlFreq != 0 {
 		s.stats.EvictedActive++
 	}
-	if f.ext&extExptime != 0 {
+	if f.deadline(f.sg.created) != expiry.Never {
 		s.stats.EvictedNonzero++
 	}
 	if e := &s.store.evicted; e.watched.Load() {

@@ -118,7 +118,7 @@ func (s *shard) write(r *record, qi int, nf *fields, key []byte, old *found, sam
 		r.publish()
 		return loc
 	}
-	loc = s.writeHead(r, qi, nf, key)
+	loc = s.writeHead(r, qi, nf, key, min(s.tail(qi), recordMax))
 	s.fill(r, &a, &b)
 	for len(a)+len(b) > 0 {
 		s.writePiece(qi, *r.chain(), &a, &b, nf.deadline)
@@ -136,10 +136,10 @@ func (s *shard) fill(r *record, a, b *[]byte) {
 	*b = (*b)[m:]
 }
 
-// writeHead appends the head of a split item of nf.vlen bytes: what is left of the open segment, or recordMax.
-func (s *shard) writeHead(r *record, qi int, nf *fields, key []byte) (loc uint32) {
+// writeHead appends the head of a split item of nf.vlen bytes: a record of up to most bytes.
+func (s *shard) writeHead(r *record, qi int, nf *fields, key []byte, most int) (loc uint32) {
 	nf.split, nf.total = true, nf.vlen
-	nf.vlen = min(nf.vlen, min(s.tail(qi), recordMax)-headerMax-len(key))
+	nf.vlen = min(nf.vlen, most-headerMax-len(key))
 	nf.next, nf.chain = noPiece, s.newChain()
 	loc = s.writeHeader(r, qi, nf, key)
 	c := &s.chains[nf.chain]

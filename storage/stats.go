@@ -18,7 +18,6 @@ type Stats struct {
 	EvictedNonzero   uint64 // of these, with a deadline
 	EvictedActive    uint64 // of these, used not long ago: nothing less used could go
 	EvictedIndex     uint64 // of these, for room in the index
-	EvictedChange    uint64 // of these, because their new version, or new deadline, had no room
 	Expired          uint64 // items whose deadline had passed when they went
 	ExpiredUnfetched uint64 // expired, reclaimed, never read
 	Reclaimed        uint64 // expired or flushed items whose room was taken back or that were overwritten
@@ -50,7 +49,6 @@ func (s *Stats) add(o *Stats) {
 	s.EvictedNonzero += o.EvictedNonzero
 	s.EvictedActive += o.EvictedActive
 	s.EvictedIndex += o.EvictedIndex
-	s.EvictedChange += o.EvictedChange
 	s.Expired += o.Expired
 	s.ExpiredUnfetched += o.ExpiredUnfetched
 	s.Reclaimed += o.Reclaimed

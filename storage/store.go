@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
 )
@@ -121,7 +122,10 @@ type Store struct {
 	broken       atomic.Bool  // a panic has left a shard locked
 	crowded      atomic.Int32 // shards in which pins take more than a quarter
 	limit        atomic.Int64
-	limiting     sync.Mutex // one SetLimit at a time
+	pool         atomic.Int64 // bytes of limit that no shard has; room.go
+	short        atomic.Int32 // shards that have less than their share and find the pool empty
+	limiting     sync.Mutex   // one SetLimit at a time
+	lockFailed   atomic.Int32 // why memory could not be locked: the last errno
 	warned       []string
 	warmed       atomic.Uint32
 	memory       [][]byte // what Close gives back
@@ -173,10 +177,14 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 			return nil, errors.Join(err, st.Close())
 		}
 	}
+	st.pool.Store(opts.MemoryLimit)
 	for i := range st.shards {
-		if err := st.shards[i].open(st, g); err != nil {
+		if err := st.shards[i].start(st, g); err != nil {
 			return nil, errors.Join(err, st.Close())
 		}
+	}
+	if why := st.lockFailed.Load(); why != 0 {
+		st.warned = append(st.warned, fmt.Sprintf("failed to lock memory: %v", unix.Errno(why)))
 	}
 	if st.file != nil {
 		if err := st.startFromFile(); err != nil {
@@ -232,6 +240,9 @@ func shape(opts *Options) (geometry, error) {
 		g.granule += 2
 	}
 	g.reach = min(g.reach, 1<<(locBits+g.granule))
+	for !opts.HeapArena && g.reach/2 >= g.limit && !mayReserve(int64(g.shards)*(g.reach+g.reach/2)) {
+		g.reach /= 2
+	}
 	if g.limit > g.reach {
 		return g, fmt.Errorf("storage: %d bytes are too many for %d shards", opts.MemoryLimit, g.shards)
 	}
@@ -241,35 +252,27 @@ func shape(opts *Options) (geometry, error) {
 	return g, nil
 }
 
-// open prepares a shard. It has no lock to hold yet.
-func (s *shard) open(st *Store, g geometry) error {
-	s.store, s.limit, s.segSize, s.granule = st, g.limit, g.segSize, uint8(g.granule)
+// start prepares a shard. It has no lock to hold yet.
+func (s *shard) start(st *Store, g geometry) error {
+	s.store, s.now, s.segSize, s.granule = st, st.clock.Now(), g.segSize, uint8(g.granule)
 	s.segShift = uint8(bits.TrailingZeros32(g.segSize))
 	n := int(g.reach / int64(g.segSize))
-	var err error
-	if s.arena, err = st.reserve(int64(n) * int64(g.segSize)); err != nil {
-		return err
-	}
-	if s.index.base, err = st.reserve(g.reach / 2); err != nil {
-		return err
-	}
 	var table unsafe.Pointer
+	var err error
 	if st.file == nil {
+		if s.arena, err = st.reserve(int64(n) * int64(g.segSize)); err != nil {
+			return err
+		}
 		table, err = st.reserve(int64(n) * int64(unsafe.Sizeof(segment{})))
-		s.backed, s.most = n, n
 	} else {
-		table, err = st.mapTable(s)
+		table, err = st.mapShard(s)
 		s.line = &st.file.lines[s.shardNumber()]
 	}
 	if err != nil {
 		return err
 	}
 	s.segments = unsafe.Slice((*segment)(table), n)
-	s.index.max = uint64(g.limit) / 2 / bucketSize
-	s.index.n = max(4, min(s.index.max, uint64(g.limit)/256/bucketSize))
-	s.index.min, s.index.touched = s.index.n, s.index.n
-	s.buckets.Store(s.index.n)
-	s.granules = uint32(min((int64(n)*int64(g.segSize)-warmReach)>>g.granule, 1<<locBits))
+	s.granules = uint32(min(int64(n)*int64(g.segSize)>>g.granule, 1<<locBits))
 	s.free.head, s.gone.head, s.condemned.head = none, none, none
 	s.freeChain = noChain
 	s.target = targetStart
@@ -277,6 +280,23 @@ func (s *shard) open(st *Store, g geometry) error {
 		s.queues[i] = queue{none, none, 0, none}
 	}
 	s.victim.seg, s.visit.seg, s.guard = none, none, none
+	x := &s.index
+	x.reach = uint64(g.reach) / 2 / bucketSize
+	if x.base, err = st.reserve(g.reach / 2); err != nil {
+		return err
+	}
+	x.n = max(4, min(x.reach, uint64(g.limit)/256/bucketSize))
+	x.min, x.touched = x.n, x.n
+	s.buckets.Store(x.n)
+	first := st.firstLimit(int64(g.segSize), int64(x.bytes()))
+	st.pool.Add(-first)
+	s.setLimit(first)
+	if s.line == nil {
+		s.open()
+	}
+	if !s.openIndex(x.n) || s.line == nil && s.backed == 0 {
+		return fmt.Errorf("storage: the first memory of a shard: %w", unix.ENOMEM)
+	}
 	return nil
 }
 
@@ -294,24 +314,21 @@ func (st *Store) SetLimit(bytes int64) error {
 	}
 	st.limiting.Lock()
 	defer st.limiting.Unlock()
-	before := st.shards[0].limit
-	for i := range st.shards {
-		if err := st.limitShard(&st.shards[i], limit); err != nil {
-			for i := range st.shards[:i+1] {
-				_ = st.limitShard(&st.shards[i], before) // it has had that much room
-			}
+	before := st.limit.Load()
+	if bytes > before && st.file != nil {
+		if err := st.file.mayHold(bytes); err != nil {
 			return err
 		}
 	}
 	st.limit.Store(bytes)
+	st.pool.Add(bytes - before)
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		s.fit()
+		s.unlock()
+	}
 	return nil
-}
-
-func (st *Store) limitShard(s *shard, limit int64) error {
-	s.lock()
-	s.setLimit(limit)
-	s.unlock()
-	return st.provide(s)
 }
 
 // Reach is how far SetLimit may go.
@@ -364,8 +381,9 @@ func (st *Store) ViewUnique(hash uint64, key []byte, visit func(Item)) bool {
 }
 
 // TouchView gives the item a new deadline, marks it used, and hands it to visit, which may be nil. The unique stays; it
-// is only right when asked for.
-func (st *Store) TouchView(hash uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) bool {
+// is only right when asked for. NotFound is a miss. OutOfMemory: there is no room for a deadline, the item is as it was, and
+// was not visited.
+func (st *Store) TouchView(hash uint64, key []byte, deadline expiry.Instant, unique bool, visit func(Item)) Status {
 	return st.shard(hash).touch(hash, key, deadline, unique, visit)
 }
 
@@ -424,7 +442,6 @@ func (st *Store) Sweep() bool {
 			more = true
 		}
 		st.giveBack(&st.shards[i])
-		_ = st.provide(&st.shards[i]) // a full disk may have room again; until then there are fewer segments
 	}
 	return more
 }

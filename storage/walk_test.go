@@ -165,7 +165,7 @@ func TestAWalkOverAnIndexThatIsBeingResized(t *testing.T) {
 		if s.index.n != 40 || s.index.next != 0 {
 			t.Fatalf("an index of %d, on its way to %d", s.index.n, s.index.next)
 		}
-		s.index.resize(to)
+		s.resize(to)
 		for swept := 0; s.index.next != 0; swept++ {
 			seen := met(st.Walk(), func() {})
 			for i := range 250 {
@@ -206,7 +206,7 @@ func TestAWalkMeetsWhatLeavesTheStash(t *testing.T) {
 		st.Delete(hash, twin(0)) // room in a bucket, which the next step of a resize finds
 		s.lock()
 		at := w.at
-		x.resize(64)
+		s.resize(64)
 		s.sweepBucket()
 		s.unlock()
 		if x.stashed != 1 {

@@ -60,9 +60,16 @@ func (s *shard) warmRecord(b *bucket, h uint64) (found bool, sink uint32) {
 	tag, top := tags(h)
 	for m := b.match(tag) &^ uint32(b.ghost); m != 0; m &= m - 1 {
 		if loc := b.loc[trailing(m)]; (loc^top)>>locBits == 0 && loc&locMask < s.granules {
-			p := s.at(loc & locMask)
 			found = true
-			sink += uint32(*(*uint8)(p)) + uint32(*(*uint8)(unsafe.Add(p, warmReach))) + s.segmentOf(loc&locMask).live
+			sg := s.segmentOf(loc & locMask)
+			if sg.state == stateGone || sg.state == stateCondemned { // in a file it may be a hole by now
+				continue
+			}
+			p := s.at(loc & locMask)
+			sink += uint32(*(*uint8)(p)) + sg.live
+			if uint32(int64(loc&locMask)<<s.granule)&(s.segSize-1)+warmReach < s.segSize {
+				sink += uint32(*(*uint8)(unsafe.Add(p, warmReach)))
+			}
 		}
 	}
 	return found, sink

@@ -121,7 +121,7 @@ func (l *ledger) workAndKill(server *pair.Server) error {
 	}
 	if n, _ := strconv.Atoi(stats["evictions"]); n > 0 {
 		own, _ := server.StatsOf("gomemd")
-		fmt.Printf("round %d: evictions: %s for room, %s for a change, %s for the index\n", l.round, own["evicted_room"], own["evicted_change"], own["evicted_index"])
+		fmt.Printf("round %d: evictions: %s for room, %s for the index\n", l.round, own["evicted_room"], own["evicted_index"])
 		l.sum.Evicted += n // they will be missed, too
 	}
 	time.Sleep(time.Duration(l.random.IntN(30_000)) * time.Microsecond)

@@ -32,7 +32,7 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 	w.later, how.told = false, false
 	switch {
 	case how.touch:
-		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show)
+		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show) != storage.NotFound
 	case how.unique:
 		hit = w.store.ViewUnique(hash, key, show)
 	default:
@@ -54,7 +54,7 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 // because that was asked for.
 func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, touches bool, visit func(*storage.Item)) (hit bool) {
 	w.later = false
-	hit = w.store.Edit(hash, key, v, visit)
+	hit = w.store.Edit(hash, key, v, visit) != storage.NotFound
 	if w.later {
 		return hit
 	}
@@ -69,7 +69,7 @@ func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, touches bool, vi
 
 // touch sets an item's deadline.
 func (w *Worker) touch(hash uint64, key []byte, deadline expiry.Instant) (hit bool) {
-	hit = w.store.TouchView(hash, key, deadline, false, nil)
+	hit = w.store.TouchView(hash, key, deadline, false, nil) != storage.NotFound
 	w.countTouch(hit)
 	return hit
 }

@@ -295,7 +295,7 @@ func (w *Worker) appendMetaNumber(m *protocol.Meta, it *storage.Item, n uint64) 
 func (s *Session) metaDebug(req *request) Verdict {
 	w := s.w
 	w.Counters.Add(stats.CmdMeta, 1)
-	hit := w.store.Edit(req.hash, req.Key, storage.Visit{Unique: true, Unnoticed: true}, func(it *storage.Item) {
+	status := w.store.Edit(req.hash, req.Key, storage.Visit{Unique: true, Unnoticed: true}, func(it *storage.Item) {
 		out := append(w.Out.buf, protocol.MetaDebug...)
 		if it.Binary {
 			out = base64.StdEncoding.AppendEncode(out, it.Key)
@@ -317,7 +317,7 @@ func (s *Session) metaDebug(req *request) Verdict {
 		out = strconv.AppendUint(append(out, " cls=1 size="...), uint64(size), 10)
 		w.Out.buf = protocol.AppendValueEnd(out)
 	})
-	if !hit {
+	if status == storage.NotFound {
 		w.Out.buf = append(w.Out.buf, protocol.MetaMiss+lineEnd...)
 	}
 	return Idle

@@ -335,9 +335,8 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("items_index", stored.IndexBytes)
 	r.number("items_table", stored.TableBytes)
 
-	r.number("evicted_room", stored.Evictions-stored.EvictedIndex-stored.EvictedChange)
+	r.number("evicted_room", stored.Evictions-stored.EvictedIndex)
 	r.number("evicted_index", stored.EvictedIndex)   // both places in the index were full
-	r.number("evicted_change", stored.EvictedChange) // changed, and what it became had no room
 	r.number("evicted_active", stored.EvictedActive) // of all these: used not long ago
 	r.number("evicted_age", stored.EvictedAge)       // seconds: about how long an item that nobody reads stays
 	r.number("evicted_again", stored.GhostHits)      // stored again soon after: a larger memory would have had them
