@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -322,16 +321,5 @@ func TestTheLimitMoves(t *testing.T) {
 
 func residentKB(t *testing.T) int {
 	debug.FreeOSMemory() // what Check has used is not meant
-	b, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Skip(err)
-	}
-	for line := range strings.Lines(string(b)) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmRSS:" {
-			n, _ := strconv.Atoi(f[1])
-			return n
-		}
-	}
-	t.Skip("no VmRSS")
-	return 0
+	return vmKB(t, "VmRSS")
 }
