@@ -22,7 +22,7 @@ func fullStore(b *testing.B, limit int64, value int, large bool) (*Store, []byte
 	n := uint64(limit) * 3 / 2 / uint64(44+value)
 	for i := range n {
 		binary.LittleEndian.PutUint64(key, i)
-		st.Put(Hash(key), Set, &Item{Key: key, Value: v})
+		st.Put(st.Hash(key), Set, &Item{Key: key, Value: v})
 		if i%100_000 == 0 {
 			for st.Sweep() {
 			}
@@ -43,7 +43,7 @@ func BenchmarkSetWithEviction(b *testing.B) {
 			st, key, value, n := fullStore(b, size.limit, size.value, false)
 			for i := range b.N {
 				binary.LittleEndian.PutUint64(key, n+uint64(i))
-				if st.Put(Hash(key), Set, &Item{Key: key, Value: value}) != Stored {
+				if st.Put(st.Hash(key), Set, &Item{Key: key, Value: value}) != Stored {
 					b.Fatal("not stored")
 				}
 			}
@@ -73,7 +73,7 @@ func getCold(b *testing.B, st *Store, key []byte, n uint64, name string) {
 					// The youngest two thirds are there.
 					copy(keys[j][:], key)
 					binary.LittleEndian.PutUint64(keys[j][:], n/2+draw.Uint64N(n/2))
-					hashes[j] = Hash(keys[j][:])
+					hashes[j] = st.Hash(keys[j][:])
 				}
 				if batch > 1 {
 					st.Warm(hashes)
@@ -94,7 +94,7 @@ func BenchmarkSetInPlace(b *testing.B) {
 	st, key, value, n := fullStore(b, 64<<20, 100, false)
 	for i := range b.N {
 		binary.LittleEndian.PutUint64(key, n-1-uint64(i)%1000)
-		st.Put(Hash(key), Set, &Item{Key: key, Value: value})
+		st.Put(st.Hash(key), Set, &Item{Key: key, Value: value})
 	}
 }
 

@@ -10,18 +10,17 @@ import (
 // store itself.
 func TestAPanicUnderTheLockBreaksTheStore(t *testing.T) {
 	key := []byte("k")
-	h := Hash(key)
 	for _, tt := range []struct {
 		name   string
 		broken bool
 		do     func(*Store)
 	}{
 		{"before the call", false, func(*Store) { panic("ours") }},
-		{"in a visitor of View", true, func(st *Store) { st.View(h, key, func(Item) { panic("ours") }) }},
-		{"in a visitor of Edit", true, func(st *Store) { st.Edit(h, key, Visit{}, func(*Item) { panic("ours") }) }},
-		{"in the store", true, func(st *Store) { st.View(h, key, nil) }},
+		{"in a visitor of View", true, func(st *Store) { st.View(st.Hash(key), key, func(Item) { panic("ours") }) }},
+		{"in a visitor of Edit", true, func(st *Store) { st.Edit(st.Hash(key), key, Visit{}, func(*Item) { panic("ours") }) }},
+		{"in the store", true, func(st *Store) { st.View(st.Hash(key), key, nil) }},
 		{"in what fills a value", true, func(st *Store) {
-			in, _ := st.Receive(h, &Item{Key: key}, 100_000, nil)
+			in, _ := st.Receive(st.Hash(key), &Item{Key: key}, 100_000, nil)
 			_, _ = in.Fill(func([]byte) int { panic("ours") })
 		}},
 	} {

@@ -165,7 +165,7 @@ func (c *checker) entries() {
 		}
 		var r record
 		r.read(s.at(loc))
-		h := Hash(r.key())
+		h := s.hash(r.key())
 		if *r.ctrl()&ctrlDead != 0 {
 			c.fail("%s points to a dead record, key %q", where, r.key())
 		}

@@ -26,7 +26,7 @@ func TestManyAtOnce(t *testing.T) {
 			for range rounds {
 				n := draw.IntN(2000)
 				key := fmt.Appendf(nil, "key%d", n)
-				h := Hash(key)
+				h := st.Hash(key)
 				check := func(it Item) {
 					v := it.AppendTo(nil)
 					if string(it.Key) != string(key) || len(v) > 8 && binary.LittleEndian.Uint64(v) != uint64(n) {

@@ -196,7 +196,7 @@ func (s *shard) scanVictim(records int) (scanned, freed int) {
 			}
 			h := uint64(0)
 			if !r.piece() {
-				h = Hash(r.key())
+				h = s.hash(r.key())
 				s.touched += s.index.first(h).loc[0] // fetch the line now, all of the batch at once
 			}
 			batch[n].loc, batch[n].hash = loc, h
@@ -343,7 +343,7 @@ func (s *shard) settle(h uint64, loc uint32, r *record, sg *segment) bool {
 	var f found
 	if r.piece() {
 		s.itemOf(r, &f)
-		h = Hash(f.key())
+		h = s.hash(f.key())
 	} else {
 		f = found{record: *r, loc: loc, sg: sg}
 	}
@@ -417,7 +417,7 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 		return true
 	}
 	f := found{record: *r, loc: loc, sg: sg}
-	h := Hash(r.key())
+	h := s.hash(r.key())
 	e, ok := s.entryOf(h, loc)
 	if !ok {
 		panicf("no index entry for the record at %d, key %q", loc, r.key())

@@ -175,7 +175,7 @@ func (s *shard) visitSome(records int) {
 			f := found{record: r, loc: loc, sg: sg}
 			s.reclaim(&r, why)
 			s.stats.Swept++
-			s.unlinkAt(Hash(r.key()), &f)
+			s.unlinkAt(s.hash(r.key()), &f)
 			continue
 		}
 		deadline := r.deadline(sg.created)

@@ -23,7 +23,7 @@ func fillStore(t testing.TB, limit int64, nkey, nvalue int, deadline expiry.Inst
 	n := 3 * limit / int64(nkey+nvalue+24)
 	for i := range n {
 		binary.BigEndian.PutUint64(key[nkey-8:], uint64(i))
-		if got := st.Put(Hash(key), Set, &Item{Key: key, Value: value, Deadline: deadline}); got != Stored {
+		if got := st.Put(st.Hash(key), Set, &Item{Key: key, Value: value, Deadline: deadline}); got != Stored {
 			t.Fatalf("set %d of %d: %d", i, n, got)
 		}
 		if i%100_000 == 0 {

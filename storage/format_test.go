@@ -89,7 +89,7 @@ func readFormatFile(t *testing.T, format uint32, opts Options) {
 		}
 		items++
 		key := []byte(want.key)
-		hit := st.View(Hash(key), key, func(it Item) {
+		hit := st.View(st.Hash(key), key, func(it Item) {
 			if got := it.AppendTo(nil); string(got) != want.value || it.Flags != want.flags || uint32(it.Deadline) != want.deadline ||
 				want.unique != 0 && it.Unique != want.unique {
 				t.Errorf("%s: %.50q, flags %d, deadline %d, unique %#x", key, got, it.Flags, it.Deadline, it.Unique)
@@ -121,16 +121,16 @@ func writeFormatFile(t *testing.T, opts Options, name string) {
 		case "joined":
 			put(st, Set, it.key, "left", 0)
 			item.Value = []byte(" right")
-			st.Put(Hash(key), Append, &item)
+			st.Put(st.Hash(key), Append, &item)
 			continue
 		}
-		st.Put(Hash(key), Set, &item)
+		st.Put(st.Hash(key), Set, &item)
 		if it.unique != 0 {
 			t.Logf("%s: unique %#x", key, unique(t, st, it.key))
 		}
 	}
 	put(st, Set, "deleted", "value", 0)
-	st.Delete(Hash([]byte("deleted")), []byte("deleted"))
+	st.Delete(st.Hash([]byte("deleted")), []byte("deleted"))
 	closeStore(t, st)
 	b, err := os.ReadFile(opts.File)
 	if err != nil {

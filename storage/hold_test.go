@@ -17,7 +17,7 @@ type upload struct {
 func newUpload(t *testing.T, st *Store, key string, n int) *upload {
 	t.Helper()
 	u := &upload{value: pattern(n, len(key))}
-	in, status := st.Receive(Hash([]byte(key)), &Item{Key: []byte(key)}, n, func() { u.called = true })
+	in, status := st.Receive(st.Hash([]byte(key)), &Item{Key: []byte(key)}, n, func() { u.called = true })
 	if status != Stored {
 		t.Fatalf("%s: %d", key, status)
 	}
@@ -143,7 +143,7 @@ func TestPinnedSegmentsAreNotEmptied(t *testing.T) {
 			t.Fatal("no room for", key)
 		}
 		may := false
-		if !st.View(Hash([]byte(key)), []byte(key), func(it Item) {
+		if !st.View(st.Hash([]byte(key)), []byte(key), func(it Item) {
 			if may = it.MayPin(nil); may {
 				it.Pin(&pinned)
 			}
@@ -190,7 +190,7 @@ func TestTheFirstReplyMayBeAsLargeAsItLikes(t *testing.T) {
 	called := 0
 	mayPin := func(i int, p *Pinned) (may bool) {
 		key := fmt.Append(nil, "large", i)
-		if !st.View(Hash(key), key, func(it Item) {
+		if !st.View(st.Hash(key), key, func(it Item) {
 			if may = it.MayPin(func() { called++ }); may {
 				it.Pin(p)
 			}
@@ -238,7 +238,7 @@ func TestAFullStoreWithoutEvictionDoesNotWaitForReaders(t *testing.T) {
 	}
 	var pinned, dead Pinned
 	pin := func(key string, p *Pinned) {
-		if !st.View(Hash([]byte(key)), []byte(key), func(it Item) { it.Pin(p) }) {
+		if !st.View(st.Hash([]byte(key)), []byte(key), func(it Item) { it.Pin(p) }) {
 			t.Fatal("lost", key)
 		}
 	}
@@ -250,7 +250,7 @@ func TestAFullStoreWithoutEvictionDoesNotWaitForReaders(t *testing.T) {
 	// What was read and then deleted is another matter.
 	for i := range 20 {
 		pin(fmt.Sprint("live", i), &dead)
-		st.Delete(Hash(fmt.Append(nil, "live", i)), fmt.Append(nil, "live", i))
+		st.Delete(st.Hash(fmt.Append(nil, "live", i)), fmt.Append(nil, "live", i))
 	}
 	u = newUpload(t, st, "another", 100_000)
 	if done, status := u.send(100_000); done || status != Later {

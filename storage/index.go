@@ -301,7 +301,7 @@ func (s *shard) relocate(b *bucket) (int, bool) {
 func (s *shard) hashAt(loc uint32) uint64 {
 	var r record
 	r.read(s.at(loc))
-	return Hash(r.key())
+	return s.hash(r.key())
 }
 
 // resize begins a change to n buckets, if the system has memory for them.

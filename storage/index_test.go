@@ -3,7 +3,6 @@ package storage
 import (
 	"encoding/binary"
 	"fmt"
-	"math/bits"
 	"testing"
 )
 
@@ -26,46 +25,45 @@ func TestMatchFindsEveryTag(t *testing.T) {
 	}
 }
 
-// Keys whose hashes are all the same: an attacker's, for the hash is public. What the two buckets and the stash do not
-// take is evicted, and the rest of the store does not notice.
-func TestKeysOfOneHash(t *testing.T) {
+// Keys that have the same two buckets, as nobody can choose them who does not know the secret. What the buckets and the
+// stash do not take is evicted, and the rest of the store does not notice.
+func TestKeysOfTwoBuckets(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 1 << 20, Shards: 1, SegmentSize: 4096})
 	for i := range 1000 {
 		put(st, Set, fmt.Sprint("bystander", i), "v", 0)
 	}
-	hash := Hash(twin(0))
-	for i := range 500 {
-		key := twin(i)
-		if Hash(key) != hash {
-			t.Fatalf("twin %d has a hash of its own", i)
-		}
-		if got := st.Put(hash, Set, &Item{Key: key, Value: key}); got != Stored {
+	keys := crowd(st, 500, 0, 127)
+	for i, key := range keys {
+		if got := st.Put(st.Hash(key), Set, &Item{Key: key, Value: key}); got != Stored {
 			t.Fatalf("set %d: %d", i, got)
 		}
-		if !st.View(hash, key, func(it Item) {
+		if !st.View(st.Hash(key), key, func(it Item) {
 			if string(it.Value) != string(key) {
-				t.Fatalf("%s holds %q", key, it.Value)
+				t.Fatalf("%x holds %x", key, it.Value)
 			}
 		}) {
-			t.Fatalf("%s is gone at once", key)
+			t.Fatalf("%x is gone at once", key)
 		}
 	}
-	lost := 0 // in the twins' own two buckets somebody may be in the way
+	if n := st.shards[0].index.n; n > 128 {
+		t.Fatalf("the index has %d buckets: their keys have more than two", n)
+	}
+	lost := 0 // in those two buckets somebody may be in the way
 	for i := range 1000 {
 		if _, ok := get(st, fmt.Sprint("bystander", i)); !ok {
 			lost++
 		}
 	}
 	left := 0
-	for i := range 500 {
-		if st.View(hash, twin(i), func(Item) {}) {
+	for _, key := range keys {
+		if st.View(st.Hash(key), key, func(Item) {}) {
 			left++
 		}
 	}
 	if s := st.Stats(); lost > 2*slots || left+lost < 2*slots || left > 2*slots+stashMax || s.Evictions != uint64(500-left+lost) {
-		t.Errorf("%d of one hash are left, %d of the others lost, %d evicted", left, lost, s.Evictions)
+		t.Errorf("%d of two buckets are left, %d of the others lost, %d evicted", left, lost, s.Evictions)
 	}
-	// The index grows several times: then the twins have to find a place again, and some do not.
+	// The index grows several times: then they have to find a place again.
 	for i := range 5000 {
 		put(st, Set, fmt.Sprint("more", i), "v", 0)
 	}
@@ -74,27 +72,14 @@ func TestKeysOfOneHash(t *testing.T) {
 	}
 }
 
-// twin makes keys of one xxhash. A key of 64 bytes is hashed in four lanes of two words each; the second word can be
-// chosen so that a lane ends in the same state whatever the first was:
-//
-//	state = rotl(state + word·p2, 31) · p1, twice
-func twin(i int) []byte {
-	const p1, p2 uint64 = 11400714785074694791, 14029467366897019727
-	round := func(state, word uint64) uint64 { return bits.RotateLeft64(state+word*p2, 31) * p1 }
-	inverse := func(p uint64) uint64 { // of an odd number, modulo 2^64
-		x := p
-		for range 6 {
-			x *= 2 - p*x
+// crowd makes n keys whose two places in the index are in the a-th and in the b-th of 128 equal parts of it.
+func crowd(st *Store, n int, a, b uint64) (keys [][]byte) {
+	for i := uint64(0); len(keys) < n; i++ {
+		key := binary.LittleEndian.AppendUint64(nil, i)
+		h := st.Hash(key)
+		if p, q := h>>57, rehash(h)>>57; p == a && q == b || p == b && q == a {
+			keys = append(keys, key)
 		}
-		return x
 	}
-	start := p1 // not a constant expression: it overflows
-	start += p2
-	target := round(round(start, 0), 0)
-	mid := round(start, uint64(i))
-	second := (bits.RotateLeft64(target*inverse(p1), -31) - mid) * inverse(p2)
-	key := make([]byte, 64)
-	binary.LittleEndian.PutUint64(key, uint64(i))
-	binary.LittleEndian.PutUint64(key[32:], second)
-	return key
+	return keys
 }

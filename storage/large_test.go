@@ -19,7 +19,7 @@ func pattern(n, seed int) []byte {
 
 func receive(t *testing.T, st *Store, key string, value []byte, mode Mode) Status {
 	t.Helper()
-	in, status := st.Receive(Hash([]byte(key)), &Item{Key: []byte(key), Flags: 7}, len(value), nil)
+	in, status := st.Receive(st.Hash([]byte(key)), &Item{Key: []byte(key), Flags: 7}, len(value), nil)
 	if status != Stored {
 		return status
 	}
@@ -81,7 +81,7 @@ func TestAnAbortedValueLeavesNothing(t *testing.T) {
 	put(st, Set, "k", "old", 0)
 	before := st.Stats()
 	for i := range 100 {
-		in, status := st.Receive(Hash([]byte("k")), &Item{Key: []byte("k")}, 900_000, nil)
+		in, status := st.Receive(st.Hash([]byte("k")), &Item{Key: []byte("k")}, 900_000, nil)
 		if status != Stored {
 			t.Fatalf("Receive: %d", status)
 		}
@@ -111,7 +111,7 @@ func TestAnAbortedValueLeavesNothing(t *testing.T) {
 func TestASlowUploadSurvivesAFlood(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 2 << 20, Shards: 1, SegmentSize: 16 << 10, ItemMax: 512 << 10})
 	want := pattern(200_000, 3)
-	in, _ := st.Receive(Hash([]byte("slow")), &Item{Key: []byte("slow")}, len(want), nil)
+	in, _ := st.Receive(st.Hash([]byte("slow")), &Item{Key: []byte("slow")}, len(want), nil)
 	for i := 0; i < len(want); i += 10_000 {
 		if _, status := in.Write(want[i : i+10_000]); status != Stored {
 			t.Fatalf("Write: %d", status)
@@ -180,7 +180,7 @@ func TestWithoutEvictionOnlyAFullStoreRefuses(t *testing.T) {
 	}
 	// Dead space is not full, wherever it is.
 	for i := 0; i < n; i += 10 {
-		st.Delete(Hash(fmt.Append(nil, "key", i)), fmt.Append(nil, "key", i))
+		st.Delete(st.Hash(fmt.Append(nil, "key", i)), fmt.Append(nil, "key", i))
 	}
 	refused := 0
 	for i := range n / 12 {

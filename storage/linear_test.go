@@ -16,7 +16,7 @@ type storeClient struct{ st *Store }
 
 func (c storeClient) Do(call linear.Call) (r linear.Reply) {
 	st, key := c.st, []byte(call.Key)
-	h, deadline := Hash(key), expiry.Instant(call.Deadline)
+	h, deadline := st.Hash(key), expiry.Instant(call.Deadline)
 	visit := func(it Item) { r.Value, r.Unique = string(it.AppendTo(nil)), it.Unique }
 	found := true
 	switch call.Verb {
@@ -111,7 +111,7 @@ func jostle(st *Store, limit int64, seed uint64, stop chan struct{}) {
 		if n%50 == 0 {
 			size = draw.IntN(len(value))
 		}
-		st.Put(Hash(key), Set, &Item{Key: key, Value: value[:size]})
+		st.Put(st.Hash(key), Set, &Item{Key: key, Value: value[:size]})
 		switch n % 5000 {
 		case 1000:
 			_ = st.SetLimit(limit * 3 / 4)

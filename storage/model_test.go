@@ -110,7 +110,7 @@ func flagsGen() *rapid.Generator[uint32] {
 
 // view compares what the store has with what it should have.
 func (m *model) view(key string, unique bool) {
-	t, h := m.t, Hash([]byte(key))
+	t, h := m.t, m.st.Hash([]byte(key))
 	want := m.live(key)
 	visit := func(it Item) {
 		if want == nil {
@@ -155,7 +155,7 @@ func (m *model) view(key string, unique bool) {
 }
 
 func (m *model) put(mode Mode, key string, it *Item) {
-	t, h := m.t, Hash([]byte(key))
+	t, h := m.t, m.st.Hash([]byte(key))
 	it.Key = []byte(key)
 	old := m.live(key)
 	var got Status
@@ -234,7 +234,7 @@ func (m *model) receive(h uint64, mode Mode, it *Item) Status {
 }
 
 func (m *model) arith(key string, delta uint64, down bool) {
-	t, h := m.t, Hash([]byte(key))
+	t, h := m.t, m.st.Hash([]byte(key))
 	old := m.live(key)
 	var n uint64
 	var got Status
@@ -284,7 +284,7 @@ func (m *model) arith(key string, delta uint64, down bool) {
 
 func (m *model) delete(key string) {
 	want := m.live(key) != nil
-	if got := m.st.Delete(Hash([]byte(key)), []byte(key)); got != want {
+	if got := m.st.Delete(m.st.Hash([]byte(key)), []byte(key)); got != want {
 		if got {
 			m.t.Fatalf("delete %q: found what the model has not", key)
 		}
@@ -296,7 +296,7 @@ func (m *model) delete(key string) {
 
 func (m *model) touch(key string, deadline expiry.Instant, unique bool) {
 	want := m.live(key)
-	status := m.st.TouchView(Hash([]byte(key)), []byte(key), deadline, unique, func(it Item) {
+	status := m.st.TouchView(m.st.Hash([]byte(key)), []byte(key), deadline, unique, func(it Item) {
 		if want == nil || !bytes.Equal(it.AppendTo(nil), want.value) || it.Deadline != deadline {
 			m.t.Fatalf("touch: %d bytes, deadline %d, want %+v, deadline %d (key %q)", it.Len(), it.Deadline, want, deadline, key)
 		}

@@ -63,7 +63,7 @@ func TestPackedItemsAreLikeOthers(t *testing.T) {
 	}
 	key := []byte("hash")
 	var p Pinned
-	st.View(Hash(key), key, func(it Item) { it.Pin(&p) })
+	st.View(st.Hash(key), key, func(it Item) { it.Pin(&p) })
 	if got := bytes.Join(p.Pieces, nil); string(got) != hash || p.Bytes != len(hash) {
 		t.Errorf("pinned %q, %d bytes", got, p.Bytes)
 	}
@@ -71,7 +71,7 @@ func TestPackedItemsAreLikeOthers(t *testing.T) {
 
 	key = []byte("number")
 	put(st, Set, "number", strings.Repeat("0", 22)+"41", 0)
-	if n, status := st.Incr(Hash(key), key, 1); n != 42 || status != Stored {
+	if n, status := st.Incr(st.Hash(key), key, 1); n != 42 || status != Stored {
 		t.Errorf("%d, %d", n, status)
 	}
 	if got, _ := get(st, "number"); got != "42"+strings.Repeat(" ", 22) {
@@ -118,7 +118,7 @@ func BenchmarkPackHex(b *testing.B) {
 			}
 			defer st.Close()
 			it := Item{Key: []byte("0123456789abcdef.0123456"), Value: []byte(value)}
-			hash := Hash(it.Key)
+			hash := st.Hash(it.Key)
 			name := fmt.Sprintf("pack=%t/%.4s", pack, value)
 			b.Run(name+"/set", func(b *testing.B) {
 				for b.Loop() {

@@ -22,7 +22,7 @@ func TestPinnedValuesStayAsTheyAre(t *testing.T) {
 	pinned := 0
 	for i := range 30_000 {
 		key := fmt.Append(nil, "key", draw.IntN(100))
-		h := Hash(key)
+		h := st.Hash(key)
 		switch n := draw.IntN(100); {
 		case n < 50:
 			value := bytes.Repeat([]byte{byte(i)}, lengths[draw.IntN(len(lengths))])

@@ -338,7 +338,7 @@ func (r *reader) enter(g int32) {
 				continue
 			}
 			sg.note(rec.deadline(sg.created))
-			h := Hash(rec.key())
+			h := s.hash(rec.key())
 			s.touched += s.index.first(h).loc[0] // fetch the lines of all of the batch at once
 			batch[n].loc, batch[n].hash = loc, h
 			n++

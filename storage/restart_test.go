@@ -54,7 +54,7 @@ func TestARestartKeepsTheItems(t *testing.T) {
 	put(st, Set, "mortal", "until 60 s from now", clock.Now()+60)
 	put(st, Set, "dying", "", clock.Now()+5)
 	for i := 0; i < 10_000; i += 10 {
-		st.Delete(Hash([]byte(fmt.Sprint("key", i))), []byte(fmt.Sprint("key", i)))
+		st.Delete(st.Hash([]byte(fmt.Sprint("key", i))), []byte(fmt.Sprint("key", i)))
 		put(st, Set, fmt.Sprint("key", i+1), "a new and longer value", 0)
 		put(st, Set, fmt.Sprint("key", i+2), fmt.Sprint("VALUE of ", i+2), 0) // in place
 	}
@@ -237,9 +237,9 @@ func TestAChainThatDoesNotAddUp(t *testing.T) {
 	for _, name := range []string{"large", "another"} {
 		put(st, Set, name, strings.Repeat("0123456789", 9_000), 0)
 	}
-	s := st.shard(Hash(key))
+	s := st.shard(st.Hash(key))
 	var f found
-	if !s.find(Hash(key), key, &f) || !f.split() {
+	if !s.find(st.Hash(key), key, &f) || !f.split() {
 		t.Fatal("it is in one piece")
 	}
 	*(*uint32)(unsafe.Add(f.p, f.offMore()))++ // its length

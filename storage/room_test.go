@@ -21,7 +21,7 @@ import (
 // arriveWhole stores a value as a large one comes: piece by piece.
 func arriveWhole(t *testing.T, st *Store, key string, value []byte) Status {
 	t.Helper()
-	in, status := st.Receive(Hash([]byte(key)), &Item{Key: []byte(key)}, len(value), nil)
+	in, status := st.Receive(st.Hash([]byte(key)), &Item{Key: []byte(key)}, len(value), nil)
 	for taken := 0; status == Stored && taken < len(value); {
 		n := 0
 		n, status = in.Write(value[taken:min(len(value), taken+64<<10)])
@@ -79,7 +79,7 @@ func TestShardsLendEachOther(t *testing.T) {
 	key := func(shard, i int) string { // a key of that shard
 		for n := 0; ; n++ {
 			k := fmt.Sprintf("%d-%d-%d", shard, i, n)
-			if st.shard(Hash([]byte(k))) == &st.shards[shard] {
+			if st.shard(st.Hash([]byte(k))) == &st.shards[shard] {
 				return k
 			}
 		}
@@ -146,7 +146,7 @@ func TestWithoutEvictionNothingIsLost(t *testing.T) {
 				refused := 0
 				for i := range ops {
 					k := fmt.Sprint("key", draw.IntN(2000))
-					h := Hash([]byte(k))
+					h := st.Hash([]byte(k))
 					value := bytes.Repeat([]byte{byte('a' + draw.IntN(26))}, draw.IntN(40+i/20))
 					status := Stored
 					switch draw.IntN(12) {

@@ -13,20 +13,20 @@ import (
 func unique(t *testing.T, st *Store, key string) uint64 {
 	t.Helper()
 	u := uint64(0)
-	if !st.ViewUnique(Hash([]byte(key)), []byte(key), func(it Item) { u = it.Unique }) {
+	if !st.ViewUnique(st.Hash([]byte(key)), []byte(key), func(it Item) { u = it.Unique }) {
 		t.Fatalf("%s is not there", key)
 	}
 	return u
 }
 
 func cas(st *Store, key, value string, u uint64) Status {
-	return st.Put(Hash([]byte(key)), CompareAndSwap, &Item{Key: []byte(key), Value: []byte(value), Unique: u})
+	return st.Put(st.Hash([]byte(key)), CompareAndSwap, &Item{Key: []byte(key), Value: []byte(value), Unique: u})
 }
 
 func TestUniques(t *testing.T) {
 	st, clock := newStore(t, Options{MemoryLimit: 1 << 20, Shards: 1, SegmentSize: 4096})
 	key := []byte("k")
-	h := Hash(key)
+	h := st.Hash(key)
 	put(st, Set, "k", "1", 0)
 	last := unique(t, st, "k")
 	if again := unique(t, st, "k"); again != last {
@@ -147,7 +147,7 @@ func TestNumbersAreReadAsStrtoullDoes(t *testing.T) {
 func TestIncrWrapsAndDecrStops(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 1 << 20, Shards: 1, SegmentSize: 4096})
 	key := []byte("n")
-	h := Hash(key)
+	h := st.Hash(key)
 	put(st, Set, "n", "99", 0)
 	for _, step := range []struct {
 		down  bool
@@ -224,7 +224,7 @@ func TestWhatIsCounted(t *testing.T) {
 	clock.Set(soon)
 	get(st, "found")
 	put(st, Set, "overwritten", "new", 0)
-	st.Delete(Hash([]byte("deleted")), []byte("deleted"))
+	st.Delete(st.Hash([]byte("deleted")), []byte("deleted"))
 	for st.Sweep() {
 	}
 	s := st.Stats()
@@ -246,7 +246,7 @@ func TestTouchedItemsGoInTime(t *testing.T) {
 	clock.Set(start + 1)
 	for st.Sweep() { // from here on the segment waits for the late one
 	}
-	st.TouchView(Hash([]byte("late")), []byte("late"), start+3, false, nil)
+	st.TouchView(st.Hash([]byte("late")), []byte("late"), start+3, false, nil)
 	clock.Set(start + 3)
 	for st.Sweep() {
 	}

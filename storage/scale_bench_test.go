@@ -26,7 +26,7 @@ func BenchmarkTwoGoroutines(b *testing.B) {
 	var hashes [keys]uint64
 	for i := range names {
 		names[i] = fmt.Appendf(nil, "key:%012d", i)
-		hashes[i] = Hash(names[i])
+		hashes[i] = st.Hash(names[i])
 		st.Put(hashes[i], Set, &Item{Key: names[i], Value: value})
 	}
 	visit := func(Item) {}
@@ -41,7 +41,7 @@ func BenchmarkTwoGoroutines(b *testing.B) {
 	}{
 		{"control", func(from int) {
 			for i := range batch {
-				Hash(names[from+i])
+				st.Hash(names[from+i])
 			}
 		}},
 		{"locks", func(from int) {

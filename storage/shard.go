@@ -721,7 +721,7 @@ func (s *shard) evictFrom(b *bucket) {
 	f := found{slot: slot{b, least}, record: r, loc: loc, sg: s.segmentOf(loc)}
 	s.stats.EvictedIndex++
 	s.countEviction(&f)
-	s.unlink(Hash(r.key()), &f)
+	s.unlink(s.hash(r.key()), &f)
 }
 
 func (s *shard) countEviction(f *found) {

@@ -284,7 +284,7 @@ var stoppedNames = func() (names [stoppedKeys][]byte) {
 // do does it on a store.
 func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 	key := stoppedNames[d.key]
-	h := Hash(key)
+	h := st.Hash(key)
 	it := Item{Key: key, Value: d.value, Flags: d.flags, Deadline: d.deadline}
 	status := Stored
 	switch d.verb {
@@ -349,7 +349,7 @@ func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 // gets asks for a unique, and tells the parent that it is the one after a deed.
 func (d *deed) gets(st *Store, p *progress, after uint64) (u uint64) {
 	key := stoppedNames[d.key]
-	if !st.ViewUnique(Hash(key), key, func(it Item) { u = it.Unique }) {
+	if !st.ViewUnique(st.Hash(key), key, func(it Item) { u = it.Unique }) {
 		return 0
 	}
 	told := &p.shown[d.key]
@@ -569,7 +569,7 @@ func judgeRestart(t *testing.T, file string, before, after *ledger, d *deed, see
 	within := seen.begun.Load() > seen.ended.Load()
 	for key, name := range stoppedNames {
 		var got Item
-		hit := st.ViewUnique(Hash(name), name, func(it Item) {
+		hit := st.ViewUnique(st.Hash(name), name, func(it Item) {
 			got = it
 			got.Value = it.AppendTo(nil)
 		})
@@ -621,7 +621,7 @@ func judgeRestart(t *testing.T, file string, before, after *ledger, d *deed, see
 	later := now + 1 + expiry.Instant(d.number%25)
 	clock.Set(later)
 	for key, name := range stoppedNames {
-		if !before.alive(key, later) && !after.alive(key, later) && st.View(Hash(name), name, func(Item) {}) {
+		if !before.alive(key, later) && !after.alive(key, later) && st.View(st.Hash(name), name, func(Item) {}) {
 			t.Errorf("at %d it was %d, and %q is still there: flush at %d, deadline %d", later, now, name, before.pending, before.items[key].deadline)
 		}
 	}

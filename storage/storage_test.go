@@ -35,11 +35,11 @@ func openStore(t testing.TB, opts Options) (*Store, *expiry.Clock) {
 }
 
 func put(st *Store, mode Mode, key, value string, deadline expiry.Instant) Status {
-	return st.Put(Hash([]byte(key)), mode, &Item{Key: []byte(key), Value: []byte(value), Deadline: deadline})
+	return st.Put(st.Hash([]byte(key)), mode, &Item{Key: []byte(key), Value: []byte(value), Deadline: deadline})
 }
 
 func get(st *Store, key string) (value string, hit bool) {
-	hit = st.View(Hash([]byte(key)), []byte(key), func(it Item) { value = string(it.AppendTo(nil)) })
+	hit = st.View(st.Hash([]byte(key)), []byte(key), func(it Item) { value = string(it.AppendTo(nil)) })
 	return value, hit
 }
 

@@ -77,7 +77,7 @@ func TestPeekChangesNothing(t *testing.T) {
 	soon := clock.Now() + 2
 	put(st, Set, "mortal", "value", soon)
 	put(st, Set, "eternal", "x", 0)
-	peek := func(key string) Glimpse { return st.Peek(Hash([]byte(key)), []byte(key)) }
+	peek := func(key string) Glimpse { return st.Peek(st.Hash([]byte(key)), []byte(key)) }
 	check := func(key string, want Glimpse) {
 		t.Helper()
 		if got := peek(key); got != want {
@@ -102,7 +102,7 @@ func TestSizesAreWhatMemcachedCounts(t *testing.T) {
 	put(st, Set, "a", "x", 0)
 	put(st, Set, "c", "y", 0)
 	item := Item{Key: []byte("b"), Value: make([]byte, 300), Flags: 1}
-	st.Put(Hash(item.Key), Set, &item)
+	st.Put(st.Hash(item.Key), Set, &item)
 	put(st, Set, "big", string(make([]byte, 600_000)), 0)
 	sizes := func() (got []int) {
 		st.Sizes(func(size int, items uint64) { got = append(got, size, int(items)) })
@@ -112,7 +112,7 @@ func TestSizesAreWhatMemcachedCounts(t *testing.T) {
 		t.Errorf("%v, want %v", got, want)
 	}
 	put(st, Append, "c", string(make([]byte, 100)), 0)
-	st.Delete(Hash([]byte("a")), []byte("a"))
+	st.Delete(st.Hash([]byte("a")), []byte("a"))
 	if got, want := sizes(), []int{192, 1, 384, 1, 600064, 1}; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}

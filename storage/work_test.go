@@ -71,7 +71,7 @@ func (c *churn) prepare(i int) {
 		n %= c.hot
 	}
 	binary.LittleEndian.PutUint64(c.item.Key, n)
-	c.hash = Hash(c.item.Key)
+	c.hash = c.st.Hash(c.item.Key)
 	size := c.draw.Uint64N(64)
 	if i/c.shift%2 == 1 {
 		size *= 10

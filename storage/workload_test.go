@@ -38,7 +38,7 @@ func (l *load) set(n, nkey, nvalue int, ttl expiry.Instant) {
 	if ttl != 0 {
 		it.Deadline = l.clock.Now() + ttl
 	}
-	if got := l.st.Put(Hash(key), Set, it); got != Stored {
+	if got := l.st.Put(l.st.Hash(key), Set, it); got != Stored {
 		l.Fatalf("set %d: %d", n, got)
 	}
 	if n&0xfff == 0 {
@@ -64,7 +64,7 @@ func (l *load) sweep() {
 
 func (l *load) has(n, nkey int) bool {
 	key := l.name(n, nkey)
-	return l.st.View(Hash(key), key, func(Item) {})
+	return l.st.View(l.st.Hash(key), key, func(Item) {})
 }
 
 func (l *load) count(from, to, nkey int) int {
@@ -169,13 +169,13 @@ func TestLargeValuesLoseNothing(t *testing.T) {
 				key := l.name(k, 20)
 				switch in := coming[k]; {
 				case k > large && draw.IntN(8) == 0:
-					l.st.Delete(Hash(key), key)
+					l.st.Delete(l.st.Hash(key), key)
 				case k > large:
 					l.set(k, 20, draw.IntN(c.smallTo-c.small)+c.small, 0)
 				case c.to <= l.st.LargeMin():
 					l.set(k, 20, draw.IntN(c.to-c.from)+c.from, 0)
 				case in == nil:
-					coming[k], _ = l.st.Receive(Hash(key), &Item{Key: key}, draw.IntN(c.to-c.from)+c.from, nil)
+					coming[k], _ = l.st.Receive(l.st.Hash(key), &Item{Key: key}, draw.IntN(c.to-c.from)+c.from, nil)
 				case in.came == 0:
 					if _, status := in.Write(l.value[:64<<10]); status != Stored {
 						t.Fatal("no room for the first part")
@@ -269,7 +269,7 @@ func TestRoomOfTheDeletedIsUsedAgain(t *testing.T) {
 			continue
 		}
 		if key := l.name(i, 30); deleted.IntN(2) == 0 {
-			l.st.Delete(Hash(key), key)
+			l.st.Delete(l.st.Hash(key), key)
 		} else {
 			kept++
 		}

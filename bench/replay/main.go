@@ -155,7 +155,7 @@ func inEqualMemory(trace *load.Trace, items, value int) (result, error) {
 	hits := 0
 	for _, id := range trace.Requests {
 		item.Key = append(append(item.Key[:0], prefix...), trace.Keys[id]...)
-		h := storage.Hash(item.Key)
+		h := store.Hash(item.Key)
 		if store.View(h, item.Key, func(storage.Item) {}) {
 			hits++
 		} else if r := store.Put(h, storage.Set, &item); r != storage.Stored {

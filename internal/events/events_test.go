@@ -24,7 +24,7 @@ func newHub(t *testing.T, bufMax int) (*Hub, *Recorder) {
 
 func look(r *Recorder, key string) {
 	if r.Look(1); r.Watched != 0 {
-		r.Fetched(storage.Hash([]byte(key)), []byte(key))
+		r.Fetched(r.store.Hash([]byte(key)), []byte(key))
 		r.Flush()
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 
 	"github.com/gomemd/gomemd/protocol"
-	"github.com/gomemd/gomemd/storage"
 )
 
 // get serves get, gets, gat and gats: a VALUE for each key that hits, then END.
@@ -68,7 +67,7 @@ func (s *Session) retrieve(how *lookup, keys *protocol.Keys) (done bool, _ Verdi
 			if len(key) == 0 {
 				break
 			}
-			w.keys[n], w.hashes[n] = key, storage.Hash(key)
+			w.keys[n], w.hashes[n] = key, w.store.Hash(key)
 			n++
 		}
 		if n == 0 {

@@ -71,7 +71,7 @@ func (s *Session) parse(in []byte, limit int) (n int) {
 		req.err = protocol.Parse(req.line, &req.Request)
 		w.hashes[n] = 0
 		if req.err == nil && req.Op.HasKey() {
-			req.hash = storage.Hash(req.Key)
+			req.hash = w.store.Hash(req.Key)
 			w.hashes[n] = req.hash
 		}
 		n++
@@ -107,7 +107,7 @@ func (s *Session) resumeAgain() Verdict {
 	req.line = s.kept
 	s.state, s.kept = StateCommand, nil
 	req.err = protocol.Parse(req.line, &req.Request) // it could be parsed before
-	req.hash = storage.Hash(req.Key)
+	req.hash = s.w.store.Hash(req.Key)
 	return handlers[req.Op](s, req)
 }
 

@@ -18,14 +18,14 @@ func TestUnsentIsTheRest(t *testing.T) {
 	for i := range 40 {
 		value := bytes.Repeat([]byte{byte('a' + i%26)}, []int{10, pinMin, 70_000, 300_000}[i%4])
 		key := []byte{byte('A' + i)}
-		if got := store.Put(storage.Hash(key), storage.Set, &storage.Item{Key: key, Value: value}); got != storage.Stored {
+		if got := store.Put(store.Hash(key), storage.Set, &storage.Item{Key: key, Value: value}); got != storage.Stored {
 			t.Fatal(got)
 		}
 	}
 	for round := range 200 {
 		for range 1 + draw.IntN(8) {
 			key := []byte{byte('A' + draw.IntN(40))}
-			store.View(storage.Hash(key), key, p.w.appendValue)
+			store.View(store.Hash(key), key, p.w.appendValue)
 		}
 		all := bytes.Join(out.Parts(), nil)
 		sent := draw.IntN(len(all))
