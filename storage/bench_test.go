@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -48,6 +49,29 @@ func BenchmarkSetWithEviction(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// What the hash of a key costs, by its length. With a file there are two to make.
+func BenchmarkHash(b *testing.B) {
+	for _, file := range []string{"", filepath.Join(b.TempDir(), "items")} {
+		st, err := Open(Options{MemoryLimit: 64 << 20, File: file}, expiry.NewClock(1_700_000_000))
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer st.Close()
+		for _, size := range []int{16, 36, 100, 250} {
+			b.Run(fmt.Sprintf("file=%t/%d", file != "", size), func(b *testing.B) {
+				b.ReportAllocs()
+				keys := make([][]byte, 64)
+				for i := range keys {
+					keys[i] = fmt.Appendf(nil, "%0*d", size, i)
+				}
+				for i := range b.N {
+					st.Hash(keys[i%len(keys)])
+				}
+			})
+		}
 	}
 }
 

@@ -8,6 +8,7 @@
 //	record    an item's bytes in memory (item.go)
 //	segment   a fixed piece of memory that is filled by appending records and emptied as a whole (segment.go)
 //	queue     segments in the order in which they were filled: small, main, and the TTL logs
+//	hash      64 bits made of a key, which nobody outside the process can tell (hash.go)
 //	index     buckets of twelve slots that lead from a hash to a record (index.go)
 //	granule   the unit in which an index slot counts memory: 1, 4 or 16 bytes
 //	shard     one lock, and the segments, queues and index that it guards (shard.go)

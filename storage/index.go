@@ -49,8 +49,8 @@ type bucket struct {
 	loc   [slots]uint32
 }
 
-// index is a shard's. The stash takes the few items that find both their buckets full; with an honest hash there are
-// none, with keys made to collide it is full at once and items are evicted instead.
+// index is a shard's. The stash takes the few items that find both their buckets full: as a rule there are none. When
+// it is full, an item is evicted instead.
 type index struct {
 	base    unsafe.Pointer
 	n       uint64 // buckets

@@ -3,7 +3,6 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"math/bits"
 	"os"
 	"sync"
@@ -11,7 +10,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -123,7 +121,7 @@ type Store struct {
 	broken       atomic.Bool  // a panic has left a shard locked
 	crowded      atomic.Int32 // shards in which pins take more than a quarter
 	limit        atomic.Int64
-	lasting      uint64       // bits of Hash that are the same in every process: with a file, those that choose the shard
+	lasting      uint64       // bits of Hash that are the same in every process: with a file, the shard's
 	pool         atomic.Int64 // bytes of limit that no shard has; room.go
 	short        atomic.Int32 // shards that have less than their share and find the pool empty
 	limiting     sync.Mutex   // one SetLimit at a time
@@ -142,23 +140,6 @@ const segmentsMin = 8
 
 // itemMaxDefault is memcached's -I.
 const itemMaxDefault = 1 << 20
-
-// Hash is the hash that this store's methods want with a key. It is another one in each process.
-func (st *Store) Hash(key []byte) uint64 {
-	h := maphash.Bytes(secret, key)
-	if st.lasting != 0 {
-		h = h&^st.lasting | xxhash.Sum64(key)&st.lasting
-	}
-	return h
-}
-
-// secret is what a client would have to know to make keys whose hashes agree. It does not leave the process.
-var secret = maphash.MakeSeed()
-
-// hash is Hash of a key that lives in this shard.
-func (s *shard) hash(key []byte) uint64 {
-	return maphash.Bytes(secret, key)&^s.store.lasting | uint64(s.shardNumber())<<12&s.store.lasting
-}
 
 // Charge is what memcached counts for an item: its header, key with NUL, unique, flags, value with CRLF. The store's
 // own records are smaller; this is for limits that users compare with memcached's.
@@ -186,7 +167,7 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards), incarnations: new(atomic.Uint64)}
 	st.limit.Store(opts.MemoryLimit)
 	if opts.File != "" {
-		st.lasting = uint64(g.shards-1) << 12
+		st.lasting = uint64(g.shards-1) << shardBit
 	}
 	if opts.TrackSizes {
 		st.sizes = newSizes(opts.ItemMax)
@@ -317,11 +298,6 @@ func (s *shard) start(st *Store, g geometry) error {
 		return fmt.Errorf("storage: the first memory of a shard: %w", unix.ENOMEM)
 	}
 	return nil
-}
-
-func (st *Store) shard(hash uint64) *shard {
-	// The index uses the top bits of the hash and the tags the lowest twelve.
-	return &st.shards[hash>>12&uint64(len(st.shards)-1)]
 }
 
 // SetLimit changes the memory limit, up to Reach. What is too much after lowering it goes in steps, by Put and Sweep;

@@ -204,7 +204,7 @@ func AppendSettings(out []byte, s *Snapshot) []byte {
 	r.text("tail_repair_time", "0")
 	r.yesNo("flush_enabled", !o.DisableFlush)
 	r.yesNo("dump_enabled", !o.DisableDump)
-	r.text("hash_algorithm", "xxhash")
+	r.text("hash_algorithm", "maphash")
 	r.yesNo("lru_maintainer_thread", !o.NoMaintainer)
 	r.text("lru_segmented", o.tuned("lru_segmented", "yes"))
 	r.text("hot_lru_pct", o.tuned("hot_lru_pct", "20"))
