@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 	"internal/session":      {"internal/events", "internal/stats", "protocol", "storage", "expiry"},
 	"internal/linear":       {"github.com/anishathalye/porcupine"},
 	"internal/stats":        {"protocol", "storage"},
-	"internal/events":       {"internal/stats", "protocol", "storage", "expiry"},
+	"internal/events":       {"internal/stats", "protocol", "storage", "expiry", "golang.org/x/sys/unix"},
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
 	"internal/conn": {"internal/session", "internal/stats", "protocol", "expiry", "golang.org/x/sys/unix",
 		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},

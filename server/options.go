@@ -24,6 +24,12 @@ const (
 // AuthFileError is why Options.AuthFile cannot be used. Its text is memcached's.
 type AuthFileError = session.AuthFileError
 
+// Log takes lines for a writer that may be slow or stuck, and nobody waits for it.
+type Log = events.Log
+
+// NewLog makes a log that writes to out.
+func NewLog(out io.Writer) *Log { return events.NewLog(out) }
+
 // Options say what to serve and where. The zero value of a field is memcached's default, named
 // beside it; a server with neither Listen nor UnixSocket serves nobody and is refused by Validate.
 type Options struct {
@@ -56,6 +62,10 @@ type Options struct {
 	LargePages      bool   // -L: quicker from some 512 MB on, at up to 2 MB more for each 16 MB of MemoryLimit
 	MemoryFile      string // -e: the items are kept in this file, for the next server that is started with it
 
+	// Cancel, when it is closed, ends a Start that waits for MemoryFile's last user, with
+	// context.Canceled. Nil: it waits as long as it takes, which is seconds.
+	Cancel <-chan struct{}
+
 	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'
 	StatsDetail     bool // -D: stats detail is on from the start
 	TrackSizes      bool // -o track_sizes: stats sizes tells how many items there are of each size
@@ -74,8 +84,12 @@ type Options struct {
 	// itself be told; 0: as many as it likes. Control groups of version 2 count them.
 	SocketMemory int64
 
-	Verbosity int       // -v: 1 errors, 2 commands, 3 more; never values
-	Log       io.Writer // where that goes; os.Stderr
+	Verbosity int // -v: 1 errors, 2 commands, 3 more; never values
+
+	// Log is where that goes; os.Stderr. Nobody waits for it: lines that it does not take in time
+	// are dropped, counted, and said to be missing. One goroutine at a time writes to it. A [*Log]
+	// is used as it is, for programs that have lines of their own for it.
+	Log io.Writer
 
 	// Clock is for tests, which move it by hand and call Sweep when time has passed. Nil: real
 	// time.
@@ -171,6 +185,14 @@ func (o Options) withDefaults() Options {
 		o.Log = os.Stderr
 	}
 	return o
+}
+
+// log is Options.Log as one that nobody waits for.
+func (o *Options) log() *Log {
+	if l, ok := o.Log.(*Log); ok {
+		return l
+	}
+	return NewLog(o.Log)
 }
 
 func orElse[T comparable](field *T, def T) {

@@ -21,6 +21,9 @@ import (
 // a deadline's second sharp to a quarter and gives memory back well within two seconds.
 const tickEvery = 250 * time.Millisecond
 
+// logPatience is how long a server that ends waits for a log that takes nothing.
+const logPatience = 100 * time.Millisecond
+
 // Server is a running server.
 type Server struct {
 	opts  Options
@@ -28,6 +31,7 @@ type Server struct {
 	store *storage.Store
 	env   session.Env // what the conversations share
 	load  *sched.Load
+	log   *Log
 
 	conns *conn.Conns
 
@@ -81,7 +85,7 @@ func open(opts Options) (*Server, error) {
 	if clock == nil {
 		clock = expiry.NewClock(started.Unix())
 	}
-	srv := &Server{opts: opts, clock: clock, stop: make(chan struct{})}
+	srv := &Server{opts: opts, clock: clock, log: opts.log(), stop: make(chan struct{})}
 	srv.life, srv.end = context.WithCancelCause(context.Background())
 	env := &srv.env
 	var err error
@@ -100,12 +104,14 @@ func open(opts Options) (*Server, error) {
 		TrackSizes:      opts.TrackSizes,
 		PackHex:         opts.PackHex,
 		File:            opts.MemoryFile,
+		Cancel:          opts.Cancel,
 		HeapArena:       invariants.Enabled, // the race detector sees only memory of the Go heap
 	}, clock)
 	if err != nil {
 		return nil, err
 	}
-	env.Store, env.Clock, env.Started, env.Log = srv.store, clock, started, opts.Log
+	env.Store, env.Clock, env.Started, env.Log = srv.store, clock, started, srv.log
+	env.LogDropped = srv.log.Dropped
 	env.Hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
 	env.Hub.SetDetail(opts.StatsDetail)
 	env.Rules, env.Settings = opts.rules(), opts.settings()
@@ -194,6 +200,7 @@ func (srv *Server) Shutdown(ctx context.Context) (err error) {
 		err = srv.conns.Stop(ctx)
 		srv.env.Wait()
 		err = errors.Join(err, srv.store.Close())
+		srv.log.Flush(logPatience)
 	})
 	return err
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func (st *Store) openFile(g geometry) (geometry, error) {
 	if err != nil {
 		return g, err
 	}
-	if err := lockFile(f); err != nil {
+	if err := st.lockFile(f); err != nil {
 		return g, &fs.PathError{Op: "lock", Path: path, Err: errors.Join(err, f.Close())}
 	}
 	st.file = &file{f: f}
@@ -205,7 +206,7 @@ func (st *Store) moveAside() error {
 	if err != nil {
 		return err
 	}
-	if err := lockFile(f); err != nil {
+	if err := st.lockFile(f); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	err = st.file.f.Close()
@@ -246,14 +247,19 @@ func (st *Store) mapHead() error {
 }
 
 // lockFile makes sure that nobody else has the file.
-func lockFile(f *os.File) error {
-	for end := time.Now().Add(lockPatience); ; time.Sleep(10 * time.Millisecond) {
+func (st *Store) lockFile(f *os.File) error {
+	for end := time.Now().Add(lockPatience); ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
 			return err
 		}
 		if time.Now().After(end) {
 			return ErrFileInUse
+		}
+		select {
+		case <-st.opts.Cancel:
+			return context.Canceled
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }

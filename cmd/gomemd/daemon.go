@@ -93,6 +93,7 @@ func sameFile(a, b string) bool {
 
 // leaveParent is the child's last step: let go of the terminal (with -v it is the log) and of the parent.
 func leaveParent(keepStdio bool) {
+	log.Flush(logPatience) // where who started us sees it
 	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil && !keepStdio {
 		for fd := range 3 {
 			if err := unix.Dup2(int(null.Fd()), fd); err != nil {

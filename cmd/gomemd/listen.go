@@ -25,7 +25,7 @@ const resolveWithin = 10 * time.Second
 //	yes   yes         as they say, beside the socket
 //
 // And -p 0 turns TCP off whatever else is said. An address that is mentioned twice is listened on once.
-func addresses(c *config) (addrs []string, err error) {
+func addresses(ctx context.Context, c *config) (addrs []string, err error) {
 	port := c.opts.Settings.Port
 	if port == 0 || c.opts.UnixSocket != "" && !c.portGiven && len(c.inter) == 0 {
 		return nil, nil
@@ -43,7 +43,7 @@ func addresses(c *config) (addrs []string, err error) {
 			if err != nil {
 				return nil, listenError(c, err.Error())
 			}
-			hosts, err := resolve(host)
+			hosts, err := resolve(ctx, host)
 			if err != nil {
 				return nil, listenError(c, err.Error())
 			}
@@ -130,11 +130,11 @@ func splitListener(spec string, port int) (string, int, error) {
 func complaint(format string, args ...any) error { return quit(exOSErr, format, args...) }
 
 // resolve turns a host into the addresses it has, all of which are listened on, as memcached does. "" is everywhere.
-func resolve(host string) ([]string, error) {
+func resolve(ctx context.Context, host string) ([]string, error) {
 	if _, err := netip.ParseAddr(host); err == nil || host == "" {
 		return []string{host}, nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), resolveWithin)
+	ctx, cancel := context.WithTimeout(ctx, resolveWithin)
 	defer cancel()
 	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {

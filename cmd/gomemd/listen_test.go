@@ -36,7 +36,7 @@ func TestAddresses(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", args, err)
 		}
-		got, err := addresses(c)
+		got, err := addresses(t.Context(), c)
 		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, %v; want %q", args, got, err, want)
 		}
@@ -63,7 +63,7 @@ func TestAddressesRefused(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", spec, err)
 		}
-		_, err = addresses(c)
+		_, err = addresses(t.Context(), c)
 		if want := "failed to listen on one of interface(s) " + spec + ": " + reason; err == nil || err.Error() != want {
 			t.Errorf("%s: %v; want %s", spec, err, want)
 		}
@@ -72,7 +72,7 @@ func TestAddressesRefused(t *testing.T) {
 
 // TestNamesHaveAddresses: a name is listened on at all its addresses that this machine has.
 func TestNamesHaveAddresses(t *testing.T) {
-	hosts, err := resolve("localhost")
+	hosts, err := resolve(t.Context(), "localhost")
 	if err != nil {
 		t.Skip("this machine does not know localhost:", err)
 	}

@@ -52,7 +52,18 @@ func quit(code int, format string, args ...any) error {
 	return exit{code, fmt.Sprintf(format, args...)}
 }
 
-func main() { os.Exit(run(os.Args)) }
+// log has all that the process says but the pages of -h, -i and -V. Nobody waits for its reader.
+var log = server.NewLog(os.Stderr)
+
+// logPatience is how long an end waits for a log that takes nothing.
+const logPatience = 100 * time.Millisecond
+
+func main() {
+	signal.Ignore(syscall.SIGPIPE) // or a line for a reader that is gone would end us
+	code := run(os.Args)
+	log.Flush(logPatience)
+	os.Exit(code)
+}
 
 func run(argv []string) int {
 	c, err := parse(argv[0], argv[1:])
@@ -66,6 +77,7 @@ func run(argv []string) int {
 	case err != nil:
 		return sayWhy(err)
 	case c.daemon && !inBackground():
+		log.Flush(logPatience) // before the child has something to say
 		return startInBackground(argv, c.cores)
 	}
 	if err := serve(c); err != nil {
@@ -84,7 +96,7 @@ func sayWhy(err error) int {
 	return exFailure
 }
 
-func warn(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+func warn(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) }
 
 // serve is the process from here to its end. The order is memcached's: limits and user first, so that nothing is opened
 // by a root that is about to leave; the pid file last, so that whoever waits for it may connect.
@@ -107,10 +119,12 @@ func serve(c *config) error {
 	// Before the first client: a signal that comes early is answered, not died of.
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP)
-	signal.Ignore(syscall.SIGPIPE)
 
-	srv, err := start(c)
-	if err != nil {
+	srv, first, err := startUntil(c, signals)
+	switch {
+	case err != nil && wantsEnd(first):
+		return nil // who is told to end need not say why it could not begin
+	case err != nil:
 		return err
 	}
 	if c.pidfile != "" {
@@ -120,7 +134,7 @@ func serve(c *config) error {
 		leaveParent(c.opts.Verbosity > 0)
 	}
 
-	if graceful := waitForEnd(signals, srv); graceful {
+	if graceful := waitForEnd(first, signals, srv); graceful {
 		warn("Gracefully stopping")
 		if srv != nil {
 			drain(srv, c.drainTimeout, signals)
@@ -137,38 +151,79 @@ func serve(c *config) error {
 	return nil
 }
 
-// waitForEnd serves signals until one of them, or a client, wants the end.
+// wantsEnd tells whether a signal, which may be none, wants the end.
+func wantsEnd(sig os.Signal) bool { return sig != nil && sig != syscall.SIGHUP }
+
+// startUntil starts, but waits no longer for others when a signal wants the end. It also gives the signal that came
+// meanwhile, one that wants the end before others.
+func startUntil(c *config, signals <-chan os.Signal) (srv *server.Server, came os.Signal, err error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		srv, err = start(ctx, c)
+	}()
+	for {
+		select {
+		case <-done:
+			return srv, came, err
+		case sig := <-signals:
+			if !wantsEnd(came) {
+				came = sig
+			}
+			if wantsEnd(came) {
+				cancel()
+			}
+		}
+	}
+}
+
+// waitForEnd serves signals until one of them, or a client, wants the end. The first one may be there already.
 //
 //	TERM, INT, shutdown        the end
 //	USR1, shutdown graceful    the end, gracefully: drain
 //	HUP                        files are read again; a terminal that hangs up takes no cache with it
-func waitForEnd(signals <-chan os.Signal, srv *server.Server) (graceful bool) {
+func waitForEnd(first os.Signal, signals <-chan os.Signal, srv *server.Server) (graceful bool) {
 	var done <-chan struct{}
+	reload := make(chan struct{}, 1)
 	if srv != nil {
 		done = srv.Done()
+		go reloads(srv, reload)
+		defer close(reload)
 	}
-	for {
+	for sig := first; ; {
+		switch sig {
+		case nil:
+		case syscall.SIGHUP:
+			select {
+			case reload <- struct{}{}:
+			default: // it is going to be done
+			}
+		default:
+			return sig == syscall.SIGUSR1
+		}
 		select {
 		case <-done:
 			return errors.Is(srv.Err(), server.ErrShutdownGraceful)
-		case sig := <-signals:
-			if sig != syscall.SIGHUP {
-				return sig == syscall.SIGUSR1
-			}
-			if srv == nil {
-				continue
-			}
-			if err := srv.Reload(); err != nil {
-				warn("%s", err)
-			}
+		case sig = <-signals:
+		}
+	}
+}
+
+// reloads reads files again, beside the signals: a file that is being written takes a moment.
+func reloads(srv *server.Server, wanted <-chan struct{}) {
+	for range wanted {
+		if err := srv.Reload(); err != nil {
+			warn("%s", err)
 		}
 	}
 }
 
 // start listens and serves. With TCP off and no unix socket nobody can be served, and there is no server: memcached runs all
 // the same, and so do we, for the sake of scripts that count on a process.
-func start(c *config) (_ *server.Server, err error) {
-	if c.opts.Listen, err = addresses(c); err != nil {
+func start(ctx context.Context, c *config) (_ *server.Server, err error) {
+	if c.opts.Listen, err = addresses(ctx, c); err != nil {
 		return nil, err
 	}
 	if len(c.opts.Listen) == 0 && c.opts.UnixSocket == "" {
@@ -179,6 +234,7 @@ func start(c *config) (_ *server.Server, err error) {
 	c.opts.Settings.Threads = c.opts.Loops
 	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
 	c.opts.OwnProcess = true
+	c.opts.Log, c.opts.Cancel = log, ctx.Done()
 	c.limitRuntime()
 	srv, err := server.Start(c.opts)
 	if err != nil {

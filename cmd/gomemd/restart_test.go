@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -95,4 +96,34 @@ func memoryDir(t *testing.T) string {
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	return dir
+}
+
+// A start that waits for another server to leave the memory file ends in order when it is told to, and the other one keeps its
+// items. Its unix socket is there before it waits, so whoever can connect to that finds it waiting, or about to.
+func TestSignalsEndAStartThatWaits(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(memoryDir(t), "items")
+	first := launch(t, with("-m", "16", "-e", file))
+	c := first.talk(t)
+	c.ask("set k 0 0 1\r\nx\r\n", "STORED\r\n")
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR1} {
+		p := prepare(t, gomemd(t), []string{"-m", "16", "-e", file, "-s", "{dir}/socket"})
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		go func() { p.ended <- p.Wait() }()
+		t.Cleanup(func() { _ = p.Process.Kill() })
+		p.waitFor(t, "a listener", func() bool {
+			conn, err := net.Dial("unix", p.path("socket"))
+			if err == nil {
+				_ = conn.Close()
+			}
+			return err == nil
+		})
+		p.endsOn(t, sig)
+		if p.said() != "" {
+			t.Errorf("%s: said %q", sig, p.said())
+		}
+	}
+	c.ask("get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n")
 }

@@ -12,6 +12,7 @@
 //	hub.go         Hub, Watcher    who watches what, and what waits for them
 //	recorder.go    Recorder        one loop's lines: what becomes of the commands it serves
 //	prefixes.go    prefixes        the counts of stats detail
+//	log.go         Log             the lines of -v, for a reader that may be slow
 //
 // A Recorder belongs to one loop. The hub has a lock, and the prefixes have one; both are taken
 // only while somebody watches or counts. With nobody to tell, a loop knows so from one atomic

@@ -25,7 +25,7 @@ type Env struct {
 	Settings  stats.Settings // what stats settings repeats of the options
 	Version   string         // as clients are told it
 	EventLoop string         // its name and version, for stats
-	Log       io.Writer      // of -v
+	Log       io.Writer      // of -v; it must not block
 
 	// What belongs to the server:
 	End           func(graceful bool) // a client has said shutdown, and is obeyed
@@ -33,6 +33,7 @@ type Env struct {
 	ResetConns    func()              // stats reset: those that are counts start over
 	Clients       func() []stats.Conn // the listeners, then the clients, by descriptor
 	HeldByClients func() uint64       // bytes that wait for clients, outside the store
+	LogDropped    func() uint64       // lines of Log that nobody read in time; nil: there are none
 	Beside        func(n int)         // so many more goroutines, or fewer, compute beside the loops; nil: nobody asks
 
 	// These change while the server runs.

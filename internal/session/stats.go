@@ -70,6 +70,9 @@ func (e *Env) snapshot() stats.Snapshot {
 	all.Process.Uptime, all.Process.Time = uint64(max(now-e.Clock.Started(), 1)), e.Clock.Unix(now)
 	all.Settings.Verbosity, all.Settings.StatsDetail = e.Verbosity.Load(), e.Hub.Wanted()&events.Prefixes != 0
 	all.Settings.Tuned = e.tuning.all()
+	if e.LogDropped != nil {
+		all.LogDropped = e.LogDropped()
+	}
 	return all
 }
 

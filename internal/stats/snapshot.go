@@ -20,6 +20,8 @@ type Snapshot struct {
 	Crawler  Crawler
 	Settings Settings
 
+	LogDropped uint64 // lines of the log that nobody read in time
+
 	// These two take longer to find out, and a snapshot may have been taken without them.
 	Memory  Memory
 	Clients []Conn // the listeners, then the clients, by descriptor

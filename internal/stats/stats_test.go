@@ -35,7 +35,7 @@ func TestEveryCounterIsServed(t *testing.T) {
 
 // A renderer needs a snapshot and nothing else.
 func TestASnapshotIsEnough(t *testing.T) {
-	s := Snapshot{Served: Served{CmdGet: 7}, Settings: Settings{Tuned: map[string]string{"temp_lru": "yes"}}}
+	s := Snapshot{Served: Served{CmdGet: 7}, Settings: Settings{Tuned: map[string]string{"temp_lru": "yes"}}, LogDropped: 9}
 	s.Store.CurrItems, s.Store.TotalItems = 3, 5
 	for want, got := range map[string][]byte{
 		"STAT cmd_get 7\r\n":              AppendGeneral(nil, &s),
@@ -43,6 +43,7 @@ func TestASnapshotIsEnough(t *testing.T) {
 		"STAT items:1:number 3\r\n":       AppendItems(nil, &s),
 		"STAT 1:used_chunks 3\r\n":        AppendSlabs(nil, &s),
 		"STAT conn_panics 0\r\n":          AppendOwn(nil, &s),
+		"STAT log_dropped 9\r\n":          AppendOwn(nil, &s),
 		"STAT 4:state conn_parse_cmd\r\n": AppendConns(nil, []Conn{{FD: 4, State: "conn_read"}}, 4),
 		"STAT sizes_status disabled\r\n":  AppendSizes(nil, false, func(func(int, uint64)) {}),
 	} {

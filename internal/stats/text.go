@@ -319,6 +319,7 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 //	items_…       where the part of it is that -m bounds
 //	evicted_…     live items that were lost, by reason; their sum is evictions
 //	conn_…        clients that were closed, by reason
+//	log_…         the log
 //	restored_…    what the start found in the memory file
 func AppendOwn(out []byte, s *Snapshot) []byte {
 	r, stored, served, found := &lines{out}, &s.Store, &s.Served, &s.Restored
@@ -346,6 +347,8 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("conn_budget_dropped", served.BudgetDropped)
 	r.number("conn_pins_dropped", served.PinsDropped)
 	r.number("conn_panics", served.ConnPanics)
+
+	r.number("log_dropped", s.LogDropped) // lines that nobody read in time
 
 	r.number("restored_items", found.Items)
 	r.number("restored_bytes", found.Bytes)
