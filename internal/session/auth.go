@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
@@ -46,12 +48,16 @@ func newAccount(user, password []byte) (a account) {
 type Passwords struct {
 	file     string
 	accounts atomic.Pointer[[]account]
+
+	reading sync.Mutex // one at a time reads the file
+	ends    bool       // its last line ended, when it was good
+	sleep   func(time.Duration)
 }
 
 // LoadPasswords reads a password file: a line "user:password" each, of at most 255 bytes, 8 at
 // most.
 func LoadPasswords(file string) (*Passwords, error) {
-	p := &Passwords{file: file}
+	p := &Passwords{file: file, sleep: time.Sleep}
 	return p, p.Reload()
 }
 
@@ -64,17 +70,33 @@ func (p *Passwords) admits(who account) bool {
 	return found == 1
 }
 
-// Reload reads the file again. When that fails the accounts stay as they were.
+// Reload reads the file again, whole or not at all: it waits for somebody who is writing it, up to a
+// second. When that fails, or the file is no password file, the accounts stay as they were.
 func (p *Passwords) Reload() error {
-	text, err := os.ReadFile(p.file)
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	text, err := readWhole(p.file, p.sleep)
 	if err != nil {
 		return &AuthFileError{p.file, err}
 	}
+	if err := p.take(text); err != nil {
+		return &AuthFileError{p.file, err}
+	}
+	return nil
+}
+
+// take lets a file's text be in force, if it is that of a password file.
+func (p *Passwords) take(text []byte) error {
 	accounts, err := parseAccounts(text)
 	if err != nil {
-		return &AuthFileError{p.file, err}
+		return err
+	}
+	ends := bytes.HasSuffix(text, []byte("\n"))
+	if p.ends && !ends {
+		return errCutOff
 	}
 	p.accounts.Store(&accounts)
+	p.ends = ends
 	return nil
 }
 
@@ -85,7 +107,8 @@ type AuthFileError struct {
 }
 
 func (e *AuthFileError) Error() string {
-	if e.Err == errMalformed || e.Err == errLongEntry {
+	switch e.Err {
+	case errMalformed, errLongEntry, errNoPassword, errCutOff, errBusy:
 		return fmt.Sprintf("Authfile [%s] %s", e.File, e.Err)
 	}
 	reason := e.Err
@@ -101,17 +124,22 @@ func (e *AuthFileError) Unwrap() error { return e.Err }
 var (
 	errMalformed = errors.New("has a malformed entry. Should be 'user:password'")
 	errLongEntry = errors.New("has an entry of more than " + strconv.Itoa(accountLineMax) + " bytes")
+
+	// memcached takes these two:
+	errNoPassword = errors.New("ends with an entry that has neither a password nor a line end")
+	errCutOff     = errors.New("has a last line that does not end, as it did before: it is taken for half written")
 )
 
 // parseAccounts reads a password file, up to the limit of accounts. A line is user:password; the
 // password may have colons and blanks and may be empty, so may the user, and a CR ends the line
-// too. The last line need not end. A file without any account is a mistake.
+// too. The last line need not end, unless its password is empty. A file without any account is a
+// mistake.
 func parseAccounts(text []byte) (accounts []account, err error) {
-	text = bytes.TrimSuffix(text, []byte("\n"))
-	for line := range bytes.SplitSeq(text, []byte("\n")) {
+	for line := range bytes.Lines(text) {
 		if len(accounts) == accountsMax {
 			break
 		}
+		line, ends := bytes.CutSuffix(line, []byte("\n"))
 		line, _, _ = bytes.Cut(line, []byte("\r"))
 		user, password, ok := bytes.Cut(line, []byte(":"))
 		switch {
@@ -119,8 +147,13 @@ func parseAccounts(text []byte) (accounts []account, err error) {
 			return nil, errMalformed
 		case len(line) > accountLineMax:
 			return nil, errLongEntry
+		case len(password) == 0 && !ends:
+			return nil, errNoPassword
 		}
 		accounts = append(accounts, newAccount(user, password))
+	}
+	if len(accounts) == 0 {
+		return nil, errMalformed
 	}
 	return accounts, nil
 }

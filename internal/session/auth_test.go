@@ -2,8 +2,12 @@ package session
 
 import (
 	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What memcached 1.6.45 takes for a password file.
@@ -58,20 +62,162 @@ func TestPasswordFiles(t *testing.T) {
 	if _, err := parseAccounts([]byte("u:" + long + "p")); err != errLongEntry {
 		t.Errorf("an entry that is too long: %v", err)
 	}
+	for _, text := range []string{"foo:", "a:b\nfoo:", "foo:\r"} { // memcached takes these
+		if _, err := parseAccounts([]byte(text)); err != errNoPassword {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
 
-// FuzzPasswordFile: whatever stands in the file, whom it admits has a line in it.
-func FuzzPasswordFile(f *testing.F) {
-	f.Add([]byte("foo:bar\nbaaaz:quux\n"), "foo", "bar")
-	f.Add([]byte("foo:a:b\r\n:\n\x00"), "foo", "a:b")
-	f.Fuzz(func(t *testing.T, text []byte, user, password string) {
-		accounts, err := parseAccounts(text)
-		if (err == nil) != (len(accounts) > 0) || len(accounts) > accountsMax {
-			t.Fatalf("%d accounts, %v", len(accounts), err)
-		}
-		p := Passwords{}
-		p.accounts.Store(&accounts)
+func (p *Passwords) admitsAll(who ...string) bool {
+	for _, w := range who {
+		user, password, _ := strings.Cut(w, ":")
 		if !p.admits(newAccount([]byte(user), []byte(password))) {
+			return false
+		}
+	}
+	return true
+}
+
+// Whatever part of a new password file is there and stays, a reload takes the whole lines of it or leaves what was in force.
+func TestHalfAPasswordFileIsRefused(t *testing.T) {
+	const before, after = "alice:old\nbob:old\n", "alice:s3cret\nbob:pass:word\n"
+	for cut := range len(after) + 1 {
+		p := Passwords{}
+		if err := p.take([]byte(before)); err != nil {
+			t.Fatal(err)
+		}
+		err := p.take([]byte(after[:cut]))
+		whole := cut > 0 && after[cut-1] == '\n'
+		if (err == nil) != whole {
+			t.Errorf("%q: %v", after[:cut], err)
+		}
+		if !whole && !p.admitsAll("alice:old", "bob:old") {
+			t.Errorf("%q: the old accounts are gone", after[:cut])
+		}
+		for n := range len("s3cret") {
+			if p.admitsAll("alice:" + "s3cret"[:n]) {
+				t.Errorf("%q admits alice with %q", after[:cut], "s3cret"[:n])
+			}
+		}
+	}
+	// A file that never had a line end at its end has none in future either. A start knows nothing of the past.
+	p := Passwords{}
+	for _, text := range []string{"foo:old", "foo:new", "foo:newer\n"} {
+		if err := p.take([]byte(text)); err != nil {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// A reload waits for who is writing the file, even if there are only whole lines at any time.
+func TestReloadWaitsForTheWriter(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "passwords")
+	// A change is always recent, however long this takes: the file's time is in the future.
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil { // in place
+			t.Fatal(err)
+		}
+		future := time.Now().Add(time.Hour)
+		if err := os.Chtimes(file, future, future); err != nil {
+			t.Fatal(err)
+		}
+	}
+	looks := 0
+	load := func() *Passwords {
+		t.Helper()
+		write("alice:old\nbob:old\n")
+		looks = 0
+		p := &Passwords{file: file, sleep: func(time.Duration) { looks++ }}
+		if err := p.Reload(); err != nil || looks != fileStill {
+			t.Fatalf("%v, after %d looks", err, looks)
+		}
+		return p
+	}
+	t.Run("until he has done", func(t *testing.T) {
+		p := load()
+		steps := []string{"", "alice:new\n", "alice:new\nbob", "alice:new\nbob:new\n"}
+		write(steps[0])
+		looks = 0
+		p.sleep = func(time.Duration) {
+			looks++
+			if step := looks / (fileStill / 2); looks%(fileStill/2) == 0 && step < len(steps) {
+				write(steps[step])
+			}
+			if !p.admitsAll("alice:old", "bob:old") {
+				t.Fatal("half of the file is in force")
+			}
+		}
+		if err := p.Reload(); err != nil || !p.admitsAll("alice:new", "bob:new") || p.admitsAll("alice:old") {
+			t.Errorf("%v after %d looks: not the new accounts", err, looks)
+		}
+	})
+	t.Run("but not for ever", func(t *testing.T) {
+		p := load()
+		looks = 0
+		p.sleep = func(time.Duration) {
+			looks++
+			write(strings.Repeat("alice:new\n", 1+looks%2))
+		}
+		err := p.Reload()
+		want := "Authfile [" + file + "] is being written at present"
+		if err == nil || err.Error() != want || !p.admitsAll("alice:old", "bob:old") {
+			t.Errorf("%v, after %d looks", err, looks)
+		}
+	})
+	t.Run("and not when he has been gone for long", func(t *testing.T) {
+		p := load()
+		write("alice:new\n")
+		past := time.Now().Add(-time.Hour)
+		if err := os.Chtimes(file, past, past); err != nil {
+			t.Fatal(err)
+		}
+		p.sleep = func(time.Duration) { t.Error("it waits") }
+		if err := p.Reload(); err != nil || !p.admitsAll("alice:new") {
+			t.Error(err)
+		}
+	})
+}
+
+// A pipe can be read once, and its end is the end.
+func TestPasswordsFromAPipe(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := w.WriteString("foo:bar"); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	p, err := LoadPasswords(fmt.Sprintf("/dev/fd/%d", r.Fd()))
+	if err != nil || !p.admitsAll("foo:bar") {
+		t.Error(err)
+	}
+}
+
+// FuzzPasswordFile: whatever stands in the file, whom it admits has a line in it; and so it is after a reload that finds any part of
+// its beginning, if its last line ends.
+func FuzzPasswordFile(f *testing.F) {
+	f.Add([]byte("foo:bar\nbaaaz:quux\n"), "foo", "bar", uint(4))
+	f.Add([]byte("foo:a:b\r\n:\n\x00"), "foo", "a:b", uint(6))
+	f.Fuzz(func(t *testing.T, text []byte, user, password string, cut uint) {
+		p := Passwords{}
+		err := p.take(text)
+		if accounts := p.accounts.Load(); (err == nil) != (accounts != nil) || err == nil && (len(*accounts) == 0 || len(*accounts) > accountsMax) {
+			t.Fatalf("%v, %v", accounts, err)
+		}
+		if err != nil {
+			return
+		}
+		who := newAccount([]byte(user), []byte(password))
+		admitted := p.admits(who)
+		if p.ends {
+			_ = p.take(text[:cut%uint(len(text)+1)]) // refused or not
+			admitted = admitted || p.admits(who)
+		}
+		if !admitted {
 			return
 		}
 		for line := range bytes.SplitSeq(text, []byte("\n")) {

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// login asks to be let in as alice, and tells whether that was granted.
+func (c *talk) login(password string) bool {
+	c.t.Helper()
+	token := "alice " + password
+	if _, err := fmt.Fprintf(c, "set auth 0 0 %d\r\n%s\r\n", len(token), token); err != nil {
+		c.t.Fatal(err)
+	}
+	line, err := c.r.ReadString('\n')
+	if line != "STORED\r\n" && line != "CLIENT_ERROR authentication failure\r\n" {
+		c.t.Fatalf("%q, %v", line, err)
+	}
+	return line == "STORED\r\n"
+}
+
+// While the password file is written anew, in place and in pieces, and SIGHUP comes all the time, nobody gets in by what is there of
+// a line, or by nothing; who has a password gets in. What could not be taken is said.
+func TestPasswordsRewrittenInPlace(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "passwords")
+	write := func(pieces ...string) {
+		f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer f.Close()
+		for _, piece := range pieces {
+			if _, err := f.WriteString(piece); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(3 * time.Millisecond)
+		}
+	}
+	write("alice:s3cret\n")
+	p := launch(t, with("-Y", file))
+	hangUp := func() {
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Error(err)
+		}
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				write("", "alice:", "s3c", "ret\nbob:", "pass", "word\n")
+			}
+		}
+	}()
+	attempt := 0
+	p.waitFor(t, "a complaint, and 300 attempts", func() bool {
+		attempt++
+		hangUp()
+		for _, wrong := range []string{"", "s3c"} {
+			if p.talk(t).login(wrong) {
+				t.Errorf("alice gets in with %q", wrong)
+			}
+		}
+		if !p.talk(t).login("s3cret") {
+			t.Error("alice does not get in")
+		}
+		return attempt > 300 && strings.HasPrefix(p.said(), "Authfile ["+file+"] ")
+	})
+	close(stop)
+	<-stopped
+
+	write("alice:other\n")
+	p.waitFor(t, "the new password", func() bool { hangUp(); return p.talk(t).login("other") })
+	if p.talk(t).login("s3cret") {
+		t.Error("the old one is still there")
+	}
+	p.endsOn(t, syscall.SIGTERM)
+}
