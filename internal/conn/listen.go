@@ -115,9 +115,9 @@ func CloseAll(listeners []net.Listener) {
 	}
 }
 
-// socketFile refuses a path where something else than a socket stands: binding would fail, and
-// removing it first, as one does with the socket of a server that was killed, would lose a
-// stranger's file.
+// socketFile removes the socket of a server that was killed, and refuses a path where anything else
+// stands: binding would fail, and removing it would lose a stranger's file, or take a live server's
+// clients from it. (Of two servers that start at the same moment, one may still lose its socket.)
 func socketFile(path string) error {
 	info, err := os.Lstat(path)
 	switch {
@@ -128,5 +128,29 @@ func socketFile(path string) error {
 	case info.Mode().Type() != os.ModeSocket:
 		return &os.PathError{Op: "listen", Path: path, Err: errors.New("exists and is not a socket")}
 	}
-	return os.Remove(path)
+	if err := unanswered(path); err != nil {
+		return &os.PathError{Op: "listen", Path: path, Err: err}
+	}
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// unanswered makes sure that nobody listens on a unix socket. It does not wait: who has no room for
+// one more client listens.
+func unanswered(path string) error {
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	switch err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err {
+	case unix.ECONNREFUSED, unix.ENOENT:
+		return nil
+	case nil, unix.EAGAIN, unix.EPROTOTYPE: // the last one: it listens for other things than clients
+		return unix.EADDRINUSE
+	default: // who may not ask cannot know
+		return err
+	}
 }
