@@ -28,6 +28,7 @@ type config struct {
 	memoryGiven   bool
 	napiIDs       int
 	lru           lru
+	reading       bool // a file of --config
 
 	warnings []string // to be printed before anything else
 	noops    []string // options that are accepted and change nothing
@@ -112,8 +113,8 @@ var options = []option{
 	{"", "pack-hex", "", "keep values that are lower-case hexadecimal digits in half\nthe room, if there are 24 to 256 of them, a multiple of 8",
 		on(func(c *config) *bool { return &c.opts.PackHex })},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
-	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them:\n" +
-		"one a line, after # a comment; -d and -h are left out", nil},
+	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them\n" +
+		"(-d and -h are left out), or RHEL's sysconfig/memcached", nil},
 }
 
 // configOption is treated apart: it brings more options.
@@ -132,7 +133,7 @@ var (
 // concern several options. Words that are no options are ignored.
 func parse(name string, args []string) (*config, error) {
 	c := newConfig()
-	switch err := c.parse(name, args); {
+	switch _, err := c.parse(name, args); {
 	case errors.Is(err, errHelp):
 		c.page = helpPage(name)
 		return c, errShown
@@ -145,8 +146,8 @@ func parse(name string, args []string) (*config, error) {
 	return c, c.check()
 }
 
-// parse lets a list of words take effect.
-func (c *config) parse(name string, args []string) error {
+// parse lets a list of words take effect, and gives those that are no options.
+func (c *config) parse(name string, args []string) (rest []string, err error) {
 	set := pflag.NewFlagSet(name, pflag.ContinueOnError)
 	set.Usage = func() {}
 	set.SetNormalizeFunc(unabbreviate)
@@ -156,7 +157,8 @@ func (c *config) parse(name string, args []string) error {
 			f.NoOptDefVal = noValue
 		}
 	}
-	return explain(name, set.Parse(args))
+	err = explain(name, set.Parse(args))
+	return set.Args(), err
 }
 
 // noValue is what pflag hands to an option that has no value, and no user can type.
