@@ -49,8 +49,9 @@
 // published counters. The tick is a goroutine of the server's, the acceptors are internal/conn's. A
 // loop with little to do may wait in place for what comes next (internal/conn/dwell.go). With
 // Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). A dump of
-// all items that is longer than a turn is made by a goroutine (internal/session/dump.go). Nothing else
-// has one: not a slow reader, nor one who watches.
+// all items that is longer than a turn is made by a goroutine (internal/session/dump.go), and one
+// writes the log while there are lines (internal/events/log.go). Nothing else has one: not a slow
+// reader, nor one who watches.
 //
 // # Imports
 //

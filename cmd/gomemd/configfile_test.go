@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func configFile(t *testing.T, text string) string {
@@ -174,10 +175,9 @@ func TestConfigFileStarts(t *testing.T) {
 	t.Run("neither", func(t *testing.T) {
 		t.Parallel()
 		file := configFile(t, "-p 0\nl 127.0.0.1\n")
-		p := prepare(t, gomemd(t), []string{"--config", file})
-		_ = p.Run()
-		if code, want := p.ProcessState.ExitCode(), file+":2: \"l\" is no option\n"; code != exUsage || p.said() != want {
-			t.Errorf("exit %d, %q; want %d, %q", code, p.said(), exUsage, want)
+		code, _, said := tryFor(t, 20*time.Second, gomemd(t), asUser([]string{"--config", file})...)
+		if want := file + ":2: \"l\" is no option\n"; code != exUsage || said != want {
+			t.Errorf("exit %d, %q; want %d, %q", code, said, exUsage, want)
 		}
 	})
 }
