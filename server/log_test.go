@@ -14,7 +14,8 @@ func (s stuck) Write([]byte) (int, error) {
 	return 0, errors.New("too late")
 }
 
-// A log that takes nothing keeps neither clients nor the end of a server waiting, and what it misses is counted.
+// A log that takes nothing keeps neither clients nor the end of a server waiting, and what it
+// misses is counted.
 func TestLogThatTakesNothing(t *testing.T) {
 	log := make(stuck)
 	defer close(log)

@@ -27,7 +27,8 @@ type Options struct {
 	// File keeps the items in a file that is mapped, so that the next store to open it has them; best in tmpfs. A file that
 	// is damaged, or made for something else, is refused with a warning, and the store starts empty.
 	File string
-	// Cancel, when it is closed, ends an Open that waits for the file's last user, with context.Canceled.
+	// Cancel, when it is closed, ends an Open that waits for the file's last user, with
+	// context.Canceled.
 	Cancel <-chan struct{}
 
 	LargePages bool // ask for large pages: faster from about 512 MiB on, at up to 2 MiB a shard more

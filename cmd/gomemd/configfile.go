@@ -23,8 +23,8 @@ import (
 //	PORT="11211"     -p; and so USER is -u, CACHESIZE -m, MAXCONN -c
 //	OPTIONS="-M -l 127.0.0.1,::1"
 //
-// Anything else is refused with its line: who says l 127.0.0.1 must not be served everywhere. A byte order mark and the line
-// ends of other systems are no matter.
+// Anything else is refused with its line: who says l 127.0.0.1 must not be served everywhere. A
+// byte order mark and the line ends of other systems are no matter.
 func (c *config) read(name, file string) error {
 	if c.reading {
 		return quit(exUsage, "--%s in such a file", configOption)
@@ -86,7 +86,8 @@ func (c *config) understand(name, file, text string) (number int, err error) {
 	return 0, nil
 }
 
-// sysconfigNames are what RHEL's unit makes of its file, in its order: what OPTIONS says comes last.
+// sysconfigNames are what RHEL's unit makes of its file, in its order: what OPTIONS says comes
+// last.
 var sysconfigNames = []struct{ name, option string }{
 	{"PORT", "-p"}, {"USER", "-u"}, {"CACHESIZE", "-m"}, {"MAXCONN", "-c"}, {"OPTIONS", ""},
 }
@@ -125,7 +126,8 @@ func (c *config) sysconfig(name string, lines []fileLine) (number int, err error
 	return 0, nil
 }
 
-// fileOptions lets the words of a line take effect, all of which have to be options and their values.
+// fileOptions lets the words of a line take effect, all of which have to be options and their
+// values.
 func (c *config) fileOptions(name string, words []string) error {
 	for len(words) > 0 && (words[0] == "-d" || words[0] == "-h") {
 		words = words[1:]

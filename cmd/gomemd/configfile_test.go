@@ -89,7 +89,8 @@ func TestConfigFileForms(t *testing.T) {
 			}
 		})
 	}
-	// OPTIONS has the last word, wherever it stands, and of two lines with one name the later; nothing is an option too few.
+	// OPTIONS has the last word, wherever it stands, and of two lines with one name the later;
+	// nothing is an option too few.
 	c, err := parse("gomemd", []string{"--config", configFile(t, "OPTIONS='-m 96 -o \"idle_timeout=5\"'\nCACHESIZE=64\nMAXCONN=5\nMAXCONN=6\n")})
 	if err != nil || c.opts.MemoryLimit != 96<<20 || c.opts.MaxConns != 6 || c.opts.IdleTimeout == 0 || c.opts.Settings.Port != 11211 {
 		t.Errorf("%v, %+v", err, c)
@@ -101,7 +102,8 @@ func TestConfigFileForms(t *testing.T) {
 	}
 }
 
-// What is not understood is refused with its line, and never skipped: the next thing would be a server that listens everywhere.
+// What is not understood is refused with its line, and never skipped: the next thing would be a
+// server that listens everywhere.
 func TestConfigFileRefuses(t *testing.T) {
 	for _, row := range []struct {
 		text, complaint string
@@ -182,8 +184,9 @@ func TestConfigFileStarts(t *testing.T) {
 	})
 }
 
-// FuzzConfigFile: whatever is in the file, it ends in a configuration, a page, or an exit that names one of its lines; and if a line
-// is added to a good file that is no option, that line is named.
+// FuzzConfigFile: whatever is in the file, it ends in a configuration, a page, or an exit that
+// names one of its lines; and if a line is added to a good file that is no option, that line is
+// named.
 func FuzzConfigFile(f *testing.F) {
 	f.Add("# x\n-d\nlogfile y\n-m 64 # z\n-P \"a b\"\n", uint(2))
 	f.Add("-l 'x\n' -m\\\n64\r\n--port=1\n-", uint(0))

@@ -13,7 +13,8 @@ import (
 	"testing"
 )
 
-// sayMuch has a server at -vv log 20,000 lines, many more than pipe and buffers hold, and answer as many sets.
+// sayMuch has a server at -vv log 20,000 lines, many more than pipe and buffers hold, and answer as
+// many sets.
 func sayMuch(t *testing.T, c *talk) {
 	t.Helper()
 	const sets = 20_000
@@ -72,8 +73,8 @@ func TestLogHoldsNobodyUp(t *testing.T) {
 	}
 }
 
-// When somebody reads after all, he finds whole lines in their order, and how many are missing where they are; so much is told by
-// the statistics, too.
+// When somebody reads after all, he finds whole lines in their order, and how many are missing
+// where they are; so much is told by the statistics, too.
 func TestLogSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	r, pipe := logIsAPipe(t)
@@ -128,7 +129,8 @@ func TestLogSaysWhatIsMissing(t *testing.T) {
 			rest += line
 		}
 	}
-	// What asked for the statistics, and the shutting down of its connection, may be among what is missing.
+	// What asked for the statistics, and the shutting down of its connection, may be among what is
+	// missing.
 	if misses < dropped || next < 20_000 {
 		t.Errorf("%d lines are missing, %d were dropped; %d are accounted for", misses, dropped, next)
 	}

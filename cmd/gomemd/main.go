@@ -154,8 +154,8 @@ func serve(c *config) error {
 // wantsEnd tells whether a signal, which may be none, wants the end.
 func wantsEnd(sig os.Signal) bool { return sig != nil && sig != syscall.SIGHUP }
 
-// startUntil starts, but waits no longer for others when a signal wants the end. It also gives the signal that came
-// meanwhile, one that wants the end before others.
+// startUntil starts, but waits no longer for others when a signal wants the end. It also gives the
+// signal that came meanwhile, one that wants the end before others.
 func startUntil(c *config, signals <-chan os.Signal) (srv *server.Server, came os.Signal, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -179,7 +179,8 @@ func startUntil(c *config, signals <-chan os.Signal) (srv *server.Server, came o
 	}
 }
 
-// waitForEnd serves signals until one of them, or a client, wants the end. The first one may be there already.
+// waitForEnd serves signals until one of them, or a client, wants the end. The first one may be
+// there already.
 //
 //	TERM, INT, shutdown        the end
 //	USR1, shutdown graceful    the end, gracefully: drain

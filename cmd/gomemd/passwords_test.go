@@ -24,8 +24,9 @@ func (c *talk) login(password string) bool {
 	return line == "STORED\r\n"
 }
 
-// While the password file is written anew, in place and in pieces, and SIGHUP comes all the time, nobody gets in by what is there of
-// a line, or by nothing; who has a password gets in. What could not be taken is said.
+// While the password file is written anew, in place and in pieces, and SIGHUP comes all the time,
+// nobody gets in by what is there of a line, or by nothing; who has a password gets in. What could
+// not be taken is said.
 func TestPasswordsRewrittenInPlace(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "passwords")

@@ -98,8 +98,9 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-// A start that waits for another server to leave the memory file ends in order when it is told to, and the other one keeps its
-// items. Its unix socket is there before it waits, so whoever can connect to that finds it waiting, or about to.
+// A start that waits for another server to leave the memory file ends in order when it is told to,
+// and the other one keeps its items. Its unix socket is there before it waits, so whoever can
+// connect to that finds it waiting, or about to.
 func TestSignalsEndAStartThatWaits(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(memoryDir(t), "items")

@@ -32,8 +32,8 @@ func (p *process) second(t *testing.T) {
 	}
 }
 
-// The unix socket of a server that lives is not taken away from it, even if it stands still, with room for clients to wait or
-// without. That of one that was killed is replaced.
+// The unix socket of a server that lives is not taken away from it, even if it stands still, with
+// room for clients to wait or without. That of one that was killed is replaced.
 func TestUnixSocketOfAnotherServer(t *testing.T) {
 	t.Parallel()
 	p := launch(t, []string{"-s", "{dir}/socket", "-b", "1"})

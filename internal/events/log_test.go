@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readLog checks that a log consists of the lines "line 0", "line 1 xx" … in their order, but for those that are missing where it says
-// so, and gives the number of the line that is due next.
+// readLog checks that a log consists of the lines "line 0", "line 1 xx" … in their order, but for
+// those that are missing where it says so, and gives the number of the line that is due next.
 func readLog(t *testing.T, text string, next int) int {
 	t.Helper()
 	missing := regexp.MustCompile(`^warning: (\d+) lines of the log are missing here, they could not be written in time$`)
@@ -46,8 +46,9 @@ func written(t *testing.T, log *Log) {
 	}
 }
 
-// Whoever writes to the log of a pipe that nobody reads goes on at once. When somebody reads, there are whole lines in their order,
-// and where some are missing the log says how many. Nothing else needs to be logged for that.
+// Whoever writes to the log of a pipe that nobody reads goes on at once. When somebody reads, there
+// are whole lines in their order, and where some are missing the log says how many. Nothing else
+// needs to be logged for that.
 func TestLogDoesNotWaitForItsReader(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -108,7 +109,8 @@ func (f *fickle) Write(text []byte) (int, error) {
 	return n, nil
 }
 
-// A disk that is full takes the beginning of a line, or nothing. When it has room again the log goes on with whole lines.
+// A disk that is full takes the beginning of a line, or nothing. When it has room again the log
+// goes on with whole lines.
 func TestLogOnADiskThatIsFull(t *testing.T) {
 	for room := range 200 {
 		out := &fickle{room: room}
@@ -134,7 +136,8 @@ func TestLogOnADiskThatIsFull(t *testing.T) {
 	}
 }
 
-// Nothing is lost of a log whose reader is there, however fast the lines come, if they fit into the buffer.
+// Nothing is lost of a log whose reader is there, however fast the lines come, if they fit into the
+// buffer.
 func TestLogIsWrittenInOrder(t *testing.T) {
 	file, err := os.CreateTemp(t.TempDir(), "")
 	if err != nil {

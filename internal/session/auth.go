@@ -70,8 +70,8 @@ func (p *Passwords) admits(who account) bool {
 	return found == 1
 }
 
-// Reload reads the file again, whole or not at all: it waits for somebody who is writing it, up to a
-// second. When that fails, or the file is no password file, the accounts stay as they were.
+// Reload reads the file again, whole or not at all: it waits for somebody who is writing it, up to
+// a second. When that fails, or the file is no password file, the accounts stay as they were.
 func (p *Passwords) Reload() error {
 	p.reading.Lock()
 	defer p.reading.Unlock()

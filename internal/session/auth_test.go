@@ -79,7 +79,8 @@ func (p *Passwords) admitsAll(who ...string) bool {
 	return true
 }
 
-// Whatever part of a new password file is there and stays, a reload takes the whole lines of it or leaves what was in force.
+// Whatever part of a new password file is there and stays, a reload takes the whole lines of it or
+// leaves what was in force.
 func TestHalfAPasswordFileIsRefused(t *testing.T) {
 	const before, after = "alice:old\nbob:old\n", "alice:s3cret\nbob:pass:word\n"
 	for cut := range len(after) + 1 {
@@ -101,7 +102,8 @@ func TestHalfAPasswordFileIsRefused(t *testing.T) {
 			}
 		}
 	}
-	// A file that never had a line end at its end has none in future either. A start knows nothing of the past.
+	// A file that never had a line end at its end has none in future either. A start knows nothing
+	// of the past.
 	p := Passwords{}
 	for _, text := range []string{"foo:old", "foo:new", "foo:newer\n"} {
 		if err := p.take([]byte(text)); err != nil {
@@ -197,8 +199,8 @@ func TestPasswordsFromAPipe(t *testing.T) {
 	}
 }
 
-// FuzzPasswordFile: whatever stands in the file, whom it admits has a line in it; and so it is after a reload that finds any part of
-// its beginning, if its last line ends.
+// FuzzPasswordFile: whatever stands in the file, whom it admits has a line in it; and so it is
+// after a reload that finds any part of its beginning, if its last line ends.
 func FuzzPasswordFile(f *testing.F) {
 	f.Add([]byte("foo:bar\nbaaaz:quux\n"), "foo", "bar", uint(4))
 	f.Add([]byte("foo:a:b\r\n:\n\x00"), "foo", "a:b", uint(6))

@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// A password file may be read while somebody writes it anew, in place and in pieces. Of "alice:" and
-// "s3cret" the first piece alone is a line that memcached takes, with an empty password. So a file
-// counts as whole when both are true:
+// A password file may be read while somebody writes it anew, in place and in pieces. Of "alice:"
+// and "s3cret" the first piece alone is a line that memcached takes, with an empty password. So a
+// file counts as whole when both are true:
 //
 //	it has not changed for a while      by its metadata, watched from read to read
 //	its last line ends                  or the last file that was good did not end its own either
 //
-// The second rule holds however long a writer pauses, or if its disk is full. It cannot hold for files
-// that never have a last line end, which memcached takes, and so does a start.
+// The second rule holds however long a writer pauses, or if its disk is full. It cannot hold for
+// files that never have a last line end, which memcached takes, and so does a start.
 const (
 	fileLook     = 10 * time.Millisecond // between two looks at a file that may be being written
 	fileStill    = 20                    // looks without a change that make it whole
@@ -26,8 +26,8 @@ const (
 
 var errBusy = errors.New("is being written at present")
 
-// readWhole reads a file that has not changed for a while. What is no file, a pipe say, is read to its
-// end, once.
+// readWhole reads a file that has not changed for a while. What is no file, a pipe say, is read to
+// its end, once.
 func readWhole(file string, sleep func(time.Duration)) ([]byte, error) {
 	var last fs.FileInfo
 	still := 0
