@@ -84,17 +84,23 @@ func TestToolMemcachedTool(t *testing.T) {
 		_, err := s.ask(fmt.Sprintf("set key%d 0 0 100\r\n%0100d", i, i), "STORED")
 		must(t, err)
 	}
-	for mode, says := range map[string]string{
-		"display":  `(?m)^ +#.*Count.*\n +1 +\d+B +\d+s +1 +50 .* 0 +0$`,
-		"stats":    `(?m)^ +curr_items +50$`,
-		"settings": `(?m)^ +maxbytes +67108864$`,
-		"sizes":    `(?m)^# +Size +Count\n *$|disabled`,
-		"dump":     `(?m)^add key49 0 \d+ 100\n0+49$`,
-	} {
-		said, status := run(t, "perl", memcachedTool, s.addr, mode)
-		said = strings.ReplaceAll(said, "\r\n", "\n")
-		if status != 0 || !regexp.MustCompile(says).MatchString(said) {
-			t.Errorf("%s: status %d, says %.2000s", mode, status, said)
+	for _, before := range []string{"", "stats reset"} { // what has been counted does not matter
+		if before != "" {
+			_, err := s.ask(before, "RESET")
+			must(t, err)
+		}
+		for mode, says := range map[string]string{
+			"display":  `(?m)^ +#.*Count.*\n +1 +\d+B +\d+s +1 +50 .* 0 +0$`,
+			"stats":    `(?m)^ +curr_items +50$`,
+			"settings": `(?m)^ +maxbytes +67108864$`,
+			"sizes":    `(?m)^# +Size +Count\n *$|disabled`,
+			"dump":     `(?m)^add key49 0 \d+ 100\n0+49$`,
+		} {
+			said, status := run(t, "perl", memcachedTool, s.addr, mode)
+			said = strings.ReplaceAll(said, "\r\n", "\n")
+			if status != 0 || !regexp.MustCompile(says).MatchString(said) {
+				t.Errorf("%s %s: status %d, says %.2000s", before, mode, status, said)
+			}
 		}
 	}
 	if said, status := run(t, tool(t, "memcdump", toolsPackage), "--servers="+s.addr); status != 0 || strings.Count(said, "key") != 50 {

@@ -34,7 +34,7 @@ func (c *client) allStats(what string) (names []string, values map[string]string
 // The names and their order are memcached's: what 1.6.45 answers.
 func TestStatsHasTheNamesOfMemcached(t *testing.T) {
 	const all = `pid uptime time version libevent pointer_size rusage_user rusage_system max_connections curr_connections
-		total_connections rejected_connections connection_structures response_obj_oom response_obj_count response_obj_bytes
+		total_connections rejected_connections* connection_structures response_obj_oom response_obj_count response_obj_bytes
 		read_buf_count read_buf_bytes read_buf_bytes_free read_buf_oom reserved_fds cmd_get cmd_set cmd_flush cmd_touch cmd_meta
 		get_hits get_misses get_expired get_flushed delete_misses delete_hits incr_misses incr_hits decr_misses decr_hits
 		cas_misses cas_hits cas_badval touch_hits touch_misses store_too_large store_no_memory auth_cmds auth_errors
@@ -50,7 +50,7 @@ func TestStatsHasTheNamesOfMemcached(t *testing.T) {
 	few := strings.Join(strings.Fields(regexp.MustCompile(`\w+\*`).ReplaceAllString(all, "")), " ")
 	for want, opts := range map[string]Options{
 		full: {},
-		few:  {Settings: Settings{NoCrawler: true, NoMaintainer: true}},
+		few:  {MaxConnsWait: true, Settings: Settings{NoCrawler: true, NoMaintainer: true}},
 	} {
 		names, _, size := dial(t, startServer(t, opts)).allStats("")
 		if got := strings.Join(names, " "); got != want {
@@ -62,7 +62,6 @@ func TestStatsHasTheNamesOfMemcached(t *testing.T) {
 	}
 }
 
-// After reset the counters are 0 and what is held is still told.
 // An operator finds each name of our own in docs/operating.md, in this order, and no other.
 func TestOurOwnStatsAreExplained(t *testing.T) {
 	text, err := os.ReadFile("../docs/operating.md")
@@ -79,6 +78,7 @@ func TestOurOwnStatsAreExplained(t *testing.T) {
 	}
 }
 
+// After reset the counters are 0 and what is held is still told.
 func TestStatsReset(t *testing.T) {
 	srv := startServer(t, Options{MemoryLimit: 8 << 20, StatsDetail: true})
 	watch(t, srv, "")
@@ -115,6 +115,53 @@ func TestStatsReset(t *testing.T) {
 	if ours["evicted_room"] != "0" || ours["items_segments"] == "0" {
 		t.Errorf("%v", ours)
 	}
+}
+
+// stats slabs and stats items tell what is there, whatever has been counted: pecl-memcache and
+// memcached-tool find no item of a server whose class is not shown. As with memcached a class that
+// has memory is shown when it is empty, and one that never had any is not.
+func TestSlabsTellWhatIsThere(t *testing.T) {
+	opts := Options{MemoryFile: filepath.Join(t.TempDir(), "items")}
+	var c *client
+	want := func(when, active, used, number string) {
+		t.Helper()
+		_, slabs, _ := c.allStats(" slabs")
+		_, items, _ := c.allStats(" items")
+		if slabs["active_slabs"] != active || slabs["1:used_chunks"] != used || items["items:1:number"] != number {
+			t.Errorf("%s: active_slabs %q, used_chunks %q, number %q; want %q, %q, %q", when,
+				slabs["active_slabs"], slabs["1:used_chunks"], items["items:1:number"], active, used, number)
+		}
+		if slabs["1:chunk_size"] == "0" || slabs["1:total_chunks"] == "0" {
+			t.Errorf("%s: %v", when, slabs) // tools divide by them
+		}
+	}
+	opts.Listen = []string{"127.0.0.1:0"}
+	srv, err := Start(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c = dial(t, srv)
+	do := func(say, hear string) { t.Helper(); c.say(say); c.hear(hear) }
+	want("nothing", "0", "", "")
+	do("stats reset\r\n", "RESET\r\n")
+	want("nothing, reset", "0", "", "")
+	do("set k 0 0 3\r\nabc\r\n", "STORED\r\n")
+	want("an item", "1", "1", "1")
+	do("stats reset\r\n", "RESET\r\n")
+	want("an item, reset", "1", "1", "1")
+
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	srv = startServer(t, opts)
+	c = dial(t, srv)
+	want("another start", "1", "1", "1")
+	do("delete k\r\nstats reset\r\n", "DELETED\r\nRESET\r\n")
+	want("deleted", "1", "0", "")
+	do("set k 0 0 3\r\nabc\r\nflush_all\r\n", "STORED\r\nOK\r\n")
+	eventually(t, "the item is swept", func() bool { return c.stat("curr_items") == "0" })
+	do("stats reset\r\n", "RESET\r\n")
+	want("flushed", "1", "0", "")
 }
 
 // The rows come by descriptor, which says nothing of who came first: a client gets one that is free

@@ -51,8 +51,8 @@ func TestOneTooManyWaits(t *testing.T) {
 	if n := a.stat("listen_disabled_num"); n != "1" {
 		t.Errorf("listen_disabled_num %s", n)
 	}
-	if n := a.stat("rejected_connections"); n != "0" {
-		t.Errorf("rejected_connections %s", n)
+	if n := h.conns.Numbers().Rejected; n != 0 {
+		t.Errorf("%d rejected", n)
 	}
 }
 

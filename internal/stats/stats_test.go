@@ -36,7 +36,7 @@ func TestEveryCounterIsServed(t *testing.T) {
 // A renderer needs a snapshot and nothing else.
 func TestASnapshotIsEnough(t *testing.T) {
 	s := Snapshot{Served: Served{CmdGet: 7}, Settings: Settings{Tuned: map[string]string{"temp_lru": "yes"}}, LogDropped: 9}
-	s.Store.CurrItems, s.Store.TotalItems = 3, 5
+	s.Store.CurrItems, s.Store.HeldBytes = 3, 5
 	for want, got := range map[string][]byte{
 		"STAT cmd_get 7\r\n":              AppendGeneral(nil, &s),
 		"STAT temp_lru yes\r\n":           AppendSettings(nil, &s),

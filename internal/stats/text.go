@@ -58,7 +58,9 @@ func AppendGeneral(out []byte, s *Snapshot) []byte {
 	r.count("max_connections", s.Settings.MaxConns)
 	r.number("curr_connections", conns.Current)
 	r.number("total_connections", conns.Total)
-	r.number("rejected_connections", conns.Rejected)
+	if !s.Settings.MaxConnsWait { // memcached shows it to those whose clients may be rejected
+		r.number("rejected_connections", conns.Rejected)
+	}
 	r.number("connection_structures", conns.Current)
 	r.zeros("response_obj_oom", "response_obj_count", "response_obj_bytes",
 		"read_buf_count", "read_buf_bytes", "read_buf_bytes_free", "read_buf_oom") // memcached's pools of network buffers
@@ -287,7 +289,9 @@ func AppendItems(out []byte, s *Snapshot) []byte {
 func AppendSlabs(out []byte, s *Snapshot) []byte {
 	r, stored, served := &lines{out}, &s.Store, &s.Served
 	active := 0
-	if stored.TotalItems > 0 { // a class that has been used stays
+	// A class that has memory stays, as one that has pages does there, be it empty. That is looked up,
+	// not counted: counts start over with stats reset and with a restart, while the items stay.
+	if stored.HeldBytes > stored.IndexBytes {
 		active = 1
 		class := func(name string, n uint64) { r.number("1:"+name, n) }
 		chunks := max(stored.CurrItems*stored.LimitBytes/max(stored.Bytes, 1), stored.CurrItems, 1)
