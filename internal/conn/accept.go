@@ -125,6 +125,9 @@ func (cs *Conns) Stop(ctx context.Context) error {
 		case <-time.After(time.Millisecond):
 		}
 	}
+	if n := cs.sending.Load(); n > 0 {
+		cs.logf("the server ends: %d clients have not taken all of their replies in time\n", n)
+	}
 	return cs.engine.stop()
 }
 
@@ -167,6 +170,7 @@ func (cs *Conns) accept(l net.Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // out of descriptors, or a client that left while it was queued
+			cs.env.Say(session.NoFiles, "cannot accept a client (open files: ulimit -n): %v\n", err)
 			cs.rest(func() { time.Sleep(acceptPause) })
 			continue
 		}
@@ -188,6 +192,7 @@ func (cs *Conns) admit() bool {
 	if cs.admitAtOnce() {
 		return true
 	}
+	cs.env.Say(session.Crowded, "as many clients as -c allows, %d: the next is turned away, or waits with -o no_maxconns_fast\n", cs.opts.MaxConns)
 	if !cs.opts.MaxConnsWait {
 		cs.rejected.Add(1)
 		return false

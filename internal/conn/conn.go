@@ -138,7 +138,7 @@ func (c *Conn) queue() {
 func (c *Conn) block() bool {
 	c.pause()
 	c.set(blocked)
-	return c.loop.block(c)
+	return c.loop.block(c) || c.say(noWatch)
 }
 
 // serve feeds the session what has come and writes the replies.
@@ -186,6 +186,9 @@ func (c *Conn) serve() bool {
 	w.EndEvent()
 	c.note()
 	c.hold(len(in) - n)
+	if v == session.HangUp && !c.Quits() {
+		c.say(noCommand)
+	}
 	switch {
 	case err != nil:
 		return false // the client is gone
@@ -216,7 +219,7 @@ func (c *Conn) rest(came bool) bool {
 	c.set(reading)
 	switch {
 	case c.paused:
-		return c.resume()
+		return c.resume() || c.say(noWatch)
 	case came && c.conns.opts.Dwell.Load():
 		c.loop.dwell()
 	}

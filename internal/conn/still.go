@@ -31,7 +31,7 @@ const (
 	endAfter expiry.Instant = 30
 )
 
-// reason is why we close a connection.
+// reason is why we close a connection of which the client has not said quit.
 type reason uint32
 
 const (
@@ -41,6 +41,8 @@ const (
 	stoodStillMemory
 	heldMost
 	stoodStillEnding
+	noWatch
+	noCommand
 )
 
 // texts are for the log at -v: what it did, and which setting was in the way.
@@ -50,6 +52,8 @@ var texts = map[reason]string{
 	stoodStillMemory: "it stood still while memory for connections (16 MB, less with --memory-total) was used up",
 	heldMost:         "it held more memory for connections (16 MB, less with --memory-total) than any other, and there was no more",
 	stoodStillEnding: "it had said quit and did not take its last replies",
+	noWatch:          "the system has no memory to wait for its socket (fs.epoll.max_user_watches)",
+	noCommand:        "it sent a line of more than 2048 bytes, or another protocol's",
 }
 
 // close has a connection closed from outside its loop, and says why. Only the first reason counts.
@@ -65,8 +69,14 @@ func (c *Conn) close(why reason) {
 	case stoodStillMemory, heldMost:
 		c.conns.env.Late.AddNow(stats.BudgetDropped, 1)
 	}
-	c.conns.logf("closed %s: %s\n", c.remote, texts[why])
+	c.say(why)
 	c.ask()
+}
+
+// say logs why a connection is closed. It is not kept, says the result.
+func (c *Conn) say(why reason) (kept bool) {
+	c.conns.logf("closed %s: %s\n", c.remote, texts[why])
+	return false
 }
 
 // Tick looks for those who stand still. It is called every 250 ms, by one goroutine.

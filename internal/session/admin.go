@@ -84,6 +84,7 @@ func (s *Session) shutdown(req *request) Verdict {
 		s.refuse(req.NoReply, protocol.BadShutdownMode)
 		return Idle
 	}
+	s.quits = true
 	return HangUp
 }
 

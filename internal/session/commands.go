@@ -111,6 +111,7 @@ func (w *Worker) settle(c *storing, status storage.Status) {
 	}
 	if status == storage.OutOfMemory {
 		w.Counters.Add(stats.StoreNoMemory, 1)
+		w.env.Say(NoRoom, "refused a value: the memory for items (-m) is full, and -M is set or replies and uploads hold it\n")
 		w.dropOld(c)
 	}
 	if c.mode == storage.CompareAndSwap || c.mode == storage.CompareAndSwapStale {
@@ -131,6 +132,7 @@ func (w *Worker) turnAway(c *storing) {
 		w.Events.Stored(c.hash, c.mode, &c.item, storage.TooLarge)
 	}
 	w.Counters.Add(stats.StoreTooLarge, 1)
+	w.env.Say(TooLarge, "refused a value: with its key it is larger than -I allows, %d bytes\n", w.env.Rules.ItemMax)
 	w.dropOld(c)
 }
 

@@ -45,7 +45,8 @@ type Env struct {
 	dumping atomic.Bool // there is one dump of all items at a time
 	dumps   atomic.Uint64
 	dumpers sync.WaitGroup
-	ahead   timeAhead // debugtime
+	ahead   timeAhead               // debugtime
+	said    [NumKinds]atomic.Uint32 // when Say last wrote such a line, and 1; 0: never
 
 	mu      sync.Mutex // guards workers
 	workers map[*Worker]struct{}
