@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -79,12 +80,13 @@ func TestSixtyFourFiles(t *testing.T) {
 			p.talk(t).ask("mn\r\n", "MN\r\n")
 		}
 	})
-	for _, conns := range []string{"1024", "10"} {
-		t.Run("hard, -c "+conns, func(t *testing.T) {
+	for _, conns := range []int{1024, 10} {
+		t.Run(fmt.Sprint("hard, -c ", conns), func(t *testing.T) {
 			needRoot(t) // to become somebody who cannot raise it
-			p := prepare(t, gomemd(t), with("-c", conns), limited(64), asNobody)
+			p := prepare(t, gomemd(t), with("-c", strconv.Itoa(conns)), limited(64), asNobody)
 			_ = p.Run()
-			want := "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.\n"
+			want := "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.\n" +
+				fmt.Sprintf("The hard limit on open files (ulimit -Hn) is 64; -c %d needs %d.\n", conns, conns+76)
 			if code := p.ProcessState.ExitCode(); code != exOSErr || p.said() != want {
 				t.Errorf("exit %d, %q", code, p.said())
 			}

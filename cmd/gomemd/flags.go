@@ -26,6 +26,7 @@ type config struct {
 	drainTimeout  time.Duration
 	memoryTotal   int64 // bytes; 0: no bound
 	memoryGiven   bool
+	spareMemory   int64 // what the system's limits leave beside -m; 0: there are none
 	napiIDs       int
 	lru           lru
 	reading       bool // a file of --config

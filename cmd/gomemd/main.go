@@ -10,7 +10,8 @@
 //	listen.go      -p, -l and -s → addresses; the port file
 //	daemon.go      -d
 //	pidfile.go     -P
-//	privileges.go  -u, and the limits that -c and -r ask for
+//	privileges.go  -u, and the limit that -r asks for
+//	limits.go      the system's limits: what -c and -m ask for
 //	memory.go      --memory-total, shared out
 package main
 
@@ -106,10 +107,13 @@ func serve(c *config) error {
 			return err
 		}
 	}
-	if err := allowFiles(&c.opts); err != nil {
+	if err := c.allowFiles(); err != nil {
 		return err
 	}
 	if err := assumeUser(c.user); err != nil {
+		return err
+	}
+	if err := c.fitLimits(); err != nil {
 		return err
 	}
 	if c.opts.Verbosity > 0 && len(c.noops) > 0 {
@@ -258,6 +262,8 @@ func startError(c *config, err error) error {
 	var path *os.PathError
 	var passwords *server.AuthFileError
 	switch {
+	case errors.Is(err, syscall.ENOMEM):
+		return c.noMemory(err)
 	case errors.As(err, &passwords):
 		return quit(exFailure, "%s", passwords)
 	case errors.As(err, &path) && path.Path == c.opts.MemoryFile:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"math"
 	"runtime/debug"
 	"strings"
@@ -70,8 +71,12 @@ func (c *config) shareOut() error {
 
 // limitRuntime has Go collect garbage in time.
 func (c *config) limitRuntime() {
+	most := cmp.Or(c.spareMemory, math.MaxInt64)
 	if c.memoryTotal != 0 {
-		debug.SetMemoryLimit(c.memoryTotal - programMemory - c.opts.MemoryLimit - c.opts.SocketMemory)
+		most = min(most, c.memoryTotal-programMemory-c.opts.MemoryLimit-c.opts.SocketMemory)
+	}
+	if most < math.MaxInt64 {
+		debug.SetMemoryLimit(most)
 	}
 }
 

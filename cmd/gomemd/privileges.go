@@ -8,46 +8,7 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/gomemd/gomemd/server"
 )
-
-const (
-	// spareFiles are descriptors that are not for clients: listeners, standard streams, what a resolver needs.
-	spareFiles = 64
-	// filesPerLoop: a loop has its epoll and the event that wakes it; as many again to spare.
-	filesPerLoop = 4
-)
-
-// allowFiles raises the limit on open files so that -c clients fit. memcached asks for -c descriptors and counts its own
-// among them; we need some beyond. Where the hard limit has room for -c but not for those (a container that sets both to
-// the same number), a few clients fewer are served: refusing what memcached starts with would help nobody.
-func allowFiles(opts *server.Options) error {
-	var limit unix.Rlimit
-	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return quit(exOSErr, "failed to getrlimit number of files")
-	}
-	conns := uint64(opts.MaxConns)
-	spare := uint64(spareFiles + filesPerLoop*opts.Loops)
-	need := conns + spare
-	if limit.Cur >= need {
-		return nil
-	}
-	wish := unix.Rlimit{Cur: need, Max: max(limit.Max, need)}
-	if unix.Setrlimit(unix.RLIMIT_NOFILE, &wish) == nil {
-		return nil
-	}
-	if limit.Max < conns || limit.Max <= spare {
-		return quit(exOSErr, "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
-	}
-	limit.Cur = limit.Max
-	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
-		return quit(exOSErr, "failed to set rlimit for open files. Try starting as root or requesting smaller maxconns value.")
-	}
-	opts.MaxConns = int(min(conns, limit.Max-spare))
-	warn("warning: only %d files may be open: serving %d connections, not %d", limit.Max, opts.MaxConns, conns)
-	return nil
-}
 
 // allowCores is -r: the limit on core files goes as high as it may, and a crash is made to leave one, which a Go
 // program does only when told.
