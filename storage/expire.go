@@ -63,9 +63,14 @@ func (s *shard) queueFor(deadline expiry.Instant, n int) int {
 }
 
 // flush ends everything that is stored in this shard. Open segments are sealed, so that an item belongs to one side of
-// the line or the other by its segment's incarnation alone.
+// the line or the other by its segment's incarnation alone. Where nothing was stored since the last flush there is
+// nothing to seal or to look into again: who flushes all the time pays for a line in each shard, not for all segments.
 func (s *shard) flush() {
+	unflushed := s.victim.seg != none // it may go back to its queue
 	for qi := range s.queues {
+		q := &s.queues[qi]
+		// The tail is the youngest of those that are sealed.
+		unflushed = unflushed || q.open != none || q.tail != none && s.segments[q.tail].incarnation >= s.floor
 		s.seal(qi)
 	}
 	s.floor = s.store.incarnations.Add(1)
@@ -73,6 +78,9 @@ func (s *shard) flush() {
 		s.line.floor.Store(s.floor)
 	}
 	s.setPending(expiry.Never) // after the floor: a flush may come twice, but not be lost
+	if !unflushed {
+		return
+	}
 	for g := range s.segments[:s.fresh] {
 		s.segments[g].due = expiry.Past
 	}

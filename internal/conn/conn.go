@@ -148,10 +148,11 @@ func (c *Conn) serve() bool {
 	w.Short(tight)
 	in := c.input()
 	n, sent, v, full, err := 0, 0, session.Full, false, error(nil)
-	for part, written, again := 0, 0, true; again; part++ {
+	for part, written, worked, again := 0, 0, 0, true; again; part++ {
 		w.Out.Reset()
 		var more int
 		more, v = c.Feed(in[n:])
+		worked += w.Worked()
 		if n += more; v == session.Idle && c.Streams() {
 			c.consume(n)
 			w.Counters.Add(stats.BytesRead, uint64(n))
@@ -166,8 +167,8 @@ func (c *Conn) serve() bool {
 		sent, full, err = c.writev(w.Out.Parts(), writeMost)
 		w.Counters.Add(stats.BytesWritten, uint64(sent))
 		written += sent
-		again = large && v == session.Full && part < partsAtOnce-1
-		if tight && (v == session.Full || v == session.Yield) && n < len(in) && written < writeMost {
+		again = large && v == session.Full && part < partsAtOnce-1 && worked < session.TurnWork/2
+		if tight && (v == session.Full || v == session.Yield) && n < len(in) && written < writeMost && worked < workTight {
 			again = true // what is served now need not be kept
 		}
 		again = again && err == nil && sent == w.Out.Pending()
@@ -229,6 +230,10 @@ func (c *Conn) rest(came bool) bool {
 // partsAtOnce is how often a turn writes a part of a reply and makes the next: fewer would have a
 // large multiget wait for its turn more often than its bytes take to be copied.
 const partsAtOnce = 4
+
+// workTight is how much work a turn may do while memory is short, so that little input waits: what gnet
+// reads at once of gets is all served.
+const workTight = 20 * session.TurnWork
 
 // keep keeps the replies that are not sent yet, from the byte sent on.
 func (c *Conn) keep(sent int) {

@@ -42,6 +42,7 @@ const (
 // memoryLimit serves cache_memlimit: the limit changes at once, and what is too much under it goes
 // in small steps.
 func (s *Session) memoryLimit(req *request) Verdict {
+	s.w.turn.spend(limitWork)
 	s.done(req.NoReply, s.w.env.limitMemory(req.Args()))
 	return Idle
 }

@@ -162,14 +162,14 @@ func parseAccounts(text []byte) (accounts []account, err error) {
 func (s *Session) login(in []byte) (consumed int, _ Verdict) {
 	end := bytes.IndexByte(in, '\n')
 	if end < 0 {
-		s.line.add(in)
-		if s.line.size > lineMax {
+		s.line = append(s.line, in[:min(len(in), lineMax+1)]...)
+		if len(s.line) > lineMax {
 			return len(in), HangUp
 		}
 		return len(in), Idle
 	}
-	line := s.line.with(in[:end])
-	s.line.drop()
+	line := append(s.line, in[:end]...)
+	s.line = nil
 	if len(line) < loginLineMin {
 		return end + 1, HangUp
 	}
@@ -190,11 +190,11 @@ func (s *Session) token(in []byte) (consumed int) {
 	in = in[:min(len(in), s.want)]
 	s.want -= len(in)
 	if s.want > 0 {
-		s.line.add(in)
+		s.line = append(s.line, in...)
 		return len(in)
 	}
-	text := s.line.with(in)
-	s.line.drop()
+	text := append(s.line, in...)
+	s.line = nil
 	s.state = StateLogin
 	if !endsLine(text) {
 		s.refuse(false, protocol.BadTermination)

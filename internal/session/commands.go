@@ -26,7 +26,9 @@ type lookup struct {
 // fetch looks one key of a retrieval up, and shows the item, unless w.later says that it cannot
 // yet.
 func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.Item)) (hit bool) {
+	w.turn.spend(keyWork)
 	if w.Events.Watched != 0 && !how.told {
+		w.turn.spend(eventWork)
 		w.Events.Fetched(hash, key)
 	}
 	w.later, how.told = false, false
@@ -94,7 +96,11 @@ func (w *Worker) put(c *storing, large *storage.Incoming) (status storage.Status
 	if w.Events.AboutKeys() {
 		w.Events.LookUp(c.hash, c.item.Key)
 	}
+	if joins(c.mode) {
+		w.weigh(c.hash, c.item.Key)
+	}
 	if large == nil {
+		w.turn.spend(len(c.item.Value) / bytesOfWork)
 		status = w.store.Put(c.hash, c.mode, &c.item)
 	} else {
 		status = large.Commit(c.mode)
@@ -144,6 +150,7 @@ func (w *Worker) dropOld(c *storing) {
 
 // add adds to a number, or takes from it.
 func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64, status storage.Status) {
+	w.weigh(hash, key)
 	if down {
 		n, status = w.store.Decr(hash, key, delta)
 	} else {
@@ -156,6 +163,7 @@ func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64
 // count is add with conditions and side effects. visit is called with the outcome when there is
 // one, and may set the deadline.
 func (w *Worker) count(hash uint64, key []byte, c storage.Count, visit func(*storage.Item, uint64)) storage.Status {
+	w.weigh(hash, key)
 	created := false
 	_, status := w.store.Count(hash, key, c, func(it *storage.Item, n uint64) {
 		created = it.Created
@@ -220,6 +228,7 @@ func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
 	case !delayOK:
 		return protocol.BadExptime
 	}
+	w.turn.spend(flushWork)
 	w.store.FlushAll(w.flushTime(delay))
 	return protocol.None
 }

@@ -9,7 +9,7 @@
 //	commands.go                what commands about items do, however they are asked for and answered
 //	text.go, meta.go           the text protocol: input → requests → those → replies
 //	get.go, set.go             multigets, and values, that take several turns
-//	partial.go     partial     the beginning of a line whose end has not come
+//	long.go        longLine    a multiget whose line comes in pieces
 //	handlers.go                which verb is served by what
 //	admin.go, tuning.go        what operators ask for
 //	dump.go        dump        lists of all items

@@ -216,6 +216,7 @@ func (s *Session) resumeDump() Verdict {
 	w, d := s.w, s.dump
 	if d.stop == nil { // its first turn
 		begin := len(w.Out.buf)
+		w.turn.spend(dumpSteps * stepWork)
 		lines, more := d.make(w.Out.buf[begin:], dumpSteps)
 		w.Out.buf = append(w.Out.buf[:begin], lines...)
 		if !more {

@@ -20,30 +20,50 @@ func (s *Session) get(req *request) Verdict {
 		w.Out.buf = append(w.Out.buf, protocol.End...)
 		return Idle
 	}
-	done, v := s.retrieve(&how, &req.Keys)
+	r := retrieval{how: how, keys: req.Keys}
+	done, v := s.retrieve(&r)
 	if !done {
-		return s.goOnLater(&how, req.Keys, v)
+		return s.goOnLater(&r.how, r.keys, v)
 	}
 	return v
 }
 
 // goOnLater keeps the keys that are still to be served. They point into a line that is about to go.
 func (s *Session) goOnLater(how *lookup, keys protocol.Keys, v Verdict) Verdict {
-	s.rest = &retrieval{*how, bytes.Clone(keys)}
+	s.rest = &retrieval{how: *how, keys: bytes.Clone(keys)}
 	s.rest.how.told = v == Later
 	s.state = StateRetrieval
 	return v
 }
 
-// retrieval is a multiget that waits for its replies to be written.
+// retrieval is a multiget that waits for its next turn, or for its replies to be written.
 type retrieval struct {
 	how  lookup
 	keys protocol.Keys
+	more [][]byte // lists of keys behind these
+}
+
+// next is for when no key is left: it goes on with the next list.
+func (r *retrieval) next() bool {
+	if len(r.more) == 0 {
+		return false
+	}
+	r.keys, r.more[0], r.more = r.more[0], nil, r.more[1:]
+	return true
+}
+
+// kept is how many bytes it takes.
+func (r *retrieval) kept() int {
+	n := cap(r.keys)
+	for _, keys := range r.more {
+		n += cap(keys)
+	}
+	return n
 }
 
 // resumeRetrieval serves on where get stopped.
 func (s *Session) resumeRetrieval() Verdict {
-	done, v := s.retrieve(&s.rest.how, &s.rest.keys)
+	done, v := s.retrieve(s.rest)
 	if done {
 		s.rest, s.state = nil, StateCommand
 	} else {
@@ -53,14 +73,18 @@ func (s *Session) resumeRetrieval() Verdict {
 }
 
 // retrieve serves keys until none is left, and says so with END, until OutMax bytes of replies
-// wait, or until the store has no room to pin the next value (Later).
+// wait, until the turn's work is done (Yield), or until the store has no room to pin the next value
+// (Later).
 //
 // The keys are served in batches whose memory is warmed together: cache misses then overlap instead
 // of following one another.
-func (s *Session) retrieve(how *lookup, keys *protocol.Keys) (done bool, _ Verdict) {
-	w := s.w
+func (s *Session) retrieve(r *retrieval) (done bool, _ Verdict) {
+	w, how, keys := s.w, &r.how, &r.keys
 	show := w.shows(how)
 	for !w.turn.full(&w.Out) {
+		if w.turn.tired() {
+			return false, Yield
+		}
 		batch, n := *keys, 0
 		for n < batchMax {
 			key := keys.Next()
@@ -71,6 +95,9 @@ func (s *Session) retrieve(how *lookup, keys *protocol.Keys) (done bool, _ Verdi
 			n++
 		}
 		if n == 0 {
+			if r.next() {
+				continue
+			}
 			w.Out.buf = append(w.Out.buf, protocol.End...)
 			return true, Idle
 		}

@@ -26,7 +26,8 @@ type Session struct {
 	fd    int // names the connection in -vv lines
 	wake  func()
 	state State
-	line  partial    // command, login: the beginning of a line whose end has not come; token: what has come of it
+	line  []byte     // command, login: the beginning of a line whose end has not come; token: what has come of it
+	long  *longLine  // command: the same of a multiget beyond lineMax
 	want  int        // value, swallow, token: bytes of the block still to come
 	kept  []byte     // swallow: what is said when they have; again: the line that is served when the store has room
 	block *block     // value: what the block is for
@@ -78,7 +79,7 @@ type Verdict uint8
 // The verdicts.
 const (
 	Idle   Verdict = iota // all input is consumed
-	Yield                 // it is the other connections' turn: ReqsPerEvent commands were served
+	Yield                 // it is the other connections' turn: enough commands were served, or work done (turn.go)
 	Full                  // replies wait to be written
 	Later                 // the store has no room for what comes next: wake is called when it may have
 	HangUp                // write what there is and close
@@ -171,7 +172,7 @@ func (s *Session) State() State { return s.state }
 
 // BetweenCommands tells whether nothing of a command has come that is not served and answered.
 // Replies may still wait in Worker.Out.
-func (s *Session) BetweenCommands() bool { return s.state.Waits() && s.line.size == 0 }
+func (s *Session) BetweenCommands() bool { return s.state.Waits() && len(s.line) == 0 && s.long == nil }
 
 // Owes tells whether there may be more to say without more input: Feed goes on with it.
 func (s *Session) Owes() bool {
@@ -200,12 +201,15 @@ func (s *Session) afterBlock(n int, answer func()) {
 
 // Gathered is how many bytes of unfinished commands the session keeps.
 func (s *Session) Gathered() int {
-	n := s.line.kept()
+	n := cap(s.line)
+	if s.long != nil {
+		n += s.long.kept()
+	}
 	if s.block != nil {
 		n += cap(s.block.buf)
 	}
 	if s.rest != nil {
-		n += cap(s.rest.keys)
+		n += s.rest.kept()
 	}
 	return n + cap(s.kept)
 }
@@ -219,7 +223,7 @@ func (s *Session) Close() {
 		s.dump.close()
 	}
 	s.block, s.rest, s.dump, s.kept = nil, nil, nil, nil
-	s.line.drop()
+	s.line, s.long = nil, nil
 	if s.watcher != nil {
 		s.w.env.Hub.Remove(s.watcher)
 		s.watcher = nil

@@ -299,7 +299,7 @@ func TestNothingIsKeptBetweenCommands(t *testing.T) {
 	v.say("b\r\n")
 	v.say("set k 0 0 5\r\nhe")
 	v.say("llo\r\n")
-	if v.line.pieces != nil || v.block != nil || v.rest != nil {
+	if v.line != nil || v.long != nil || v.block != nil || v.rest != nil {
 		t.Errorf("kept: line %v, block %v, rest %v", v.line, v.block, v.rest)
 	}
 }

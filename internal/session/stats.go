@@ -6,16 +6,25 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
+const (
+	lineBytes = 25 // of a line of statistics, about
+	sizeBytes = 32 // of the sizes of items that are counted together
+)
+
 // stats serves the statistics.
 func (s *Session) stats(req *request) Verdict {
 	w, env, args, word := s.w, s.w.env, req.Args(), ""
 	if len(args) > 0 {
 		word = string(args[0])
 	}
+	begin := len(w.Out.buf)
+	defer func() { w.turn.spend((len(w.Out.buf) - begin) / lineBytes * lineWork) }()
 	switch word {
 	case "":
 		s.report(stats.AppendGeneral)
 	case "reset":
+		w.turn.spend(shardsWork)
+		w.Counters.Publish() // what came before is reset too
 		env.resetStats()
 		w.Out.buf = append(w.Out.buf, protocol.Reset...)
 	case "settings":
@@ -26,12 +35,18 @@ func (s *Session) stats(req *request) Verdict {
 		s.report(stats.AppendSlabs)
 	case "gomemd":
 		s.report(func(out []byte, all *stats.Snapshot) []byte {
+			w.turn.spend(shardsWork + systemWork)
 			all.Memory = env.memory()
 			return stats.AppendOwn(out, all)
 		})
 	case "conns":
-		w.Out.buf = append(stats.AppendConns(w.Out.buf, env.Clients(), s.fd), protocol.End...)
+		clients := env.Clients()
+		w.turn.spend(len(clients) * clientWork)
+		w.Out.buf = append(stats.AppendConns(w.Out.buf, clients, s.fd), protocol.End...)
 	case "sizes":
+		if env.Settings.TrackSizes {
+			w.turn.spend(env.Rules.ItemMax / sizeBytes)
+		}
 		w.Out.buf = append(stats.AppendSizes(w.Out.buf, env.Settings.TrackSizes, env.Store.Sizes), protocol.End...)
 	case "detail":
 		s.detail(args[1:])
@@ -46,6 +61,7 @@ func (s *Session) stats(req *request) Verdict {
 // report answers with STAT lines made of a snapshot.
 func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 	w := s.w
+	w.turn.spend(shardsWork)
 	w.Counters.Publish() // the commands before this one on its own connection are counted in it
 	all := w.env.snapshot()
 	w.Out.buf = append(lines(w.Out.buf, &all), protocol.End...)

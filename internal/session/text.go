@@ -15,26 +15,24 @@ import (
 // replies wait.
 func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 	w := s.w
+	if s.long != nil {
+		return s.gather(in)
+	}
 	n := s.parse(in, w.turn.batch())
 	if n == 0 {
-		s.line.add(in)
-		if s.line.tooLong() {
-			return len(in), HangUp
-		}
-		return len(in), Idle
+		return s.begun(in)
 	}
-	s.line.drop() // it is being served; an idle connection keeps no buffer
+	s.line = nil // it is being served; an idle connection keeps no buffer
 	for i := range w.batch[:n] {
-		if s.state != StateCommand || w.turn.full(&w.Out) {
+		if s.state != StateCommand || w.turn.full(&w.Out) || w.turn.spent() {
 			return consumed, Idle
 		}
 		req := &w.batch[i]
-		if w.env.Verbosity.Load() > 1 {
-			w.env.Logf("<%d %s\n", s.fd, bytes.TrimSuffix(req.line, []byte("\r")))
-		}
+		s.logLine(req.line)
 		consumed = req.next
 		w.turn.serve()
 		if w.Events.Watched != 0 && req.err == nil && req.Op.HasKey() {
+			w.turn.spend(eventWork)
 			w.Events.Command(req.Op, req.hash, req.Key)
 		}
 		switch {
@@ -53,11 +51,27 @@ func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 	return consumed, Idle
 }
 
+// begun keeps the beginning of a line whose end has not come.
+func (s *Session) begun(in []byte) (consumed int, _ Verdict) {
+	if len(s.line)+len(in) <= lineMax {
+		s.line = append(s.line, in...)
+		return len(in), Idle
+	}
+	if begin := append(s.line, in[:min(len(in), lineMax)]...); !mayBeLong(begin) {
+		return len(in), HangUp
+	}
+	s.long = &longLine{}
+	s.long.add(s.line)
+	s.line = nil
+	return s.gather(in)
+}
+
 // parse cuts up to limit commands off the input, hashes their keys, and has the store warm what
 // they will need. It tells how many there are; 0 means that not even the first line has come whole.
 // Nothing is decided here: a command may turn out to be the last that is served.
 func (s *Session) parse(in []byte, limit int) (n int) {
 	w := s.w
+	lines := 0
 	for pos, more := 0, true; more && n < limit; {
 		end := bytes.IndexByte(in[pos:], '\n')
 		if end < 0 {
@@ -65,8 +79,8 @@ func (s *Session) parse(in []byte, limit int) (n int) {
 		}
 		req := &w.batch[n]
 		req.line, req.next = in[pos:pos+end], pos+end+1
-		if n == 0 && s.line.size > 0 {
-			req.line = s.line.with(req.line)
+		if n == 0 && len(s.line) > 0 {
+			req.line = append(s.line, req.line...)
 		}
 		req.err = protocol.Parse(req.line, &req.Request)
 		w.hashes[n] = 0
@@ -77,7 +91,8 @@ func (s *Session) parse(in []byte, limit int) (n int) {
 		n++
 		// What comes after a block that is not all here, or after a refusal, may not be a command.
 		pos = req.next + req.Block
-		more = req.err == nil && pos < len(in)
+		lines += len(req.line)
+		more = req.err == nil && pos < len(in) && lines < linesMax
 	}
 	if n > 1 {
 		w.store.Warm(w.hashes[:n])
