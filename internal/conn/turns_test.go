@@ -2,6 +2,7 @@ package conn
 
 import (
 	"fmt"
+	"net"
 	"regexp"
 	"strings"
 	"sync"
@@ -9,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/storage"
 )
 
 func TestLineIsFirstInFirstOut(t *testing.T) {
@@ -221,6 +224,67 @@ func TestASmallGetIsNotBehindAMultiget(t *testing.T) {
 	}
 	if first, last := order.before("version"), order.before("mn"); first < 0 || first > last {
 		t.Errorf("the small one was served as number %d, the end of the large one was %d", first, last)
+	}
+}
+
+// Little input can ask for much work. Who asks for little while it is done is served before it is
+// done, also when the one who has asked will say no more.
+func TestASmallRequestIsNotBehindMuchWork(t *testing.T) {
+	long := strings.Repeat("0", 1_000_000)
+	number := "set k 0 0 1000000\r\n" + long + "\r\n"
+	for _, tt := range []struct{ name, before, line string }{
+		{"a multiget of misses", "", "get" + strings.Repeat(" a", 30_000) + "\r\n"},
+		{"a multiget of misses that comes in pieces", "", "get" + strings.Repeat(" a", 1_000_000) + "\r\n"},
+		{"a multiget of long keys", "", "get" + strings.Repeat(" "+strings.Repeat("q", 240), 20_000) + "\r\n"},
+		{"incr of a long number", number, strings.Repeat("incr k 1\r\n", 50)},
+		{"append to a long value", number, strings.Repeat("append k 0 0 1\r\n1\r\n", 50)},
+		{"flush_all", "", strings.Repeat("flush_all\r\n", 50)},
+		{"stats", "", strings.Repeat("stats\r\n", 50)},
+		{"cache_memlimit", "", strings.Repeat("cache_memlimit 64\r\n", 50)},
+	} {
+		for _, half := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, half-closed %t", tt.name, half), func(t *testing.T) {
+				before, _, _ := strings.Cut(tt.line, " ")
+				before, _, _ = strings.Cut(before, "\r")
+				order := newServedOrder(func(line string) bool {
+					stand := before != "" && strings.HasPrefix(line, before)
+					if stand {
+						before = "" // once
+					}
+					return stand
+				})
+				h := start(t, options{loops: 1, verbosity: 2, log: order, reqs: 1000, store: storage.Options{ItemMax: 2 << 20}})
+				small, hog := dial(t, h), dial(t, h)
+				small.served()
+				if tt.before != "" {
+					hog.say(tt.before)
+					hog.hear("STORED\r\n")
+				}
+				go func() {
+					_, _ = hog.Write([]byte(tt.line + "mn\r\n")) // the end of what is heard tells if it failed
+					if half {
+						_ = hog.Conn.(*net.TCPConn).CloseWrite()
+					}
+				}()
+				<-order.reached
+				small.say("version\r\n")
+				eventually(t, "the small one is there", func() bool { return small.served().unread() > 0 })
+				order.goOn <- true
+				small.hear("VERSION a test\r\n")
+				for line := ""; line != "MN\r\n"; {
+					var err error
+					if line, err = hog.r.ReadString('\n'); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if half {
+					hog.hearEnd()
+				}
+				if first, last := order.before("version"), order.before("mn"); first < 0 || first > last {
+					t.Errorf("the small one was served as number %d, the end of the work was %d", first, last)
+				}
+			})
+		}
 	}
 }
 
