@@ -276,26 +276,34 @@ func (cs *Conns) list() []*Conn {
 	return slices.SortedFunc(maps.Keys(cs.all), func(a, b *Conn) int { return a.fd - b.fd })
 }
 
-// List is the listeners, then the clients, by descriptor.
-func (cs *Conns) List() (all []stats.Conn) {
-	clock := cs.env.Clock
-	for _, l := range cs.listeners {
-		fd := 0
-		if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
-			_ = control(c, func(n int) error { fd = n; return nil })
+// List gives the listeners, then the clients there are now, by descriptor: one with each call.
+func (cs *Conns) List() (next func() (stats.Conn, bool)) {
+	clock, listeners, clients := cs.env.Clock, cs.listeners, cs.list()
+	return func() (stats.Conn, bool) {
+		if len(listeners) > 0 {
+			l, fd := listeners[0], 0
+			listeners = listeners[1:]
+			if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
+				_ = control(c, func(n int) error { fd = n; return nil })
+			}
+			return stats.Conn{FD: fd, Addr: addressText(l.Addr()), State: "conn_listening",
+				Quiet: uint64(clock.Now() - clock.Started())}, true
 		}
-		all = append(all, stats.Conn{FD: fd, Addr: addressText(l.Addr()), State: "conn_listening",
-			Quiet: uint64(clock.Now() - clock.Started())})
-	}
-	for _, c := range cs.list() {
-		local := c.local
-		if _, ok := local.(*net.UnixAddr); ok {
-			local = &net.UnixAddr{Name: cs.opts.UnixSocket} // an accepted one has no name
+		for len(clients) > 0 {
+			c := clients[0]
+			clients = clients[1:]
+			if c.phase() == gone {
+				continue
+			}
+			local := c.local
+			if _, ok := local.(*net.UnixAddr); ok {
+				local = &net.UnixAddr{Name: cs.opts.UnixSocket} // an accepted one has no name
+			}
+			return stats.Conn{FD: c.fd, Addr: addressText(c.remote), Listen: addressText(local),
+				State: c.stateText(), Quiet: uint64(clock.Now()) - uint64(c.served.Load())}, true
 		}
-		all = append(all, stats.Conn{FD: c.fd, Addr: addressText(c.remote), Listen: addressText(local),
-			State: c.stateText(), Quiet: uint64(clock.Now()) - uint64(c.served.Load())})
+		return stats.Conn{}, false
 	}
-	return all
 }
 
 // stateText is the state's name in stats conns, which is memcached's.

@@ -3,6 +3,7 @@ package session
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -47,6 +48,54 @@ func BenchmarkFeed(b *testing.B) {
 				v.w.Out.Reset()
 				v.w.Counters.Publish()
 			}
+		})
+	}
+}
+
+// Dear commands cost about what they are charged: ns/work is to be near 1. A pipeline of each is served in
+// turns; ns/op is a turn's.
+func BenchmarkDear(b *testing.B) {
+	fill := func(v *client) {
+		for i := range 50_000 {
+			v.say(fmt.Sprintf("set key%d 0 0 100 noreply\r\n%0100d\r\n", i, i))
+		}
+	}
+	missing := "get"
+	hits := "get"
+	for i := range 8_000 {
+		missing += fmt.Sprintf(" key%d", 100_000+i)
+		hits += fmt.Sprintf(" key%d", i*5)
+	}
+	for _, d := range append(dears(),
+		dear{name: "get", line: "get key1\r\n"},
+		dear{name: "set noreply", line: "set key1 0 0 1 noreply\r\nx\r\n"},
+		dear{name: "mg that misses", line: "mg missing q\r\n"},
+		dear{name: "what is no command", line: "nonsense\r\n"},
+		dear{name: "multiget of a missing letter", line: "get" + strings.Repeat(" a", 30_000) + "\r\n"},
+		dear{name: "multiget of missing keys", line: missing + "\r\n"},
+		dear{name: "multiget of keys", line: hits + "\r\n"},
+		dear{name: "multiget in pieces, a letter", line: "get" + strings.Repeat(" a", 1_000_000) + "\r\n"},
+		dear{name: "multiget in pieces, long keys", line: "get" + strings.Repeat(" "+strings.Repeat("q", 240), 30_000) + "\r\n"},
+	) {
+		b.Run(d.name, func(b *testing.B) {
+			v := newFixture(b, options{Rules: Rules{ReqsPerEvent: 1_000}}).client()
+			fill(v)
+			v.say(d.before)
+			pipeline := []byte(strings.Repeat(d.line, 1+(64<<10)/len(d.line)))
+			var rest []byte
+			worked := 0
+			b.ResetTimer()
+			for range b.N {
+				if len(rest) == 0 {
+					rest = pipeline
+				}
+				n, _ := v.Feed(rest[:min(len(rest), 64<<10)])
+				worked += v.w.Worked()
+				rest = rest[n:]
+				v.w.Out.Reset()
+				v.w.EndEvent()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(worked), "ns/work")
 		})
 	}
 }

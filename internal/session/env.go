@@ -28,13 +28,13 @@ type Env struct {
 	Log       io.Writer      // of -v; it must not block
 
 	// What belongs to the server:
-	End           func(graceful bool) // a client has said shutdown, and is obeyed
-	Conns         func() stats.Conns  // numbers of connections
-	ResetConns    func()              // stats reset: those that are counts start over
-	Clients       func() []stats.Conn // the listeners, then the clients, by descriptor
-	HeldByClients func() uint64       // bytes that wait for clients, outside the store
-	LogDropped    func() uint64       // lines of Log that nobody read in time; nil: there are none
-	Beside        func(n int)         // so many more goroutines, or fewer, compute beside the loops; nil: nobody asks
+	End           func(graceful bool)              // a client has said shutdown, and is obeyed
+	Conns         func() stats.Conns               // numbers of connections
+	ResetConns    func()                           // stats reset: those that are counts start over
+	Clients       func() func() (stats.Conn, bool) // gives the listeners, then the clients, by descriptor
+	HeldByClients func() uint64                    // bytes that wait for clients, outside the store
+	LogDropped    func() uint64                    // lines of Log that nobody read in time; nil: there are none
+	Beside        func(n int)                      // so many more goroutines, or fewer, compute beside the loops; nil: nobody asks
 
 	// These change while the server runs.
 	Verbosity  atomic.Uint32

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/stats"
 )
 
 // Session is the conversation with one client.
@@ -14,6 +15,7 @@ import (
 //	   │ all keys served
 //	retrieval ◀── replies of a multiget pass OutMax ── command
 //	   dump   ◀── something that lists all items ── command
+//	  clients ◀── stats conns ───────────────────── command
 //	   again  ◀── the store has no room to pin ──── command
 //
 // After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a
@@ -34,6 +36,8 @@ type Session struct {
 	rest  *retrieval // retrieval: the keys still to be served
 	dump  *dump      // dump: what is listed
 
+	clients func() (stats.Conn, bool) // clients: gives those still to be listed
+
 	watcher *events.Watcher // watch
 	quits   bool            // has said so
 }
@@ -48,6 +52,7 @@ const (
 	StateSwallow
 	StateRetrieval
 	StateDump
+	StateClients
 	StateLogin
 	StateToken
 	StateWatch
@@ -67,6 +72,7 @@ var stateTexts = [...]string{
 	StateSwallow:   "conn_swallow",
 	StateRetrieval: "conn_mwrite",
 	StateDump:      "conn_watch",
+	StateClients:   "conn_mwrite",
 	StateLogin:     "conn_read",
 	StateToken:     "conn_nread",
 	StateWatch:     "conn_watch",
@@ -148,6 +154,10 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 			if v := s.resumeDump(); v != Idle {
 				return consumed, v
 			}
+		case StateClients:
+			if v := s.resumeClients(); v != Idle {
+				return consumed, v
+			}
 		case StateLogin:
 			if t.spent() {
 				return consumed, Yield
@@ -177,7 +187,7 @@ func (s *Session) BetweenCommands() bool { return s.state.Waits() && len(s.line)
 // Owes tells whether there may be more to say without more input: Feed goes on with it.
 func (s *Session) Owes() bool {
 	switch s.state {
-	case StateRetrieval, StateDump, StateAgain, StateWatch:
+	case StateRetrieval, StateDump, StateClients, StateAgain, StateWatch:
 		return true
 	}
 	return false
@@ -222,7 +232,7 @@ func (s *Session) Close() {
 	if s.dump != nil {
 		s.dump.close()
 	}
-	s.block, s.rest, s.dump, s.kept = nil, nil, nil, nil
+	s.block, s.rest, s.dump, s.clients, s.kept = nil, nil, nil, nil, nil
 	s.line, s.long = nil, nil
 	if s.watcher != nil {
 		s.w.env.Hub.Remove(s.watcher)

@@ -37,6 +37,8 @@ type fixture struct {
 	env *Env
 	w   *Worker
 	end []bool // clients have said shutdown; graceful?
+
+	listed int // in stats conns
 }
 
 func newFixture(t testing.TB, opts options) *fixture {
@@ -71,7 +73,7 @@ func newFixture(t testing.TB, opts options) *fixture {
 		End:           func(graceful bool) { p.end = append(p.end, graceful) },
 		Conns:         func() stats.Conns { return stats.Conns{Current: 1, Total: 1} },
 		ResetConns:    func() {},
-		Clients:       func() []stats.Conn { return nil },
+		Clients:       p.list,
 		HeldByClients: func() uint64 { return 0 },
 	}
 	p.env.Hub.SetDetail(opts.StatsDetail)
@@ -88,6 +90,15 @@ func orElse[T comparable](field *T, def T) {
 	var zero T
 	if *field == zero {
 		*field = def
+	}
+}
+
+// list is what stats conns tells: clients that are not there.
+func (p *fixture) list() (next func() (stats.Conn, bool)) {
+	fd := 0
+	return func() (stats.Conn, bool) {
+		fd++
+		return stats.Conn{FD: fd, Addr: "tcp:192.0.2.1:40000", Listen: "tcp:192.0.2.2:11211", State: "conn_read"}, fd <= p.listed
 	}
 }
 

@@ -40,9 +40,7 @@ func (s *Session) stats(req *request) Verdict {
 			return stats.AppendOwn(out, all)
 		})
 	case "conns":
-		clients := env.Clients()
-		w.turn.spend(len(clients) * clientWork)
-		w.Out.buf = append(stats.AppendConns(w.Out.buf, clients, s.fd), protocol.End...)
+		s.clients, s.state = env.Clients(), StateClients
 	case "sizes":
 		if env.Settings.TrackSizes {
 			w.turn.spend(env.Rules.ItemMax / sizeBytes)
@@ -54,6 +52,25 @@ func (s *Session) stats(req *request) Verdict {
 		s.cachedump(args[1:])
 	default:
 		s.refuse(false, protocol.Unknown)
+	}
+	return Idle
+}
+
+// resumeClients goes on with stats conns: there may be many.
+func (s *Session) resumeClients() Verdict {
+	w := s.w
+	for !w.turn.full(&w.Out) {
+		if w.turn.tired() {
+			return Yield
+		}
+		c, ok := s.clients()
+		if !ok {
+			w.Out.buf = append(w.Out.buf, protocol.End...)
+			s.clients, s.state = nil, StateCommand
+			return Idle
+		}
+		w.turn.spend(clientWork)
+		w.Out.buf = stats.AppendConn(w.Out.buf, &c, s.fd)
 	}
 	return Idle
 }
@@ -70,7 +87,11 @@ func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 // Snapshot is everything that can be told of the server now.
 func (e *Env) Snapshot() stats.Snapshot {
 	all := e.snapshot()
-	all.Memory, all.Clients = e.memory(), e.Clients()
+	all.Memory = e.memory()
+	next := e.Clients()
+	for c, ok := next(); ok; c, ok = next() {
+		all.Clients = append(all.Clients, c)
+	}
 	return all
 }
 

@@ -127,6 +127,23 @@ func TestAMultigetOfMissesTakesTurns(t *testing.T) {
 	}
 }
 
+// So does a list of many clients.
+func TestAListOfClientsTakesTurns(t *testing.T) {
+	p := newFixture(t, options{})
+	p.listed = 5_000
+	v := p.client()
+	heard := ""
+	turns := v.turns([]byte("stats conns\r\nmn\r\n"), func(_ int, said []byte) {
+		if n := strings.Count(string(said), ":state"); n > TurnWork/clientWork {
+			t.Fatalf("%d clients in one turn", n)
+		}
+		heard += string(said)
+	})
+	if n := strings.Count(heard, ":state conn_read\r\n"); n != p.listed || !strings.HasSuffix(heard, "\r\nEND\r\nMN\r\n") || turns < 20 {
+		t.Errorf("%d clients of %d in %d turns, the last %q", n, p.listed, turns, heard[max(0, len(heard)-60):])
+	}
+}
+
 // clocked is what changes by itself in statistics.
 var clocked = regexp.MustCompile(`STAT (rusage_\w+|pid|uptime|time|memory_\w+|threads) [^\r]*\r\n`)
 

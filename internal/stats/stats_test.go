@@ -44,7 +44,7 @@ func TestASnapshotIsEnough(t *testing.T) {
 		"STAT 1:used_chunks 3\r\n":        AppendSlabs(nil, &s),
 		"STAT conn_panics 0\r\n":          AppendOwn(nil, &s),
 		"STAT log_dropped 9\r\n":          AppendOwn(nil, &s),
-		"STAT 4:state conn_parse_cmd\r\n": AppendConns(nil, []Conn{{FD: 4, State: "conn_read"}}, 4),
+		"STAT 4:state conn_parse_cmd\r\n": AppendConn(nil, &Conn{FD: 4, State: "conn_read"}, 4),
 		"STAT sizes_status disabled\r\n":  AppendSizes(nil, false, func(func(int, uint64)) {}),
 	} {
 		if !strings.Contains(string(got), want) {

@@ -362,22 +362,19 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	return r.out
 }
 
-// AppendConns is `stats conns`. asks is the descriptor of who wants to know.
-func AppendConns(out []byte, conns []Conn, asks int) []byte {
+// AppendConn is one of `stats conns`. asks is the descriptor of who wants to know.
+func AppendConn(out []byte, c *Conn, asks int) []byte {
 	r := &lines{out}
-	for i := range conns {
-		c := &conns[i]
-		fd, state := strconv.Itoa(c.FD), c.State
-		if c.FD == asks {
-			state = "conn_parse_cmd"
-		}
-		r.text(fd+":addr", c.Addr)
-		if c.Listen != "" {
-			r.text(fd+":listen_addr", c.Listen)
-		}
-		r.text(fd+":state", state)
-		r.number(fd+":secs_since_last_cmd", c.Quiet)
+	fd, state := strconv.Itoa(c.FD), c.State
+	if c.FD == asks {
+		state = "conn_parse_cmd"
 	}
+	r.text(fd+":addr", c.Addr)
+	if c.Listen != "" {
+		r.text(fd+":listen_addr", c.Listen)
+	}
+	r.text(fd+":state", state)
+	r.number(fd+":secs_since_last_cmd", c.Quiet)
 	return r.out
 }
 
