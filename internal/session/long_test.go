@@ -55,12 +55,10 @@ func TestALongMultigetComesInPieces(t *testing.T) {
 	longest := strings.Repeat("k", protocol.KeyMax)
 	v.say("set " + longest + " 0 0 1\r\nl\r\n")
 	var line, want strings.Builder
-	for i := range 40_000 {
+	for i := range 15_000 {
 		fmt.Fprintf(&line, " key%d", i)
-		if i%5_000 == 0 {
-			v.say(fmt.Sprintf("set key%d 0 0 1\r\nv\r\n", i))
-			fmt.Fprintf(&want, "VALUE key%d 0 1\r\nv\r\n", i)
-		}
+		v.say(fmt.Sprintf("set key%d 0 0 1\r\nv\r\n", i))
+		fmt.Fprintf(&want, "VALUE key%d 0 1\r\nv\r\n", i)
 	}
 	hits := want.String()
 	last := "VALUE " + longest + " 0 1\r\nl\r\n"
@@ -95,7 +93,7 @@ func TestALongMultigetComesInPieces(t *testing.T) {
 		}
 	}
 	uniques := strings.Replace("get"+line.String(), "get", "gets", 1) + "\r\n"
-	if heard := v.say(uniques); strings.Count(heard, "VALUE ") != 8 || len(heard) <= len(hits)+len("END\r\n") {
+	if heard := v.say(uniques); strings.Count(heard, "VALUE ") != 15_000 || len(heard) <= len(hits)+len("END\r\n") {
 		t.Errorf("gets: heard %.80q", heard)
 	}
 }
