@@ -524,7 +524,7 @@ func TestLimitOnFilesThatCannotBeRaised(t *testing.T) {
 	})
 }
 
-// TestLargeAndLockedPages asks the system how it treats the largest of our mappings, which is the store. Large pages come only to
+// TestLargeAndLockedPages asks the system how it treats the store's memory. Large pages come only to
 // who asks for them: the limit would not be one.
 func TestLargeAndLockedPages(t *testing.T) {
 	needRoot(t) // others may lock little
@@ -557,7 +557,7 @@ func TestLargeAndLockedPages(t *testing.T) {
 	}
 }
 
-// flagsOfLargest finds the largest mapping in smaps that may be written to.
+// flagsOfLargest finds the largest mapping in smaps that may be written to and is in no core dump: a shard's.
 func flagsOfLargest(smaps string) (flags []string) {
 	largest, size := 0, 0
 	for line := range strings.Lines(smaps) {
@@ -566,7 +566,7 @@ func flagsOfLargest(smaps string) (flags []string) {
 		case "Size:":
 			size, _ = strconv.Atoi(f[1])
 		case "VmFlags:":
-			if size > largest && slices.Contains(f, "wr") {
+			if size > largest && slices.Contains(f, "wr") && slices.Contains(f, "dd") {
 				largest, flags = size, f[1:]
 			}
 		}
