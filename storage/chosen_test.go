@@ -104,15 +104,16 @@ func inverse(p uint64) uint64 {
 	return x
 }
 
-// mix is XXH64's step for 8 bytes of key, and unmix finds the bytes that lead from one state to another.
+// mix is XXH64's step for 8 bytes of key, and unmix finds the bytes that lead from one state to
+// another.
 func mix(state, word uint64) uint64 { return bits.RotateLeft64(state+word*prime2, 31) * prime1 }
 
 func unmix(from, to uint64) (word uint64) {
 	return (bits.RotateLeft64(to*undo1, -31) - from) * undo2
 }
 
-// twin makes keys of one XXH64. A key of 64 bytes is hashed in four lanes of two words each; the second word can be
-// chosen so that a lane ends in the same state whatever the first was.
+// twin makes keys of one XXH64. A key of 64 bytes is hashed in four lanes of two words each; the
+// second word can be chosen so that a lane ends in the same state whatever the first was.
 func twin(i int) []byte {
 	key := make([]byte, 64)
 	start := prime1 + prime2 // the first lane's
@@ -122,28 +123,31 @@ func twin(i int) []byte {
 	return key
 }
 
-// cousin makes 4,096 keys without knowing the seed. A key of 248 bytes is hashed in four lanes of seven words each, and three
-// words at the end. Each bit of i chooses between two ways to write a pair of words of which the second undoes
-// what the first has done: at the end always, in the lanes with about every second seed. So some 2^5 hashes are left.
+// cousin makes 4,096 keys without knowing the seed. A key of 248 bytes is hashed in four lanes of
+// seven words each, and three words at the end. Each bit of i chooses between two ways to write a
+// pair of words of which the second undoes what the first has done: at the end always, in the lanes
+// with about every second seed. So some 2^5 hashes are left.
 func cousin(i int) []byte {
 	key := make([]byte, 248)
 	bit := func(n int) uint64 { return uint64(i>>n) & 1 }
 	put := func(word int, w uint64) { binary.LittleEndian.PutUint64(key[8*word:], w) }
 	for n := range 10 {
 		lane, pair := n%4, n/4
-		// Bit 63 becomes bit 30 by rotation: it adds 2^30 × prime1 to the lane's state, or takes it away.
+		// Bit 63 becomes bit 30 by rotation: 2^30 × prime1 are added to the lane's state, or taken
+		// away. The second word expects the former.
 		put(8*pair+lane, bit(n)<<63)
 		put(8*pair+4+lane, -bit(n)<<30*prime1*undo2)
 	}
-	// Bit 36 of the state becomes bit 63 by rotation, and stays it when multiplied: the next word can flip it back.
+	// Bit 36 of the state becomes bit 63 by rotation, and a product with an odd number leaves that
+	// alone: the next word flips it back.
 	put(28, unmix(0, bit(10)<<36))
 	put(29, unmix(0, bit(10)<<63^bit(11)<<36))
 	put(30, unmix(0, bit(11)<<63))
 	return key
 }
 
-// Keys chosen for one shard spread over all, where no file wants them to stay in it: half a limit of them
-// evicts nobody.
+// Keys chosen for one shard by its XXH64 spread over all, where no file wants them to stay: half a
+// limit of them has nobody evicted.
 func TestKeysChosenForOneShard(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 16 << 20, Shards: 4})
 	for i := range 1000 {

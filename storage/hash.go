@@ -12,13 +12,16 @@ import (
 //	┌────────────────────────────────────┬────────┬────────┐
 //	│ bucket                             │ shard  │  tag   │
 //	└────────────────────────────────────┴────────┴────────┘
-//	                                      as many bits as there are shards for
 //
-// It is secret, so that nobody can choose keys of one bucket, and of these lose what two buckets do
-// not hold. Keys of one XXH64 are made in no time, be there a seed or not, and a secret that is
-// mixed in afterwards leaves equal hashes equal: decisions/0120. Without a file all bits are
-// maphash's. Its seed cannot be kept, so with a file the bits that choose the shard are XXH64's: the
-// next process finds an item in the shard where this one has stored it. It makes the index anew.
+// There are as many bits for the shard as there are shards to choose from; with one, none.
+//
+// The hash is secret, so that nobody can choose keys that all have the same two buckets and lose what
+// these do not hold. Many keys of one XXH64 are easily made, be there a seed or not, and a secret
+// that is mixed in after hashing leaves equal hashes equal: decisions/0120.
+//
+// Without a file all bits are maphash's. Its seed cannot be kept. So with a file the bits for the
+// shard are XXH64's, and the next process looks for an item in the shard in which this one has stored
+// it; the index it makes anew.
 
 // secret does not leave the process.
 var secret = maphash.MakeSeed()
