@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -151,7 +153,8 @@ func TestLimitsAreNamed(t *testing.T) {
 				})
 			}
 			p := prepare(t, gomemd(t), with("-m", row.m), opts...)
-			p.Env = append(p.Env, "GOMAXPROCS=2") // else Go has a thread for each core before main begins
+			// Else Go has a thread for each core before main begins, and C's library, where it is linked, reserves 128 MB for some.
+			p.Env = append(p.Env, "GOMAXPROCS=2", "MALLOC_ARENA_MAX=1")
 			if err := p.Start(); err != nil {
 				t.Fatal(err)
 			}
@@ -177,5 +180,36 @@ func TestLimitsAreNamed(t *testing.T) {
 			p.talk(t).ask("set k 0 0 1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", "STORED\r\n")
 			p.endsOn(t, syscall.SIGTERM)
 		})
+	}
+}
+
+// So is what the whole machine may commit, where it commits no more than it has. The files that say so are put in place of the
+// machine's for this process alone.
+func TestStrictOvercommitIsNamed(t *testing.T) {
+	needRoot(t) // to mount
+	t.Parallel()
+	unshare, err := exec.LookPath("unshare")
+	if err != nil {
+		t.Skip("no unshare (Debian package util-linux)")
+	}
+	dir := t.TempDir()
+	mode, info := filepath.Join(dir, "overcommit_memory"), filepath.Join(dir, "meminfo")
+	for name, text := range map[string]string{mode: "2\n", info: "CommitLimit:    204800 kB\nCommitted_AS:   102400 kB\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := func(command string, args ...string) (code int, stderr string) {
+		mounts := `mount --bind "$1" /proc/sys/vm/overcommit_memory && mount --bind "$2" /proc/meminfo && shift 2 && `
+		code, _, stderr = tryFor(t, 20*time.Second, unshare, append([]string{"-m", "sh", "-c", mounts + command, "sh", mode, info}, args...)...)
+		return code, stderr
+	}
+	if code, stderr := in("true"); code != 0 {
+		t.Skipf("cannot mount here: %s", stderr)
+	}
+	code, stderr := in(`exec "$@"`, append([]string{gomemd(t)}, asUser(with("-m", "64"))...)...)
+	want := `^failed to start: -m 64 needs \d+ MB .* the machine's CommitLimit \(vm.overcommit_memory=2\) is 200 MB: raise vm.overcommit_ratio .*, or lower -m.\n$`
+	if code != exOSErr || !regexp.MustCompile(want).MatchString(stderr) {
+		t.Errorf("exit %d, %q", code, stderr)
 	}
 }
