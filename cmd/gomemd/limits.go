@@ -16,8 +16,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The limits that the system sets a process. Go's runtime ends with a trace of its own where memory or a thread is refused to it,
-// so what it is going to need is compared with the limits while nothing has been started:
+// The limits that the system sets a process. Go's runtime ends with a trace of its own where memory
+// or a thread is refused to it, so what it is going to need is compared with the limits while
+// nothing has been started:
 //
 //	open files       ulimit -n    -c and what we open beside: raised where it may be
 //	address space    ulimit -v    what is mapped, -m, and what Go needs
@@ -25,15 +26,19 @@ import (
 //	commit           vm.overcommit_memory=2: the same, of the whole machine
 //	processes        ulimit -u    the user's threads, and as many as we start
 //
-// A limit that is lowered while we run is beyond that: then Go's runtime ends the process when it asks for more.
+// A limit that is lowered while we run is beyond that: then Go's runtime ends the process when it
+// asks for more.
 
 const (
-	// spareFiles are descriptors of ours that no option multiplies: standard streams, Go's poller, the memory file and others that
-	// are read at times, what a resolver needs, what whoever started us has left open.
+	// spareFiles are descriptors of ours that no option multiplies: standard streams, Go's poller,
+	// the memory file and others that are read at times, what a resolver needs, what whoever
+	// started us has left open.
 	spareFiles = 44
-	// filesPerLoop: its epoll and the event that wakes it, the two ends of its bell, and the epoll of those who are blocked.
+	// filesPerLoop: its epoll and the event that wakes it, the two ends of its bell, and the epoll
+	// of those who are blocked.
 	filesPerLoop = 5
-	// filesPerListener: itself, and for either of its two acceptors a client that is being let in or turned away.
+	// filesPerListener: itself, and for either of its two acceptors a client that is being let in
+	// or turned away.
 	filesPerListener = 3
 )
 
@@ -46,9 +51,10 @@ func (c *config) spare() uint64 {
 	return uint64(spareFiles + filesPerLoop*c.opts.Loops + filesPerListener*listeners)
 }
 
-// allowFiles raises the limit on open files so that -c clients fit. memcached asks for -c descriptors and counts its own
-// among them; we need some beyond. Where the hard limit has room for -c but not for those (a container that sets both to
-// the same number), a few clients fewer are served: refusing what memcached starts with would help nobody.
+// allowFiles raises the limit on open files so that -c clients fit. memcached asks for -c
+// descriptors and counts its own among them; we need some beyond. Where the hard limit has room for
+// -c but not for those (a container that sets both to the same number), a few clients fewer are
+// served: refusing what memcached starts with would help nobody.
 func (c *config) allowFiles() error {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -73,9 +79,9 @@ func (c *config) allowFiles() error {
 	return nil
 }
 
-// What Go's runtime and the connections take beside the items, of what may be written to, beyond what is there when main begins.
-// limitRuntime has Go keep to it where there is no more. Measured with 1,000 and 3,000 clients who read nothing and have half sent a
-// value: 28 and 41 MB.
+// What Go's runtime and the connections take beside the items, of what may be written to, beyond
+// what is there when main begins. limitRuntime has Go keep to it where there is no more. Measured
+// with 1,000 and 3,000 clients who read nothing and have half sent a value: 28 and 41 MB.
 const (
 	goMemory      = 40 << 20 // with the 16 MB of Options.ConnMemory, the buffers of the loops, and garbage
 	goMemoryAConn = 8 << 10
@@ -89,6 +95,7 @@ type memoryLimit struct {
 	name        string
 	most, taken int64  // bytes
 	way         string // out
+	private     bool   // memory that is a file's (-e) does not count
 }
 
 // memoryLimits are those that are set.
@@ -112,12 +119,13 @@ func memoryLimits() (set []memoryLimit) {
 	} {
 		var limit unix.Rlimit
 		if unix.Getrlimit(l.resource, &limit) == nil && limit.Cur < math.MaxInt64 {
-			set = append(set, memoryLimit{"the limit on " + l.name, int64(limit.Cur), taken(l.column) + l.more, "raise it (" + l.way + ")"})
+			set = append(set, memoryLimit{"the limit on " + l.name,
+				int64(limit.Cur), taken(l.column) + l.more, "raise it (" + l.way + ")", l.resource == unix.RLIMIT_DATA})
 		}
 	}
 	if mode, _ := os.ReadFile("/proc/sys/vm/overcommit_memory"); string(bytes.TrimSpace(mode)) == "2" {
-		set = append(set, memoryLimit{"the machine's CommitLimit (vm.overcommit_memory=2)", meminfo("CommitLimit"), meminfo("Committed_AS"),
-			"raise vm.overcommit_ratio or vm.overcommit_kbytes"})
+		set = append(set, memoryLimit{"the machine's CommitLimit (vm.overcommit_memory=2)",
+			meminfo("CommitLimit"), meminfo("Committed_AS"), "raise vm.overcommit_ratio or vm.overcommit_kbytes", false})
 	}
 	return set
 }
@@ -137,11 +145,14 @@ func meminfo(name string) int64 {
 // room is what is left under a limit for items.
 func (c *config) room(l *memoryLimit) int64 { return l.most - l.taken - c.roomForGo() - stacks() }
 
+// indexPart of the items' memory is the most that their index takes. It is never in a file.
+const indexPart = 2
+
 // arena is how much address space Go's runtime asks for at a time.
 const arena = 64 << 20
 
-// stacks is what the system's threads take when the program was linked with C's library, which gives each a stack as large as
-// ulimit -s allows.
+// stacks is what the system's threads take when the program was linked with C's library, which
+// gives each a stack as large as ulimit -s allows.
 func stacks() int64 {
 	const threads = 8 // started after main begins
 	info, _ := debug.ReadBuildInfo()
@@ -155,16 +166,20 @@ func stacks() int64 {
 	return threads * int64(limit.Cur)
 }
 
-// fitLimits refuses -m, and threads, for which the system's limits have no room. cache_memlimit may raise -m as far as they have.
+// fitLimits refuses -m, and threads, for which the system's limits have no room. cache_memlimit may
+// raise -m as far as they have.
 func (c *config) fitLimits() error {
-	items := c.opts.MemoryLimit
 	for _, l := range memoryLimits() {
-		room := c.room(&l)
+		part := int64(1)
+		if l.private && c.opts.MemoryFile != "" {
+			part = indexPart
+		}
+		room, items := c.room(&l), c.opts.MemoryLimit/part
 		if room < items {
 			return quit(exOSErr, "failed to start: -m %d needs %d MB with the server's own, and %s is %d MB: %s, or lower -m.",
-				items>>20, (l.most-room+items+1<<20-1)>>20, l.name, l.most>>20, l.way)
+				c.opts.MemoryLimit>>20, (l.most-room+items+1<<20-1)>>20, l.name, l.most>>20, l.way)
 		}
-		c.opts.MemoryLimitMax = min(cmp.Or(c.opts.MemoryLimitMax, math.MaxInt64), room)
+		c.opts.MemoryLimitMax = min(cmp.Or(c.opts.MemoryLimitMax, math.MaxInt64), room*part)
 		c.spareMemory = min(cmp.Or(c.spareMemory, math.MaxInt64), room-items+c.roomForGo())
 	}
 	return c.fitThreads()
@@ -178,8 +193,8 @@ func (c *config) fitThreads() error {
 	}
 	need := threadsBeside + c.opts.Loops
 	if n := threadsOf(os.Getuid()); uint64(n+need) > limit.Cur {
-		return quit(exOSErr, "failed to start: the user %d may have %d processes and threads (ulimit -u) and has %d: %d more are needed.",
-			os.Getuid(), limit.Cur, n, need)
+		return quit(exOSErr, "failed to start: the user %d may have %d processes and threads "+
+			"(ulimit -u) and has %d: %d more are needed.", os.Getuid(), limit.Cur, n, need)
 	}
 	return nil
 }

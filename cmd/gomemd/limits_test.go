@@ -19,8 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// With as many files as the start asks for, -c clients are served, whatever they do: some read nothing of long replies, others watch
-// or dump, and the server has listeners, a unix socket and a memory file besides. None of them is cut short.
+// With as many files as the start asks for, -c clients are served, whatever they do: some read
+// nothing of long replies, others watch or dump, and the server has listeners, a unix socket and a
+// memory file besides. None of them is cut short.
 func TestEveryClientWithinTheLimitOnFiles(t *testing.T) {
 	t.Parallel()
 	const conns, slow, keys = 150, 100, 1500
@@ -119,8 +120,9 @@ func TestEveryClientWithinTheLimitOnFiles(t *testing.T) {
 	}
 }
 
-// Under a limit on its memory or threads the server either serves or says which limit it was, and with which the start would go on.
-// Go's runtime, which ends with a trace when something is refused to it, is not left to find out.
+// Under a limit on its memory or threads the server either serves or says which limit it was, and
+// with which the start would go on. Go's runtime, which ends with a trace when something is refused
+// to it, is not left to find out.
 func TestLimitsAreNamed(t *testing.T) {
 	const memory = `the limit on %s is \d+ MB: raise it \(`
 	address, data := fmt.Sprintf(memory, "address space"), fmt.Sprintf(memory, "data")
@@ -153,7 +155,8 @@ func TestLimitsAreNamed(t *testing.T) {
 				})
 			}
 			p := prepare(t, gomemd(t), with("-m", row.m), opts...)
-			// Else Go has a thread for each core before main begins, and C's library, where it is linked, reserves 128 MB for some.
+			// Else Go has a thread for each core before main begins, and C's library, where it is
+			// linked, reserves 128 MB for some.
 			p.Env = append(p.Env, "GOMAXPROCS=2", "MALLOC_ARENA_MAX=1")
 			if err := p.Start(); err != nil {
 				t.Fatal(err)
@@ -183,8 +186,8 @@ func TestLimitsAreNamed(t *testing.T) {
 	}
 }
 
-// So is what the whole machine may commit, where it commits no more than it has. The files that say so are put in place of the
-// machine's for this process alone.
+// So is what the whole machine may commit, where it commits no more than it has. The files that say
+// so are put in place of the machine's for this process alone.
 func TestStrictOvercommitIsNamed(t *testing.T) {
 	needRoot(t) // to mount
 	t.Parallel()
