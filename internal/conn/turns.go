@@ -1,5 +1,7 @@
 package conn
 
+import "runtime"
+
 // Whose turn it is. A connection has its turn when gnet finds input for it, and then, if it is not
 // done with that, when it comes to the head of its loop's line. Between two turns of the line
 // everybody else who has input has theirs: the line moves on by an event (loop.go, the bell), not
@@ -53,6 +55,11 @@ func (l *loop) turn() {
 		break
 	}
 	l.ringIfNeeded()
+	// The loop of a connection that always has more never waits. Where loops share a processor the
+	// clients of another would wait for 10 to 20 ms, until the scheduler takes it away.
+	if l.conns.opts.Loops > 1 {
+		runtime.Gosched()
+	}
 }
 
 // ringIfNeeded has the bell reported while there is somebody in line.

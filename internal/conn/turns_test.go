@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -285,6 +286,44 @@ func TestASmallRequestIsNotBehindMuchWork(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// With one processor for all loops, whoever else could run does so between two turns of a long pipeline.
+func TestATurnLeavesTheProcessorToOthers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	const n, reqs = 8_000, 20
+	var ran atomic.Int64
+	var all sync.WaitGroup
+	var over atomic.Bool
+	served, from, to := 0, int64(0), int64(0)
+	order := newServedOrder(func(line string) bool {
+		if line != "mn" {
+			return false
+		}
+		switch served++; served {
+		case reqs + 1:
+			from = ran.Load()
+		case n:
+			to = ran.Load()
+		}
+		return false
+	})
+	h := start(t, options{loops: 2, verbosity: 2, log: order, reqs: reqs})
+	long := dial(t, h)
+	long.ping()
+	all.Go(func() {
+		for !over.Load() {
+			ran.Add(1)
+			runtime.Gosched()
+		}
+	})
+	long.say(strings.Repeat("mn\r\n", n-1)) // the replies fit the socket
+	long.hear(strings.Repeat("MN\r\n", n-1))
+	over.Store(true)
+	all.Wait()
+	if turns := int64(n / reqs); to-from < turns/4 {
+		t.Errorf("another goroutine ran %d times in %d turns", to-from, turns)
 	}
 }
 
