@@ -62,7 +62,7 @@ func (v *client) turns(in []byte, each func(consumed int, said []byte)) (n int) 
 func TestATurnServesFewDearCommands(t *testing.T) {
 	for _, tt := range dears() {
 		t.Run(tt.name, func(t *testing.T) {
-			v := newFixture(t, options{Rules: Rules{ReqsPerEvent: 1000}}).client()
+			v := newFixture(t, options{MemoryLimit: 16 << 20, Rules: Rules{ReqsPerEvent: 1000}}).client()
 			v.say(tt.before)
 			served := 0
 			turns := v.turns([]byte(strings.Repeat(tt.line, tt.n)), func(consumed int, _ []byte) {
@@ -83,7 +83,7 @@ func TestATurnServesManyCheapCommands(t *testing.T) {
 	for _, line := range []string{"get k\r\n", "set k 0 0 100\r\n" + strings.Repeat("v", 100) + "\r\n", "mn\r\n", "nonsense\r\n",
 		"mg missing q\r\n", "touch k 0\r\n", "incr n 1\r\n", "append k 0 0 1\r\ny\r\n", "verbosity 0\r\n", "slabs automove 0\r\n"} {
 		const reqs = 100
-		v := newFixture(t, options{Rules: Rules{ReqsPerEvent: reqs}}).client()
+		v := newFixture(t, options{MemoryLimit: 16 << 20, Rules: Rules{ReqsPerEvent: reqs}}).client()
 		v.say("set k 0 0 1\r\nv\r\nset n 0 0 1\r\n1\r\n")
 		if n, verdict := v.Feed([]byte(strings.Repeat(line, reqs+1))); n != reqs*len(line) || verdict != Yield {
 			t.Errorf("%q: %d of %d in one turn, verdict %d", line, n/len(line), reqs, verdict)
@@ -98,7 +98,7 @@ func TestAMultigetOfMissesTakesTurns(t *testing.T) {
 	const keys = 1_000_000
 	for _, key := range []string{" a", " " + strings.Repeat("q", 240)} {
 		for _, n := range []int{25_000 / len(key), keys / len(key)} {
-			v := newFixture(t, options{Rules: Rules{ReqsPerEvent: 1000}}).client()
+			v := newFixture(t, options{MemoryLimit: 16 << 20, Rules: Rules{ReqsPerEvent: 1000}}).client()
 			line := []byte("get" + strings.Repeat(key, n) + "\r\nmn\r\n")
 			heard, turns := "", 0
 			for rest := line; len(rest) > 0 || v.Owes(); {
@@ -129,7 +129,7 @@ func TestAMultigetOfMissesTakesTurns(t *testing.T) {
 
 // So does a list of many clients.
 func TestAListOfClientsTakesTurns(t *testing.T) {
-	p := newFixture(t, options{})
+	p := newFixture(t, options{MemoryLimit: 16 << 20})
 	p.listed = 5_000
 	v := p.client()
 	heard := ""
@@ -156,14 +156,14 @@ func TestTurnsChangeNoReply(t *testing.T) {
 	for _, d := range dears() {
 		commands = append(commands, d.line)
 	}
-	for range 10 {
+	for range 5 {
 		var in strings.Builder
 		in.WriteString("set k 0 0 50000\r\n" + strings.Repeat("0", 50_000) + "\r\n")
 		for range 60 {
 			in.WriteString(commands[r.IntN(len(commands))])
 		}
 		heard := func(commands int, cut func() int) string {
-			v := newFixture(t, options{Rules: Rules{ReqsPerEvent: commands}}).client()
+			v := newFixture(t, options{MemoryLimit: 16 << 20, Rules: Rules{ReqsPerEvent: commands}}).client()
 			var all bytes.Buffer
 			for rest := in.String(); len(rest) > 0; {
 				n := min(len(rest), cut())
