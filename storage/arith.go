@@ -53,6 +53,7 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 	if len(text) <= int(f.vlen) && *f.ctrl()&ctrlShown == 0 && c.Explicit == 0 {
 		s.intend(f.loc)
 		pad(f.value(), text)
+		s.resum(&f.record)
 		s.done()
 		return n, Stored
 	}
@@ -79,7 +80,7 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 	var r record
 	loc := s.writeHeader(&r, qi, &nf, key)
 	pad(r.value(), text)
-	r.publish()
+	s.publish(&r)
 	if s.store.sizes != nil {
 		s.sized(&f.record, -1)
 		s.sized(&r, +1)

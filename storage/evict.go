@@ -473,7 +473,7 @@ func (s *shard) moveHead(n *record, r *record, loc uint32, sg *segment, qi int, 
 	}
 	to = s.writeHeader(n, qi, nf, r.key())
 	copy(n.value(), r.value())
-	n.publish()
+	s.publish(n)
 	s.movedHead(n, loc, to)
 	s.kill(r, sg)
 	s.moves++

@@ -75,7 +75,7 @@ func (s *shard) flush() {
 	}
 	s.floor = s.store.incarnations.Add(1)
 	if s.line != nil {
-		s.line.floor.Store(s.floor)
+		s.line.setFloor(s.floor)
 	}
 	s.setPending(expiry.Never) // after the floor: a flush may come twice, but not be lost
 	if !unflushed {
@@ -90,7 +90,7 @@ func (s *shard) flush() {
 func (s *shard) setPending(at expiry.Instant) {
 	s.pending = at
 	if s.line != nil {
-		s.line.pending.Store(uint32(at))
+		s.line.setPending(uint32(at))
 	}
 }
 

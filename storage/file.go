@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -31,12 +33,18 @@ type file struct {
 	f     *os.File
 	head  *fileHead
 	lines []shardLine
-	old   bool // it was there before, and is good
+
+	adopted bool         // it was there before, is good, and is used as it is
+	resumed bool         // the clock is the file's: it may be written down
+	undo    func() error // takes back what a start has done to the folder; nil when it has come to its end
+	settle  func() error // does what has to wait for that end
+
+	old *oldFile // another file whose items are to be carried over
 }
 
 const (
 	fileMagic  = "gomemd-e"
-	fileFormat = 2 // changes with the layout of header, segment table or records; in 1 nothing was packed
+	fileFormat = 3 // changes with the layout of header, segment table or records; in 1 nothing was packed, in 2 there were no sums
 
 	fileLines  = 4096 // where the shards' lines begin
 	shardsMax  = 256
@@ -58,6 +66,7 @@ type fileHead struct {
 	incarnations atomic.Uint64
 	zero         atomic.Int64  // Unix time of the clock's instant 0
 	now          atomic.Uint32 // an instant that the clock has reached
+	stopped      atomic.Uint64 // mark, after a stop in order: all of the file is on the disk
 }
 
 type fileShape struct {
@@ -65,16 +74,48 @@ type fileShape struct {
 	boot                               [16]byte
 }
 
-// shardLine is what a shard keeps in the file beside its segments, in a cache line of its own.
+// shardLine is what a shard keeps in the file beside its segments, in a cache line of its own. A flush is kept twice: were
+// one bit of it lost, what was flushed would be there again.
 type shardLine struct {
-	intent  atomic.Uint32 // 1 + granule of the record that is being changed in place
-	pending atomic.Uint32
-	floor   atomic.Uint64
-	fresh   atomic.Uint32 // no segment from here on has ever been used
-	_       [44]byte
+	intent       atomic.Uint32 // 1 + granule of the record that is being changed in place
+	pending      atomic.Uint32
+	floor        atomic.Uint64
+	fresh        atomic.Uint32 // no segment from here on has ever been used
+	pendingAgain atomic.Uint32
+	floorAgain   atomic.Uint64
+	_            [32]byte
+}
+
+func (l *shardLine) setFloor(n uint64) {
+	l.floor.Store(n)
+	l.floorAgain.Store(n)
+}
+
+func (l *shardLine) setPending(at uint32) {
+	l.pending.Store(at)
+	l.pendingAgain.Store(at)
+}
+
+// flushed is what a line says of flushes, given that no incarnation was larger than most. The two floors differ after a kill
+// between the stores, and then the larger one may be meant; but none is larger than most that was not damaged.
+func (l *shardLine) flushed(format uint32, most uint64) (floor uint64, pending uint32) {
+	a, b := l.floor.Load(), l.floorAgain.Load()
+	if floor = max(a, b); floor > most {
+		floor = min(a, b)
+	}
+	pending = l.pending.Load()
+	if again := l.pendingAgain.Load(); format >= 3 && again != 0 && (pending == 0 || again < pending) {
+		pending = again
+	}
+	return floor, pending
 }
 
 func (h *fileHead) bytes() []byte { return unsafe.Slice((*byte)(unsafe.Pointer(h)), unsafe.Sizeof(*h)) }
+
+// mark is what stopped says after a stop in order.
+func (h *fileHead) mark() uint64 {
+	return xxhash.Sum64String(fmt.Sprint("stopped", h.incarnations.Load(), h.zero.Load(), h.now.Load()))
+}
 
 func (fs *fileShape) sum() uint64 {
 	return xxhash.Sum64(unsafe.Slice((*byte)(unsafe.Pointer(fs)), unsafe.Sizeof(*fs)))
@@ -99,138 +140,299 @@ func pages(n int64) int64 { return (n + 1<<16 - 1) &^ (1<<16 - 1) }
 // ErrFileInUse says that another process has the file open.
 var ErrFileInUse = errors.New("in use by another server")
 
-// openFile opens or makes the file for a store of this geometry, and tells the geometry to use: a good file's own.
+// What openFile does with what it finds at Options.File. Whatever can fail comes before anything is changed that cannot be
+// taken back: a start that fails leaves the folder and the items as they were.
+//
+//	absent, empty                              made here
+//	empty, but others may write to it          a new file is made beside it and renamed over it
+//	good, of this format, and its geometry     used as it is
+//	  suits the options
+//	good, but not so                           a new file is made beside it, its items are carried over (carry.go), and it
+//	                                           is renamed over the old one
+//	torn by the end of the machine             emptied: nobody will ever be able to read it
+//	damaged, somebody else's, of an unknown    a new file is made beside it, and takes its name when the start has
+//	  format, or others may write to it        succeeded; the old one is kept as FILE.kept-<n>
+//	a symbolic link, no regular file, another  an error
+//	  user's, in use
+//
+// openFile tells the geometry to use.
 func (st *Store) openFile(g geometry) (geometry, error) {
 	path := st.opts.File
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, made, err := takeFile(path, st.opts.Cancel)
 	if err != nil {
 		return g, err
 	}
-	if err := st.lockFile(f); err != nil {
-		return g, &fs.PathError{Op: "lock", Path: path, Err: errors.Join(err, f.Close())}
+	fl := &file{f: f}
+	st.file = fl
+	if made {
+		fl.undo = func() error { return os.Remove(path) }
 	}
-	st.file = &file{f: f}
 	boot := bootID()
-	var head fileHead
-	why, ours, err := readHead(f, &head, boot)
+	head := new(fileHead)
+	state, why, err := readHead(f, head, boot)
 	if err != nil {
 		return g, err
 	}
-	if why == "" {
-		why = st.adopt(&g, &head.shape)
-	}
-	if why != "" {
-		if !ours {
-			why += ", and is " + path + ".refused now"
-			if err := st.moveAside(); err != nil {
-				return g, err
-			}
-		}
-		st.warned = append(st.warned, fmt.Sprintf("memory file %s: %s: starting with a clean cache", path, why))
-	}
-	st.file.old = why == "" && head.format != 0
-	if !st.file.old {
-		if g.shards > shardsMax {
-			return g, fmt.Errorf("storage: %d shards are too many for a memory file", g.shards)
-		}
-		head.shape = fileShape{shards: uint32(g.shards), segSize: g.segSize, granule: uint32(g.granule), boot: boot,
-			segments: uint32(g.reach / int64(g.segSize))}
-		if err := st.file.create(&head, st.clock.Unix(0)); err != nil {
+	if state == fileGood && head.format == fileFormat && st.adopt(&g, &head.shape) {
+		if err := fl.use(head, boot); err != nil {
 			return g, err
 		}
+		return g, st.mapHead()
+	}
+	switch {
+	case g.shards > shardsMax:
+		return g, fmt.Errorf("storage: %d shards are too many for a memory file", g.shards)
+	case state == fileTorn:
+		st.warnOfFile(why + ": starting with a clean cache")
+		fallthrough
+	case state == fileEmpty:
+		if !made {
+			fl.undo = func() error { return fl.f.Truncate(0) }
+		}
+	default:
+		if fl.f, err = makeBeside(path, st.opts.Cancel); err != nil {
+			fl.f = f
+			return g, err
+		}
+		fl.old = &oldFile{f: f, head: head, carry: state == fileGood}
+		fl.undo = func() error { return os.Remove(beside(path)) }
+		fl.settle = func() error {
+			if state == fileRefused {
+				return st.keepAside(why)
+			}
+			return os.Rename(beside(path), path)
+		}
+	}
+	fl.resumed = !(fl.old != nil && fl.old.carry)
+	shape := fileShape{shards: uint32(g.shards), segSize: g.segSize, granule: uint32(g.granule), segments: uint32(g.reach / int64(g.segSize)), boot: boot}
+	if err := fl.create(&fileHead{shape: shape}, st.clock.Unix(0)); err != nil {
+		return g, err
 	}
 	return g, st.mapHead()
 }
 
-// readHead reads and judges a file's header. It is good if there is no why, and new if then the format is 0; ours if
-// it is one that this package has made, or nobody's.
-func readHead(f *os.File, head *fileHead, boot [16]byte) (why string, ours bool, err error) {
+func (st *Store) warnOfFile(what string) {
+	st.warned = append(st.warned, fmt.Sprintf("memory file %s: %s", st.opts.File, what))
+}
+
+// takeFile opens the file of this name, or makes it, and locks it. What is not safe to open is an error: who else can
+// decide what the file is, or what is in it, must not decide what this process reads and writes.
+func takeFile(path string, cancel <-chan struct{}) (f *os.File, made bool, err error) {
+	for {
+		f, made, err := openOrMake(path)
+		if err != nil {
+			return nil, false, err
+		}
+		if err := lockFile(f, cancel); err != nil {
+			return nil, false, &fs.PathError{Op: "lock", Path: path, Err: errors.Join(err, f.Close())}
+		}
+		// While we waited for the lock, whoever had it may have given the name to another file.
+		is, err := f.Stat()
+		if err != nil {
+			return nil, false, errors.Join(err, f.Close())
+		}
+		if named, err := os.Lstat(path); err == nil && os.SameFile(is, named) {
+			return f, made, nil
+		}
+		if err := f.Close(); err != nil {
+			return nil, false, err
+		}
+	}
+}
+
+func openOrMake(path string) (f *os.File, made bool, err error) {
+	const flags = os.O_RDWR | unix.O_NOFOLLOW
+	for {
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			f, err := os.OpenFile(path, flags|os.O_CREATE|os.O_EXCL, 0o600)
+			if errors.Is(err, fs.ErrExist) {
+				continue
+			}
+			return f, true, err
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		if why := unsafeFile(info); why != "" { // a device does not even like to be opened
+			return nil, false, &fs.PathError{Op: "open", Path: path, Err: errors.New(why)}
+		}
+		f, err := os.OpenFile(path, flags, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		if info, err = f.Stat(); err != nil {
+			return nil, false, errors.Join(err, f.Close())
+		}
+		if why := unsafeFile(info); why != "" {
+			return nil, false, &fs.PathError{Op: "open", Path: path, Err: errors.Join(errors.New(why), f.Close())}
+		}
+		return f, false, nil
+	}
+}
+
+// unsafeFile says what forbids to use a file, whatever is in it.
+func unsafeFile(info fs.FileInfo) (why string) {
+	owner := info.Sys().(*syscall.Stat_t).Uid
+	switch {
+	case info.Mode()&fs.ModeSymlink != 0:
+		return "it is a symbolic link"
+	case !info.Mode().IsRegular():
+		return "it is not a regular file"
+	case owner != 0 && int(owner) != os.Geteuid():
+		return fmt.Sprintf("it belongs to another user, of number %d", owner)
+	}
+	return ""
+}
+
+// fileState is what readHead makes of a file.
+type fileState uint8
+
+const (
+	fileEmpty   fileState = iota // or what a start left that was killed while it made the file
+	fileRenew                    // empty, but others may write to it, now or with what they opened earlier
+	fileGood                     // of any known format
+	fileTorn                     // the machine ended without a stop in order: its pages were written in any order
+	fileRefused                  // somebody else's, or not to be understood
+)
+
+// readHead reads and judges a file's header, and says why a file is not taken.
+func readHead(f *os.File, head *fileHead, boot [16]byte) (state fileState, why string, err error) {
 	info, err := f.Stat()
 	if err != nil {
-		return "", false, err
+		return 0, "", err
 	}
-	if !info.Mode().IsRegular() {
-		return "", false, &fs.PathError{Op: "open", Path: f.Name(), Err: errors.New("is not a regular file")}
-	}
+	shared := info.Mode().Perm()&0o022 != 0
 	b := head.bytes()
-	n, _ := f.ReadAt(b, 0)
+	n, err := f.ReadAt(b, 0)
 	switch {
-	case string(head.magic[:]) == fileMagic && n == len(b):
-	case len(strings.Trim(string(b[:n]), "\x00")) == 0: // empty, or a start that came to nothing
-		*head = fileHead{}
-		return "", true, nil
-	default:
-		return "it is no memory file of gomemd", false, nil
+	case n == 0 && errors.Is(err, io.EOF) && shared:
+		return fileRenew, "", nil
+	case n == 0 && errors.Is(err, io.EOF):
+		return fileEmpty, "", nil
+	case err != nil && !errors.Is(err, io.EOF):
+		return 0, "", err
+	case n < len(b) || string(head.magic[:]) != fileMagic:
+		return fileRefused, "it is no memory file of gomemd", nil
+	case shared:
+		return fileRefused, fmt.Sprintf("others than its owner may write to it, its mode is %04o", info.Mode().Perm()), nil
 	}
 	s := &head.shape
 	switch {
 	case head.format < 1 || head.format > fileFormat || head.entry != uint32(unsafe.Sizeof(segment{})):
-		return fmt.Sprintf("its format %d.%d is not known", head.format, head.entry), true, nil
+		return fileRefused, fmt.Sprintf("its format %d.%d is not known", head.format, head.entry), nil
 	case head.checksum != s.sum():
-		return "its header is damaged", true, nil
+		return fileRefused, "its header is damaged", nil
 	case s.shards == 0 || s.shards > shardsMax || s.shards&(s.shards-1) != 0 || s.granule > granuleMax || s.granule%2 != 0 ||
 		s.segSize < 1<<12 || s.segSize > 1<<uniqueBits || s.segSize&(s.segSize-1) != 0 || int64(s.segSize)%int64(os.Getpagesize()) != 0 ||
 		s.segments == 0 || s.arenaSize() > 1<<(locBits+s.granule):
-		return "its header makes no sense", true, nil
+		return fileRefused, "its header makes no sense", nil
 	case head.incarnations.Load() >= incarnationMax || head.now.Load() >= 1<<31:
-		return "its counters make no sense", true, nil
+		return fileRefused, "its counters make no sense", nil
+	case info.Size() == int64(len(b)):
+		return fileEmpty, "", nil
 	case info.Size() < s.size():
-		return fmt.Sprintf("it has %d bytes instead of %d", info.Size(), s.size()), true, nil
-	case s.boot != boot || boot == [16]byte{}:
-		return "the machine was started anew since, so it may be torn", true, nil
+		return fileRefused, fmt.Sprintf("it has %d bytes instead of %d", info.Size(), s.size()), nil
+	case (s.boot != boot || boot == [16]byte{}) && head.stopped.Load() != head.mark():
+		return fileTorn, "the machine was started anew since, and the server was not stopped before, so it may be torn", nil
 	}
-	return "", true, nil
+	return fileGood, "", nil
 }
 
-// adopt makes the geometry a good file's. If that does not suit the options, it says why.
-func (st *Store) adopt(g *geometry, s *fileShape) (why string) {
-	if s.segments == 0 {
-		return "" // new
-	}
+// adopt makes the geometry a good file's, if that suits the options.
+func (st *Store) adopt(g *geometry, s *fileShape) bool {
 	limit := st.opts.MemoryLimit / int64(s.shards)
 	if limit > s.arenaSize() || limit < segmentsMin*int64(s.segSize) || s.shards > 1 && limit < 4*int64(st.opts.ItemMax) {
-		return fmt.Sprintf("a limit of %d bytes and items of %d are out of its reach", st.opts.MemoryLimit, st.opts.ItemMax)
+		return false
 	}
 	*g = geometry{shards: int(s.shards), limit: limit, reach: s.arenaSize(), segSize: s.segSize, granule: uint(s.granule)}
 	st.shards = make([]shard, g.shards)
-	return ""
+	return true
 }
 
-// moveAside gives a file that is not ours another name and makes a new one.
-func (st *Store) moveAside() error {
+// use begins to use a good file. From here on its pages may reach the disk in any order, so that is written there first.
+func (fl *file) use(head *fileHead, boot [16]byte) error {
+	fl.adopted = true
+	if head.stopped.Load() == 0 && head.shape.boot == boot {
+		return nil
+	}
+	head.shape.boot = boot
+	head.checksum = head.shape.sum()
+	head.stopped.Store(0)
+	if _, err := fl.f.WriteAt(head.bytes(), 0); err != nil {
+		return err
+	}
+	return fl.f.Sync()
+}
+
+// beside is where a file is made that will take another one's place.
+func beside(path string) string { return path + ".new" }
+
+// makeBeside makes that file. What a start has left there that was killed is removed.
+func makeBeside(path string, cancel <-chan struct{}) (*os.File, error) {
+	path = beside(path)
+	for {
+		f, made, err := takeFile(path, cancel)
+		if err != nil || made {
+			return f, err
+		}
+		head := new(fileHead)
+		n, _ := f.ReadAt(head.bytes(), 0)
+		if n > 0 && string(head.magic[:]) != fileMagic {
+			return nil, &fs.PathError{Op: "make", Path: path, Err: errors.Join(errors.New("there is a file of this name already"), f.Close())}
+		}
+		if err := errors.Join(os.Remove(path), f.Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// keepAside gives a file that is not to be used another name, and its own to the new one. There is always a file of that name.
+func (st *Store) keepAside(why string) error {
 	path := st.opts.File
-	if err := os.Rename(path, path+".refused"); err != nil {
-		return err
+	for n := 1; ; n++ {
+		kept := fmt.Sprintf("%s.kept-%d", path, n)
+		moved := false
+		err := os.Link(path, kept)
+		if err != nil && !errors.Is(err, fs.ErrExist) { // no second names there
+			err = unix.Renameat2(unix.AT_FDCWD, path, unix.AT_FDCWD, kept, unix.RENAME_NOREPLACE)
+			moved = err == nil
+		}
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return &fs.PathError{Op: "rename", Path: path, Err: err}
+		}
+		if err := os.Rename(beside(path), path); err != nil {
+			if moved {
+				return errors.Join(err, os.Rename(kept, path))
+			}
+			return errors.Join(err, os.Remove(kept))
+		}
+		st.warnOfFile(why + ", and is " + kept + " now: starting with a clean cache")
+		return nil
 	}
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := st.lockFile(f); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	err = st.file.f.Close()
-	st.file.f = f
-	return err
 }
 
-// create makes an empty file of this shape.
+// create makes an empty file of this shape. The header comes first: what a kill leaves is known by it.
 func (fl *file) create(head *fileHead, zero int64) error {
 	copy(head.magic[:], fileMagic)
 	head.format, head.entry, head.checksum = fileFormat, uint32(unsafe.Sizeof(segment{})), head.shape.sum()
 	head.zero.Store(zero)
-	head.incarnations.Store(0)
 	if err := fl.f.Truncate(0); err != nil {
+		return err
+	}
+	if _, err := fl.f.WriteAt(head.bytes(), 0); err != nil {
 		return err
 	}
 	if err := fl.f.Truncate(head.shape.size()); err != nil {
 		return err
 	}
-	if err := fl.allocate(0, fileTables); err != nil {
-		return err
-	}
-	_, err := fl.f.WriteAt(head.bytes(), 0)
-	return err
+	return fl.allocate(0, fileTables)
 }
 
 func (st *Store) mapHead() error {
@@ -240,14 +442,58 @@ func (st *Store) mapHead() error {
 	}
 	st.memory = append(st.memory, b)
 	st.file.head = (*fileHead)(unsafe.Pointer(&b[0]))
-	st.file.head.format = fileFormat // whatever it was: what comes into it now, an earlier program could not read
 	st.file.lines = unsafe.Slice((*shardLine)(unsafe.Pointer(&b[fileLines])), shardsMax)
 	st.incarnations = &st.file.head.incarnations
 	return nil
 }
 
+// startDone is the end of a start that has succeeded.
+func (fl *file) startDone() error {
+	if fl.settle != nil {
+		if err := fl.settle(); err != nil {
+			return err
+		}
+	}
+	fl.undo = nil
+	if fl.old != nil {
+		return fl.old.close()
+	}
+	return nil
+}
+
+// close lets go of the file, of which nothing is mapped any more. After a start that has come to nothing there is none;
+// any other one is good, even if the machine ends before its next use: all of it is on the disk when that is said there.
+func (fl *file) close() error {
+	var errs []error
+	switch {
+	case fl.undo != nil:
+		errs = append(errs, fl.undo())
+		if fl.old != nil {
+			errs = append(errs, fl.old.close())
+		}
+	case fl.adopted || fl.resumed:
+		errs = append(errs, fl.markStopped())
+	}
+	return errors.Join(append(errs, fl.f.Close())...)
+}
+
+func (fl *file) markStopped() error {
+	if err := fl.f.Sync(); err != nil {
+		return err
+	}
+	head := new(fileHead)
+	if _, err := fl.f.ReadAt(head.bytes(), 0); err != nil {
+		return err
+	}
+	head.stopped.Store(head.mark())
+	if _, err := fl.f.WriteAt(head.bytes(), 0); err != nil {
+		return err
+	}
+	return fl.f.Sync()
+}
+
 // lockFile makes sure that nobody else has the file.
-func (st *Store) lockFile(f *os.File) error {
+func lockFile(f *os.File, cancel <-chan struct{}) error {
 	for end := time.Now().Add(lockPatience); ; {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
@@ -257,7 +503,7 @@ func (st *Store) lockFile(f *os.File) error {
 			return ErrFileInUse
 		}
 		select {
-		case <-st.opts.Cancel:
+		case <-cancel:
 			return context.Canceled
 		case <-time.After(10 * time.Millisecond):
 		}
@@ -301,7 +547,11 @@ func (st *Store) mapShard(s *shard) (table unsafe.Pointer, err error) {
 
 // startFromFile makes the store what the file says, and sees to it that there is room for the rest.
 func (st *Store) startFromFile() error {
-	if st.file.old {
+	fl := st.file
+	for i := range st.shards {
+		st.shards[i].sumSize = sumSize
+	}
+	if fl.adopted {
 		if err := st.restore(); err != nil {
 			return err
 		}
@@ -321,7 +571,15 @@ func (st *Store) startFromFile() error {
 			return &fs.PathError{Op: "allocate", Path: st.opts.File, Err: unix.ENOSPC}
 		}
 	}
-	return st.file.mayHold(st.limit.Load())
+	if err := fl.mayHold(st.limit.Load()); err != nil {
+		return st.noRoomBeside(err)
+	}
+	if fl.old != nil && fl.old.carry {
+		if err := st.carryOver(); err != nil {
+			return err
+		}
+	}
+	return fl.startDone()
 }
 
 // mayHold tells whether the file system has room for a file with so many bytes of segments. Blocks are taken as they are
@@ -336,6 +594,22 @@ func (fl *file) mayHold(bytes int64) error {
 		return &fs.PathError{Op: "allocate", Path: fl.f.Name(), Err: unix.ENOSPC}
 	}
 	return nil
+}
+
+// noRoomBeside says what can be done where there is no room for two files.
+func (st *Store) noRoomBeside(err error) error {
+	old := st.file.old
+	var errno syscall.Errno
+	if old == nil || !errors.As(err, &errno) {
+		return err
+	}
+	if !old.carry {
+		return fmt.Errorf("memory file %s: it cannot be used, and there is no room for another one beside it: %w", st.opts.File, errno)
+	}
+	s := &old.head.shape
+	return fmt.Errorf("memory file %s: its items must be moved to a file of another layout, and there is no room for %d bytes beside it; "+
+		"as it is, it can be used with limits of %d to %d bytes and items of up to one part in %d of the limit: %w",
+		st.opts.File, st.opts.MemoryLimit, int64(s.shards)*segmentsMin*int64(s.segSize), int64(s.shards)*s.arenaSize(), 4*s.shards, errno)
 }
 
 // allocate reserves blocks, so that writing there cannot fail.

@@ -105,7 +105,7 @@ func goodFile(f *testing.F, opts Options) []byte {
 
 // writeSparse makes a file of these bytes, with holes where they are 0.
 func writeSparse(t testing.TB, path string, b []byte) {
-	file, err := os.Create(filepath.Clean(path))
+	file, err := os.OpenFile(filepath.Clean(path), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

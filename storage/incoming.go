@@ -73,7 +73,7 @@ func (s *shard) begin(in *Incoming) {
 	}
 	var r record
 	s.writeHead(&r, in.queue, &nf, in.key, s.within(in.queue, min(s.tail(in.queue), recordMax)))
-	r.publish()
+	r.publish() // its checksum comes when its value has
 	in.chain = nf.chain
 	s.chains[in.chain].incoming = in
 	s.arrivals = append(s.arrivals, in)
@@ -217,7 +217,11 @@ func (s *shard) room(in *Incoming) ([]byte, Status) {
 
 // came counts n bytes that have been put in their place, and pays for them.
 func (s *shard) came(in *Incoming, n int) Status {
-	in.came += n
+	if in.came += n; n > 0 && in.came == in.room { // its last record is full
+		var last record
+		last.read(s.at(s.chains[in.chain].last))
+		s.resum(&last)
+	}
 	if in.came-in.moved >= stillLeast {
 		in.moved, in.movedAt = in.came, s.now
 	}
@@ -280,6 +284,7 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 			r.setUnique(s.freshUnique(u))
 		}
 	}
+	s.resum(&r)
 	r.complete()
 	if present {
 		*r.ctrl() |= *f.ctrl() & ctrlFreq

@@ -22,10 +22,13 @@ import (
 //	expired, flushed           dropped         as any lookup would
 //	split, chain incomplete    dropped         it was on its way in or out
 //	piece that no head owns    dropped         likewise
-//	key seen already           dropped         it was being overwritten or moved: nobody was told of the end
+//	checksum not right         dropped         something has damaged it; a piece goes with its item
+//	key twice                  the older one   it was being overwritten or moved: nobody was told of the end
+//	                           dropped
 //
 // Dropped means marked dead in the file, so that a kill during the scan leaves no more work than before. A segment is
-// believed as far as its records follow one another; what comes after the first that cannot be one is cut off.
+// believed if the check of its entry is right, and as far as its records follow one another; what comes after the first
+// that cannot be one is cut off.
 
 // Restored is what Open found in Options.File.
 type Restored struct {
@@ -42,17 +45,18 @@ const incarnationMax = 1 << (64 - uniqueBits)
 // Restored tells what was found in the file; the zero value when there was nothing.
 func (st *Store) Restored() Restored { return st.restored }
 
-// resumeClock lets the clock go on where the file's last user stopped. It does not go back, even if the wall clock has.
-func (st *Store) resumeClock(latest expiry.Instant) {
+// resumeClock lets the clock go on where a file's last user stopped. It does not go back, even if the wall clock has.
+func (st *Store) resumeClock(was *fileHead, latest expiry.Instant) {
 	head := st.file.head
-	zero, unix := head.zero.Load(), st.clock.Unix(st.clock.Now())
-	now := int64(max(latest, expiry.Instant(head.now.Load())))
+	zero, unix := was.zero.Load(), st.clock.Unix(st.clock.Now())
+	now := int64(max(latest, expiry.Instant(was.now.Load())))
 	if passed := unix - zero - now; passed > 0 && passed < downMax {
 		now += passed
 	}
 	st.clock.Resume(expiry.Instant(now), unix)
 	head.zero.Store(st.clock.Unix(0))
 	head.now.Store(uint32(now))
+	st.file.resumed = true
 }
 
 // downMax is a longer time down, in seconds, than anybody has been: the wall clock is wrong, or the file.
@@ -65,7 +69,8 @@ func (st *Store) restore() error {
 	for i := range readers {
 		r := &readers[i]
 		r.s = &st.shards[i]
-		if err := r.open(); err != nil {
+		r.open(st.file.head)
+		if err := r.back(); err != nil {
 			return err
 		}
 		raise(st.incarnations, r.incarnation)
@@ -73,8 +78,9 @@ func (st *Store) restore() error {
 	latest := expiry.Start
 	for i := range readers {
 		latest = max(latest, readers[i].latest)
+		readers[i].floors(st.file.head)
 	}
-	st.resumeClock(latest)
+	st.resumeClock(st.file.head, latest)
 	next := make(chan *reader)
 	var scans sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), len(readers)) {
@@ -111,6 +117,7 @@ func raise(counter *atomic.Uint64, n uint64) {
 // reader reads one shard.
 type reader struct {
 	s           *shard
+	format      uint32
 	segments    []int32 // with contents, in the order in which they were filled
 	latest      expiry.Instant
 	incarnation uint64 // the largest
@@ -125,48 +132,71 @@ type reader struct {
 // ahead is how many seconds a segment may have been opened after the clock was last written down.
 const ahead = 60
 
-// open reads the segment table and maps what has contents.
-func (r *reader) open() error {
+// open reads the segment table.
+func (r *reader) open(head *fileHead) {
 	s := r.s
 	s.fresh = min(int(s.line.fresh.Load()), len(s.segments))
-	s.backedFresh = s.fresh
-	end := expiry.Instant(s.store.file.head.now.Load()) + ahead
+	r.format = head.format
+	r.intent = s.line.intent.Load() - 1
+	r.pieces = map[uint32]bool{}
+	end := expiry.Instant(head.now.Load()) + ahead
 	seen := map[uint64]bool{}
-	run := 0 // segments with contents, one after the other
-	flush := func(g int) error {
-		err := s.store.back(s, g-run, run)
-		run = 0
-		return err
-	}
 	for g := range s.fresh {
 		sg := &s.segments[g]
-		if sg.used > 0 && sg.used <= s.segSize && s.padded(sg.used) == sg.used && sg.incarnation > 0 && !seen[sg.incarnation] &&
-			sg.incarnation < incarnationMax && sg.queue < queues && sg.created <= end {
-			seen[sg.incarnation] = true
-			r.segments = append(r.segments, int32(g))
-			r.latest = max(r.latest, sg.created)
-			r.incarnation = max(r.incarnation, sg.incarnation)
-			run++
-		} else if err := flush(g); err != nil {
-			return err
+		good := sg.used > 0 && sg.used <= s.segSize && sg.used&(1<<s.granule-1) == 0 && sg.incarnation > 0 && !seen[sg.incarnation] &&
+			sg.incarnation < incarnationMax && sg.queue < queues
+		if r.format >= 3 {
+			good = good && sg.check == sg.sum()
+		} else {
+			good = good && sg.created <= end
 		}
-	}
-	if err := flush(s.fresh); err != nil {
-		return err
+		if !good {
+			continue
+		}
+		seen[sg.incarnation] = true
+		r.segments = append(r.segments, int32(g))
+		r.latest = max(r.latest, sg.created)
+		r.incarnation = max(r.incarnation, sg.incarnation)
 	}
 	slices.SortFunc(r.segments, func(a, b int32) int {
 		return cmp.Compare(s.segments[a].incarnation, s.segments[b].incarnation)
 	})
+}
+
+// back maps what has contents.
+func (r *reader) back() error {
+	s := r.s
+	s.backedFresh = s.fresh
+	with := slices.Clone(r.segments)
+	slices.Sort(with)
+	for len(with) > 0 { // those that lie one after the other at once
+		n := 1
+		for n < len(with) && with[n] == with[0]+int32(n) {
+			n++
+		}
+		if err := s.store.back(s, int(with[0]), n); err != nil {
+			return err
+		}
+		with = with[n:]
+	}
 	return nil
+}
+
+// floors reads what was flushed. It comes when the largest incarnation of all shards is known.
+func (r *reader) floors(head *fileHead) {
+	floor, pending := r.s.line.flushed(r.format, head.incarnations.Load())
+	if raise(&head.incarnations, min(floor, incarnationMax-1)); floor >= incarnationMax {
+		floor = incarnationMax - 1 // damaged, and so everything may have been flushed
+	}
+	r.s.floor, r.s.pending = floor, expiry.Instant(pending)
 }
 
 // read does the rest.
 func (r *reader) read() {
 	s := r.s
 	s.now = s.store.clock.Now() // nobody else has the store yet, so there is no lock to take
-	s.floor, s.pending = s.line.floor.Load(), expiry.Instant(s.line.pending.Load())
-	r.intent = s.line.intent.Load() - 1
-	r.pieces = map[uint32]bool{}
+	s.line.setFloor(s.floor)
+	s.line.setPending(uint32(s.pending))
 	for _, g := range r.segments {
 		r.count(g)
 	}
@@ -214,32 +244,59 @@ func (r *reader) count(g int32) {
 			return
 		}
 		off += n
-		switch {
-		case *rec.ctrl()&ctrlDead != 0:
+		switch r.judge(&rec, loc, sg) {
+		case isDead:
 			continue
-		case loc == r.intent:
+		case isTorn:
 			r.dropped++
 			r.drop(loc)
 			continue
-		case rec.piece():
-			r.pieces[loc] = false
-			s.liveBytes += int64(n)
-			continue
-		case s.fate(&rec, sg) != alive:
+		case hasEnded:
 			r.ended++
 			r.drop(loc)
 			continue
-		case rec.split() && rec.coming():
-			r.dropped++
-			r.drop(loc)
+		case isPiece:
+			r.pieces[loc] = false
+			s.liveBytes += int64(n)
 			continue
-		case rec.split():
+		case isHead:
 			r.heads = append(r.heads, loc)
 		}
 		s.items++
 		s.liveBytes += int64(n)
 	}
 }
+
+// judge says what a record is worth by itself. A piece is worth what its head says, and a head what its pieces do.
+func (r *reader) judge(rec *record, loc uint32, sg *segment) judgement {
+	s := r.s
+	switch {
+	case *rec.ctrl()&ctrlDead != 0:
+		return isDead
+	case loc == r.intent:
+		return isTorn
+	case rec.piece():
+		return isPiece
+	case s.fate(rec, sg) != alive:
+		return hasEnded
+	case rec.split() && rec.coming(), !s.whole(rec, sg.incarnation, nil):
+		return isTorn
+	case rec.split():
+		return isHead
+	}
+	return isItem
+}
+
+type judgement uint8
+
+const (
+	isDead judgement = iota
+	isTorn
+	hasEnded
+	isPiece
+	isHead
+	isItem
+)
 
 // sane tells whether these bytes can be a record: its length is told in the way in which encode tells it.
 func (r *record) sane() bool {
@@ -258,23 +315,8 @@ func (r *reader) chain(loc uint32) bool {
 	if uint64(number) >= uint64(s.fresh)<<s.segShift/tailMin || int(number) < len(s.chains) && !s.chains[number].free {
 		return false
 	}
-	n, own, at := int(head.vlen), []uint32(nil), *head.next()
-	for at != noPiece {
-		if owned, ok := r.pieces[at]; !ok || owned {
-			break
-		}
-		p.read(s.at(at))
-		if n += int(p.vlen); *p.chain() != number || n > head.total() {
-			break
-		}
-		r.pieces[at] = true
-		own = append(own, at)
-		at = *p.next()
-	}
-	if at != noPiece || n != head.total() {
-		for _, at := range own {
-			r.pieces[at] = false
-		}
+	own, ok := r.own(&head)
+	if !ok {
 		return false
 	}
 	for len(s.chains) <= int(number) {
@@ -288,6 +330,32 @@ func (r *reader) chain(loc uint32) bool {
 		c.last = at
 	}
 	return true
+}
+
+// own finds a head's pieces, which are nobody else's from then on. False: there is something amiss.
+func (r *reader) own(head *record) (own []uint32, ok bool) {
+	s := r.s
+	var p record
+	n, at := int(head.vlen), *head.next()
+	for at != noPiece {
+		if owned, ok := r.pieces[at]; !ok || owned {
+			break
+		}
+		p.read(s.at(at))
+		if n += int(p.vlen); *p.chain() != *head.chain() || n > head.total() || !s.whole(&p, s.segmentOf(at).incarnation, head.key()) {
+			break
+		}
+		r.pieces[at] = true
+		own = append(own, at)
+		at = *p.next()
+	}
+	if at == noPiece && n == head.total() {
+		return own, true
+	}
+	for _, at := range own {
+		r.pieces[at] = false
+	}
+	return nil, false
 }
 
 // linkFreeChains makes the free list of the numbers that no chain has.
@@ -350,11 +418,15 @@ func (r *reader) enter(g int32) {
 			if s.store.sizes != nil { // the losers too: they are killed later
 				s.sized(&rec, +1)
 			}
-			if s.find(e.hash, rec.key(), &f) || !s.insert(e.hash, e.loc) {
+			switch {
+			case s.find(e.hash, rec.key(), &f) && s.uniqueOf(&rec, e.loc) > s.uniqueOf(&f.record, f.loc):
+				r.losers = append(r.losers, f.loc)
+				s.index.setLoc(f.slot, e.loc)
+			case f.sg != nil || !s.insert(e.hash, e.loc):
 				r.losers = append(r.losers, e.loc)
-				continue
+			default:
+				s.items++
 			}
-			s.items++
 		}
 	}
 }

@@ -47,6 +47,7 @@ type segment struct {
 	due         expiry.Instant // when it is worth looking for expired items; Never: there will be none
 	state       segmentState
 	queue       uint8
+	check       uint16 // with a file: sum
 	pins        uint32 // how often somebody reads a value here without the lock
 }
 
@@ -144,6 +145,9 @@ func (s *shard) take(qi int) int32 {
 	s.segments[g] = segment{
 		incarnation: s.store.incarnations.Add(1), next: none, prev: none, created: s.now, state: stateOpen, queue: uint8(qi),
 	}
+	if s.line != nil {
+		s.segments[g].check = s.segments[g].sum()
+	}
 	s.queues[qi].open = g
 	return g
 }
@@ -192,10 +196,10 @@ func (s *shard) append(qi int, n uint32) {
 	s.liveBytes += int64(n)
 }
 
-// padded is n rounded up to whole granules.
+// padded is what a record of n bytes takes: its checksum, and whole granules.
 func (s *shard) padded(n uint32) uint32 {
 	mask := uint32(1)<<s.granule - 1
-	return (n + mask) &^ mask
+	return (n + s.sumSize + mask) &^ mask
 }
 
 // at is where the record of a granule lies.

@@ -24,6 +24,7 @@ type shard struct {
 	granule  uint8 // log2 of the unit that loc counts
 	segShift uint8 // log2 of segSize
 	segSize  uint32
+	sumSize  uint32 // of the checksum behind each record: 0 without a file (sum.go)
 	granules uint32 // of the arena's address space, less warmReach; does not change
 	segments []segment
 	buckets  atomic.Uint64 // index.n, for Warm, which has no lock
@@ -450,7 +451,7 @@ func (s *shard) rewrite(h uint64, key []byte, f *found, deadline expiry.Instant,
 		}
 		loc = s.writeHeader(&r, qi, &nf, f.key())
 		copy(r.value(), f.value())
-		r.publish()
+		s.publish(&r)
 		s.movedHead(&r, f.loc, loc)
 	} else {
 		loc = s.write(&r, qi, &nf, f.key(), f, v == sameVersion, f.value(), nil)
@@ -674,6 +675,7 @@ func (s *shard) overwrite(f *found, nf *fields, value []byte, keep uint8) bool {
 	s.intend(f.loc)
 	nf.encode(f.p, l, accessCode(uint32(s.now-f.sg.created)), f.sg.created)
 	copy(f.value(), value)
+	s.resum(&f.record)
 	s.done()
 	f.sg.note(nf.deadline)
 	return true

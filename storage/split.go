@@ -68,7 +68,7 @@ func (s *shard) fits(qi int, n int) bool {
 	}
 	// Every part may leave tailMin unused behind it.
 	parts := n/min(recordMax, int(s.segSize)) + 2
-	return n+parts*(pieceHeader+tailMin) <= room+spare*int(s.segSize)
+	return n+parts*(pieceHeader+tailMin+int(s.sumSize)) <= room+spare*int(s.segSize)
 }
 
 // makeRoomWhole is makeRoomBeside for a record that is not to be split.
@@ -76,20 +76,20 @@ func (s *shard) makeRoomWhole(guard int64, qi int, n int) bool {
 	if s.tail(qi) >= n {
 		return true
 	}
-	if n > int(s.segSize) {
+	if n > int(s.segSize-s.sumSize) {
 		return false
 	}
 	// A record of splitMin-1 bytes needs a whole new segment, too.
 	return s.makeRoomBeside(guard, qi, splitMin-1) && (s.tail(qi) >= n || s.left() > reserve)
 }
 
-// tail is what is left of a queue's open segment.
+// tail is how long a record may be that is put into what is left of a queue's open segment.
 func (s *shard) tail(qi int) int {
 	g := s.queues[qi].open
 	if g == none {
 		return 0
 	}
-	return int(s.segSize - s.segments[g].used)
+	return int(s.segSize-s.segments[g].used) - int(s.sumSize)
 }
 
 // next opens another segment for a queue.
@@ -115,7 +115,7 @@ func (s *shard) write(r *record, qi int, nf *fields, key []byte, old *found, sam
 	if n <= s.tail(qi) && n <= recordMax {
 		loc = s.writeHeader(r, qi, nf, key)
 		copy(r.value()[copy(r.value(), a):], b)
-		r.publish()
+		s.publish(r)
 		return loc
 	}
 	loc = s.writeHead(r, qi, nf, key, min(s.tail(qi), recordMax))
@@ -123,7 +123,7 @@ func (s *shard) write(r *record, qi int, nf *fields, key []byte, old *found, sam
 	for len(a)+len(b) > 0 {
 		s.writePiece(qi, *r.chain(), &a, &b, nf.deadline)
 	}
-	r.publish()
+	s.publish(r)
 	return loc
 }
 
@@ -155,6 +155,7 @@ func (s *shard) writePiece(qi int, number uint32, a, b *[]byte, deadline expiryI
 	n := min(len(*a)+len(*b), min(s.tail(qi), recordMax)-pieceHeader)
 	r := s.linkPiece(qi, number, n, deadline)
 	s.fill(&r, a, b)
+	s.publish(&r)
 }
 
 // linkPiece appends a piece with n bytes of value to the log and to a chain.
@@ -230,6 +231,7 @@ func (s *shard) movePiece(r *record, qi int, deadline expiryInstant) bool {
 		copy(p.value(), value[:n])
 		value = value[n:]
 		*p.next(), *p.prev(), *p.chain() = next, last, number
+		s.publish(&p)
 		if first == noPiece {
 			first = loc
 		} else {

@@ -502,7 +502,7 @@ func copySparse(to, from string) error {
 		return err
 	}
 	defer src.Close()
-	dst, err := os.Create(to)
+	dst, err := os.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}

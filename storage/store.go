@@ -339,10 +339,10 @@ func (st *Store) Close() error {
 	if st.file == nil {
 		return st.unmap()
 	}
-	if st.file.head != nil {
+	if st.file.head != nil && st.file.resumed { // else it is not this file's time
 		st.file.head.now.Store(uint32(st.clock.Now()))
 	}
-	return errors.Join(st.unmap(), st.file.f.Close())
+	return errors.Join(st.unmap(), st.file.close())
 }
 
 // Broken tells, after a panic that somebody has recovered from, whether the store is unusable: whether the panic came while a shard was
