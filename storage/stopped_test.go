@@ -381,6 +381,15 @@ func TestMain(m *testing.M) {
 		}()
 		workUntilStopped(seed, &kinds[which], dir)
 	}
+	var more uint64
+	var shards int
+	if n, _ := fmt.Sscan(os.Getenv(addressSpaceEnv), &more, &shards, &dir); n == 3 {
+		layout := fileLayout{4 << 20, 100_000, 2, 16 << 10}
+		if shards == 1 {
+			layout = fileLayout{4 << 20, 1 << 20, 1, 16 << 10}
+		}
+		openWithin(more, dir, layout)
+	}
 	os.Exit(m.Run())
 }
 
