@@ -209,23 +209,153 @@ func TestRefusedFiles(t *testing.T) {
 	}
 }
 
+// startAnew makes a file what it would be had the machine been started anew since.
+func startAnew(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	head := new(fileHead)
+	if _, err := f.ReadAt(head.bytes(), 0); err != nil {
+		t.Fatal(err)
+	}
+	head.shape.boot[3] ^= 1
+	head.checksum = head.shape.sum()
+	if _, err := f.WriteAt(head.bytes(), 0); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What the kernel has not written yet is lost when the machine ends, and in no order. So a file outlives the machine only if it
+// was closed before, for then all of it was written.
 func TestAMachineThatWasStartedAnew(t *testing.T) {
 	opts := fileOptions(t)
 	st, _ := openAt(t, opts, someDay)
 	put(st, Set, "key", "value", 0)
-	shape := st.file.head.shape
 	closeStore(t, st)
-	shape.boot[3] ^= 1
-	head := fileHead{format: fileFormat, shape: shape, checksum: shape.sum()}
-	for at, b := range head.bytes()[16:72] {
-		if err := patch(opts.File, int64(16+at), b); err != nil {
-			t.Fatal(err)
+	for range 2 {
+		startAnew(t, opts.File)
+		st, _ = openAt(t, opts, someDay)
+		if got, hit := get(st, "key"); !hit || got != "value" || len(st.Warnings()) > 0 {
+			t.Fatalf("after a stop in order: %q, %v, %q", got, hit, st.Warnings())
 		}
+		if st.file.head.stopped.Load() != 0 || st.file.head.shape.boot != bootID() {
+			t.Error("it is still said to be good, though it is in use")
+		}
+		closeStore(t, st)
 	}
+
+	// In use, and as it was after a kill.
+	st, _ = openAt(t, opts, someDay)
+	running := opts
+	running.File = filepath.Join(t.TempDir(), "items")
+	if err := copySparse(running.File, opts.File); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, st)
+	killed, _ := openAt(t, running, someDay)
+	if _, hit := get(killed, "key"); !hit {
+		t.Error("an item was lost in a kill")
+	}
+	if err := copySparse(opts.File, running.File); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, killed)
+	startAnew(t, opts.File)
 	st, _ = openAt(t, opts, someDay)
 	defer closeStore(t, st)
 	if says := strings.Join(st.Warnings(), "\n"); !strings.Contains(says, "started anew") || st.Stats().CurrItems != 0 {
 		t.Errorf("says %q, %d items", says, st.Stats().CurrItems)
+	}
+	if names := namesIn(t, opts.File); names != "items" {
+		t.Errorf("what is torn was kept: %s", names)
+	}
+}
+
+// What is at Options.File and is not a good memory file of ours is never lost, and never believed.
+func TestForeignFiles(t *testing.T) {
+	opts := fileOptions(t)
+	start := func(says string) {
+		t.Helper()
+		st, _ := openAt(t, opts, someDay)
+		if got := strings.Join(st.Warnings(), "\n"); !strings.Contains(got, says) || (got == "") != (says == "") {
+			t.Errorf("says %q, not %q", got, says)
+		}
+		if n := st.Stats().CurrItems; n != 0 {
+			t.Errorf("%d items", n)
+		}
+		put(st, Set, "key", "value", 0)
+		closeStore(t, st)
+		if info, err := os.Stat(opts.File); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%v, %v", info.Mode(), err)
+		}
+	}
+	write := func(name string, content []byte, mode os.FileMode) {
+		t.Helper()
+		_ = os.Remove(name)
+		if err := os.WriteFile(name, content, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(name, mode); err != nil { // whatever the umask
+			t.Fatal(err)
+		}
+	}
+	is := func(n int, content []byte) {
+		t.Helper()
+		if got, err := os.ReadFile(fmt.Sprintf("%s.kept-%d", opts.File, n)); err != nil || string(got) != string(content) {
+			t.Errorf("kept-%d has %d bytes, %v", n, len(got), err)
+		}
+	}
+	zeros, diary := make([]byte, 5000), []byte("Dear diary, …")
+	write(opts.File+".kept-2", []byte("older"), 0o644)
+	write(opts.File, zeros, 0o644)
+	start("it is no memory file of gomemd, and is " + opts.File + ".kept-1 now: starting with a clean cache")
+	write(opts.File, diary, 0o640)
+	start(opts.File + ".kept-3 now")
+	is(1, zeros)
+	is(2, []byte("older"))
+	is(3, diary)
+
+	// Who may write to a file may have put anything there, or do so later.
+	write(opts.File, nil, 0o666)
+	was := fingerprint(t, opts.File)
+	start("")
+	if now := fingerprint(t, opts.File); now[:strings.Index(now, " of")] == was[:strings.Index(was, " of")] {
+		t.Error("a file is used that others may have open")
+	}
+	good, err := os.ReadFile(opts.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(opts.File, good, 0o660)
+	start("others than its owner may write to it, its mode is 0660, and is " + opts.File + ".kept-4 now")
+	is(4, good)
+
+	// What a start leaves that is killed while it makes the file.
+	write(opts.File, good[:len(new(fileHead).bytes())], 0o600)
+	start("")
+	write(opts.File, nil, 0o600)
+	start("")
+	write(beside(opts.File), good[:500], 0o600)
+	write(opts.File, diary, 0o600)
+	start(".kept-5 now")
+
+	target := filepath.Join(t.TempDir(), "target")
+	write(target, nil, 0o600)
+	if err := errors.Join(os.Remove(opts.File), os.Symlink(target, opts.File)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(opts, expiry.NewClock(someDay)); err == nil || !strings.Contains(err.Error(), "it is a symbolic link") {
+		t.Error(err)
+	}
+	if info, err := os.Stat(target); err != nil || info.Size() != 0 {
+		t.Error(info, err)
+	}
+	write(opts.File, nil, 0o600)
+	if os.Chown(opts.File, 54321, -1) == nil {
+		failing(t, opts, "it belongs to another user, of number 54321")
 	}
 }
 
