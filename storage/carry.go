@@ -176,11 +176,10 @@ func (old *oldFile) readAt(p unsafe.Pointer, n int, off int64) error {
 	return err
 }
 
-// there tells whether the file has blocks for these bytes: to read where there are none would ask
-// for them, which a full disk answers with a signal.
+// there sees to it that the file has blocks for these bytes, as it has unless it is damaged: to read
+// where there are none would ask for them, which a full disk answers with a signal.
 func (old *oldFile) there(off int64, n uint32) bool {
-	hole, err := unix.Seek(int(old.f.Fd()), off, unix.SEEK_HOLE)
-	return err == nil && hole >= off+int64(n)
+	return (&file{f: old.f}).allocate(off, int64(n)) == nil
 }
 
 // close gives back what read has mapped, and the file.

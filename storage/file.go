@@ -99,12 +99,14 @@ func (l *shardLine) setPending(at uint32) {
 // flushed is what a line says of flushes, given that no incarnation was larger than most. The two floors differ after a kill
 // between the stores, and then the larger one may be meant; but none is larger than most that was not damaged.
 func (l *shardLine) flushed(format uint32, most uint64) (floor uint64, pending uint32) {
-	a, b := l.floor.Load(), l.floorAgain.Load()
-	if floor = max(a, b); floor > most {
-		floor = min(a, b)
+	floor, pending = l.floor.Load(), l.pending.Load()
+	if format < 3 {
+		return floor, pending
 	}
-	pending = l.pending.Load()
-	if again := l.pendingAgain.Load(); format >= 3 && again != 0 && (pending == 0 || again < pending) {
+	if again := l.floorAgain.Load(); again > floor && again <= most || floor > most && again < floor {
+		floor = again
+	}
+	if again := l.pendingAgain.Load(); again != 0 && (pending == 0 || again < pending) {
 		pending = again
 	}
 	return floor, pending
