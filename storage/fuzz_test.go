@@ -23,7 +23,8 @@ func FuzzOperations(f *testing.F) {
 // FuzzRestart: whatever stands in a memory file, a store that opens it is sound and works, or the file is refused.
 //
 // The input is patches to a good file: a place (2 bytes, of the header and the shards' lines, of the segment tables or of
-// the arenas, by the highest bits) and a byte. The checksum of the header is put right again if the input's first byte is odd.
+// the arenas, by the highest bits) and a byte. The input's first byte says what else happens: bit 0, the checksum of the header is
+// put right again; bit 1, those of segments and records are; bit 2, the file is read by a store that it does not suit.
 func FuzzRestart(f *testing.F) {
 	opts := stoppedOptions(memoryDir(f), true)
 	image := goodFile(f, opts)
@@ -33,6 +34,12 @@ func FuzzRestart(f *testing.F) {
 	f.Add([]byte{0, 0x40, 8, 0xff, 0x40, 49, 0xff})             // more used than there is
 	f.Add([]byte{0, 0x80, 2, 0, 0x80, 3, 0xff, 0x81, 0, 0x20})  // a piece, a length, an ext
 	f.Add([]byte{0, 0x10, 0, 200, 0x10, 12, 0xff, 0x10, 8, 77}) // an intent, a floor
+	f.Add([]byte{2, 0x40, 8, 0xff, 0x40, 49, 0xff})
+	f.Add([]byte{2, 0x80, 2, 0, 0x80, 3, 0xff, 0x81, 0, 0x20})
+	f.Add([]byte{4, 0x80, 2, 0, 0x80, 3, 0xff, 0x81, 0, 0x20})
+	f.Add([]byte{6, 0x80, 2, 0, 0x80, 3, 0xff, 0x81, 0, 0x20, 0x40, 8, 0xff})
+	f.Add([]byte{7, 0x10, 0, 200, 0x10, 12, 0xff, 0x10, 8, 77})
+	kept := opts.File + ".kept-1"
 	f.Fuzz(func(t *testing.T, patches []byte) {
 		if len(patches) == 0 {
 			return
@@ -56,6 +63,14 @@ func FuzzRestart(f *testing.F) {
 		if patches[0]&1 != 0 {
 			head.checksum = head.shape.sum()
 		}
+		if patches[0]&2 != 0 {
+			resumImage(b, &shape)
+		}
+		opts := opts
+		if patches[0]&4 != 0 {
+			opts.MemoryLimit = 4 << 20 // beyond its reach
+		}
+		_ = os.Remove(kept)
 		writeSparse(t, opts.File, b)
 		clock := expiry.NewClock(someDay)
 		st, err := Open(opts, clock)
@@ -78,6 +93,43 @@ func FuzzRestart(f *testing.F) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// resumImage puts right the checksums in a file of this shape.
+func resumImage(b []byte, shape *fileShape) {
+	for i := range int(shape.shards) {
+		s := shard{arena: unsafe.Pointer(&b[shape.arena(i)]), granule: uint8(shape.granule), segSize: shape.segSize, sumSize: sumSize,
+			segShift: uint8(trailing(shape.segSize)), segments: unsafe.Slice((*segment)(unsafe.Pointer(&b[shape.table(i)])), shape.segments)}
+		for g := range s.segments {
+			sg := &s.segments[g]
+			if sg.used == 0 || sg.used > s.segSize {
+				continue
+			}
+			sg.check = sg.sum()
+			r := reader{s: &s}
+			r.each(int32(g), func(rec *record, _ uint32, _ *segment) {
+				if rec.piece() {
+					return
+				}
+				*s.sumAt(rec) = s.sum(rec, sg.incarnation, nil)
+				if !rec.split() {
+					return
+				}
+				at := *rec.next()
+				for range 100 {
+					if uint64(at)<<s.granule >= uint64(len(s.segments)-1)<<s.segShift {
+						return
+					}
+					var p record
+					if p.read(s.at(at)); !p.piece() || p.size > s.segSize {
+						return
+					}
+					*s.sumAt(&p) = s.sum(&p, s.segmentOf(at).incarnation, rec.key())
+					at = *p.next()
+				}
+			})
+		}
+	}
 }
 
 // goodFile is what a store has left that was busy with everything.
