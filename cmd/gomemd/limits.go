@@ -96,6 +96,7 @@ type memoryLimit struct {
 	most, taken int64  // bytes
 	way         string // out
 	private     bool   // memory that is a file's (-e) does not count
+	address     bool   // what is reserved counts, used or not
 }
 
 // memoryLimits are those that are set.
@@ -120,12 +121,12 @@ func memoryLimits() (set []memoryLimit) {
 		var limit unix.Rlimit
 		if unix.Getrlimit(l.resource, &limit) == nil && limit.Cur < math.MaxInt64 {
 			set = append(set, memoryLimit{"the limit on " + l.name,
-				int64(limit.Cur), taken(l.column) + l.more, "raise it (" + l.way + ")", l.resource == unix.RLIMIT_DATA})
+				int64(limit.Cur), taken(l.column) + l.more, "raise it (" + l.way + ")", l.resource == unix.RLIMIT_DATA, l.resource == unix.RLIMIT_AS})
 		}
 	}
 	if mode, _ := os.ReadFile("/proc/sys/vm/overcommit_memory"); string(bytes.TrimSpace(mode)) == "2" {
 		set = append(set, memoryLimit{"the machine's CommitLimit (vm.overcommit_memory=2)",
-			meminfo("CommitLimit"), meminfo("Committed_AS"), "raise vm.overcommit_ratio or vm.overcommit_kbytes", false})
+			meminfo("CommitLimit"), meminfo("Committed_AS"), "raise vm.overcommit_ratio or vm.overcommit_kbytes", false, false})
 	}
 	return set
 }
@@ -175,6 +176,9 @@ func (c *config) fitLimits() error {
 			part = indexPart
 		}
 		room, items := c.room(&l), c.opts.MemoryLimit/part
+		if l.address { // the store reserves an index for the smallest of items beside them
+			items += items / indexPart
+		}
 		if room < items {
 			return quit(exOSErr, "failed to start: -m %d needs %d MB with the server's own, and %s is %d MB: %s, or lower -m.",
 				c.opts.MemoryLimit>>20, (l.most-room+items+1<<20-1)>>20, l.name, l.most>>20, l.way)
