@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
@@ -38,10 +39,10 @@ type keptItem struct {
 
 func lookAt(st *Store, key string) (k keptItem, hit bool) {
 	k0 := []byte(key)
-	hit = st.Edit(Hash(k0), k0, Visit{Unnoticed: true}, func(it *Item) {
+	status := st.Edit(st.Hash(k0), k0, Visit{Unnoticed: true}, func(it *Item) {
 		k = keptItem{value: string(it.AppendTo(nil)), flags: it.Flags, deadline: it.Deadline, fetched: it.Fetched, stale: it.Stale, binary: it.Binary, won: it.Won}
 	})
-	return k, hit
+	return k, status != NotFound
 }
 
 // A start with a limit or items that do not suit the file takes the items to another one, all of them if there is room.
@@ -69,7 +70,7 @@ func moveItems(t *testing.T, from, to fileLayout) {
 	want := map[string]keptItem{}
 	for i := range 2000 {
 		key := fmt.Sprint("key", i)
-		h := Hash([]byte(key))
+		h := st.Hash([]byte(key))
 		it := Item{Key: []byte(key), Value: []byte(fmt.Sprint("value of ", i)), Flags: uint32(i % 3 * 1000), Binary: i%11 == 0}
 		switch {
 		case i%100 == 0:
@@ -113,7 +114,7 @@ func moveItems(t *testing.T, from, to fileLayout) {
 			delete(want, key)
 		}
 	}
-	half, _ := st.Receive(Hash([]byte("half")), &Item{Key: []byte("half")}, 50_000, nil)
+	half, _ := st.Receive(st.Hash([]byte("half")), &Item{Key: []byte("half")}, 50_000, nil)
 	_, _ = half.Write(make([]byte, 30_000))
 	if s := st.Stats(); s.Evictions > 0 {
 		t.Fatalf("%d evictions", s.Evictions)
@@ -268,7 +269,7 @@ func fingerprint(t *testing.T, file string) string {
 	if len(b) >= fileLines {
 		clear(b[80:88])
 	}
-	return fmt.Sprintf("%d of mode %o with %d bytes %x", stat.Ino, stat.Mode, len(b), Hash(b))
+	return fmt.Sprintf("%d of mode %o with %d bytes %x", stat.Ino, stat.Mode, len(b), xxhash.Sum64(b))
 }
 
 // A start that fails leaves what it has found, whatever the failure and whatever it would have done with the file.
@@ -292,7 +293,14 @@ func TestAStartThatFailsChangesNothing(t *testing.T) {
 	}
 	closeStore(t, st)
 
+	rest := filepath.Join(dir, "somebody's")
+	if err := os.WriteFile(rest, make([]byte, 3<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	failing(t, moved, "there is no room for 8388608 bytes beside it; as it is, it can be used with limits of 262144 to 67108864 bytes and items of up to one part in 8")
+	if err := os.Remove(rest); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(beside(opts.File), []byte("somebody's own"), 0o600); err != nil {
 		t.Fatal(err)
 	}

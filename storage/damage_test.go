@@ -10,12 +10,14 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/gomemd/gomemd/expiry"
 )
 
 // damagedKey says what the item of a key is: whatever is served can be judged by its key alone.
 func damagedKey(key string) (value string, flags uint32) {
-	h := Hash([]byte(key))
+	h := xxhash.Sum64String(key)
 	n := int(h % 300)
 	switch h >> 32 % 16 {
 	case 0:
@@ -32,9 +34,9 @@ func damagedKey(key string) (value string, flags uint32) {
 
 func damagedPut(st *Store, key string) Status {
 	value, flags := damagedKey(key)
-	h := Hash([]byte(key))
-	it := Item{Key: []byte(key), Value: []byte(value), Flags: flags, Deadline: expiry.Instant(h >> 44 % 2 * 100_000)}
-	if h>>45%3 > 0 || len(value) < 100 {
+	h, drawn := st.Hash([]byte(key)), xxhash.Sum64String(key)
+	it := Item{Key: []byte(key), Value: []byte(value), Flags: flags, Deadline: expiry.Instant(drawn >> 44 % 2 * 100_000)}
+	if drawn>>45%3 > 0 || len(value) < 100 {
 		return st.Put(h, Set, &it)
 	}
 	in, status := st.Receive(h, &it, len(value), nil)
@@ -69,7 +71,7 @@ func TestDamageIsNotServed(t *testing.T) {
 	store("key", 150) // again: in place, or what was there before lies dead
 	for i := 0; i < 400; i += 7 {
 		key := []byte(fmt.Sprint("key", i))
-		st.TouchView(Hash(key), key, clock.Now()+70_000, false, nil)
+		st.TouchView(st.Hash(key), key, clock.Now()+70_000, false, nil)
 	}
 	read := func() []byte {
 		b, err := os.ReadFile(opts.File)

@@ -130,7 +130,7 @@ func (s *shard) scanForRoom(guard int64, qi int, n int) bool {
 // pace does the evicting that storing n bytes should pay for, so that room is there before somebody needs it: a victim is
 // scanned until a quarter more than n bytes of it are free, or paceStep records have been seen. What is left to do is owed by the
 // next Put. Where survivors are so many that the debt only grows, they are not kept when the last spare segment is at stake. While
-// the limit is exceeded each Put scans as much as it may.
+// no segment is left for new items, and while the shard owes some, each Put scans as much as it may.
 func (s *shard) pace(n uint32) {
 	ahead := reserve + 1 + s.allowed()/256 // so many segments free, and nothing needs to be done
 	for s.spare() <= ahead && s.more() {
@@ -141,7 +141,7 @@ func (s *shard) pace(n uint32) {
 		return
 	}
 	s.debt += int64(n + n/4)
-	for records := paceStep; records > 0 && (owes || s.spare() < 0 || s.debt > 0 && s.spare() <= ahead); records -= scanBatch {
+	for records := paceStep; records > 0 && (owes || s.spare() <= reserve || s.debt > 0 && s.spare() <= ahead); records -= scanBatch {
 		if owes && s.give() {
 			owes = s.owes()
 			continue

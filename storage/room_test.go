@@ -250,7 +250,7 @@ func TestAMemoryFileIsFewMappings(t *testing.T) {
 // What is reserved is nobody's memory: it does not count as data, and where address space is limited, less is reserved.
 func TestMemoryIsOpenedAsItIsUsed(t *testing.T) {
 	if as := os.Getenv("GOMEMD_TEST_ADDRESS_SPACE"); as != "" {
-		openWithin(t, as)
+		openInSpace(t, as)
 		return
 	}
 	before := vmKB(t, "VmData")
@@ -274,8 +274,8 @@ func TestMemoryIsOpenedAsItIsUsed(t *testing.T) {
 	}
 }
 
-// openWithin uses a store of 512 MiB in a process with address space for so many bytes more than it has.
-func openWithin(t *testing.T, space string) {
+// openInSpace uses a store of 512 MiB in a process with address space for so many bytes more than it has.
+func openInSpace(t *testing.T, space string) {
 	n, err := strconv.Atoi(space)
 	if err != nil {
 		t.Fatal(err)
