@@ -20,6 +20,11 @@ type Visit struct {
 	Unique    bool // the visitor is going to tell Unique, or to compare it
 	Unnoticed bool // the visit is no use of the item
 
+	// The visitor is going to set the item's deadline to this one. With Touches false it may do so all the same,
+	// but where a deadline has no room the old one stays.
+	Touches bool
+	Touch   expiry.Instant
+
 	// An item that is not there comes to be, empty.
 	Create   bool
 	Deadline expiry.Instant
@@ -28,8 +33,8 @@ type Visit struct {
 }
 
 // Edit hands the item to visit, as it was before this visit. What visit sets in the item's Deadline and Won will hold from
-// then on; the unique stays. NotFound is a miss, or that there is no room for what was to be created. OutOfMemory: it was visited,
-// but the new deadline has no room, and it has the one of before.
+// then on; the unique stays. NotFound is a miss, or that there is no room for what was to be created. OutOfMemory: there is no
+// room for the deadline that it shall have; it is as it was, and was not visited.
 func (st *Store) Edit(hash uint64, key []byte, v Visit, visit func(*Item)) Status {
 	return st.shard(hash).edit(hash, key, &v, visit)
 }
@@ -49,11 +54,22 @@ func (s *shard) edit(h uint64, key []byte, v *Visit, visit func(*Item)) Status {
 	if !hit {
 		return NotFound
 	}
-	return s.visitAndAmend(h, key, &f, v.Unique, created, !v.Unnoticed, visit)
+	if v.Touches {
+		written, status := s.makeHold(h, key, &f, v.Touch)
+		if status != Stored {
+			return status
+		}
+		s.pace(written)
+		if !s.find(h, key, &f) {
+			return NotFound
+		}
+	}
+	s.visitAndAmend(h, key, &f, v.Unique, created, !v.Unnoticed, visit)
+	return Stored
 }
 
 // visitAndAmend shows an item and takes over what the visitor has set.
-func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, use bool, visit func(*Item)) Status {
+func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, use bool, visit func(*Item)) {
 	it := &s.item
 	s.show(it, f, unique)
 	c := *f.ctrl()
@@ -65,7 +81,7 @@ func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, u
 	deadline, won := it.Deadline, it.Won
 	s.item = Item{}
 	if s.refused {
-		return Stored
+		return
 	}
 	if use {
 		s.use(f)
@@ -75,15 +91,11 @@ func (s *shard) visitAndAmend(h uint64, key []byte, f *found, unique, created, u
 	}
 	if deadline != before {
 		written, status := s.makeHold(h, key, f, deadline)
-		if status == OutOfMemory {
-			return status
-		}
-		if status == Stored { // it may have gone, and been shown before that
+		if status == Stored {
 			f.setDeadline(deadline)
+			s.pace(written)
 		}
-		s.pace(written)
 	}
-	return Stored
 }
 
 // Count says what is added to a number, and on which conditions.

@@ -34,7 +34,7 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 	w.later, how.told = false, false
 	switch {
 	case how.touch:
-		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show) != storage.NotFound
+		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show) == storage.Stored
 	case how.unique:
 		hit = w.store.ViewUnique(hash, key, show)
 	default:
@@ -52,28 +52,28 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 	return hit
 }
 
-// edit looks an item up, and lets visit change it. touches says that visit sets the deadline
-// because that was asked for.
-func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, touches bool, visit func(*storage.Item)) (hit bool) {
+// edit looks an item up, and lets visit change it.
+func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, visit func(*storage.Item)) storage.Status {
 	w.later = false
-	hit = w.store.Edit(hash, key, v, visit) != storage.NotFound
+	status := w.store.Edit(hash, key, v, visit)
+	hit := status != storage.NotFound
 	if w.later {
-		return hit
+		return status
 	}
-	if hit && touches {
+	if hit && v.Touches {
 		w.countTouch(hit)
-		return hit
+		return status
 	}
 	w.Counters.Add(stats.CmdGet, 1)
 	w.Counters.HitOrMiss(hit, stats.GetHits, stats.GetMisses)
-	return hit
+	return status
 }
 
 // touch sets an item's deadline.
-func (w *Worker) touch(hash uint64, key []byte, deadline expiry.Instant) (hit bool) {
-	hit = w.store.TouchView(hash, key, deadline, false, nil) != storage.NotFound
-	w.countTouch(hit)
-	return hit
+func (w *Worker) touch(hash uint64, key []byte, deadline expiry.Instant) storage.Status {
+	status := w.store.TouchView(hash, key, deadline, false, nil)
+	w.countTouch(status != storage.NotFound)
+	return status
 }
 
 func (w *Worker) countTouch(hit bool) {

@@ -22,11 +22,16 @@ func (s *Session) metaGet(req *request) Verdict {
 	if m.Has('N') {
 		v.Create, v.Deadline, v.Explicit, v.Binary = true, w.deadlineOfNew(m), m.Explicit, m.Has('b')
 	}
-	hit := w.edit(req.hash, req.Key, v, m.Has('T'), func(it *storage.Item) { w.appendMetaItem(m, it) })
-	if w.later {
-		return s.serveAgain(req)
+	if m.Has('T') {
+		v.Touches, v.Touch = true, w.clock.Deadline(m.TTL)
 	}
-	if !hit && !m.Has('q') {
+	status := w.edit(req.hash, req.Key, v, func(it *storage.Item) { w.appendMetaItem(m, it) })
+	switch {
+	case w.later:
+		return s.serveAgain(req)
+	case status == storage.OutOfMemory:
+		s.refuse(false, protocol.OutOfMemoryIncr)
+	case status == storage.NotFound && !m.Has('q'):
 		w.appendMetaOutcome(protocol.MetaMiss, req)
 	}
 	return Idle

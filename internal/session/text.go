@@ -202,7 +202,12 @@ func (s *Session) counts(req *request, down bool) Verdict {
 
 func (s *Session) touch(req *request) Verdict {
 	w := s.w
-	return s.foundOrNot(req, w.touch(req.hash, req.Key, w.clock.Deadline(req.Exptime)), protocol.Touched)
+	status := w.touch(req.hash, req.Key, w.clock.Deadline(req.Exptime))
+	if status == storage.OutOfMemory {
+		s.refuse(req.NoReply, protocol.OutOfMemoryIncr)
+		return Idle
+	}
+	return s.foundOrNot(req, status == storage.Stored, protocol.Touched)
 }
 
 func (s *Session) delete(req *request) Verdict {
