@@ -62,6 +62,9 @@ func Start(opts Options) (*Server, error) {
 		conn.CloseAll(listeners)
 		return nil, err
 	}
+	if opts.Clock == nil {
+		srv.env.SetClock() // a memory file may have taken seconds to read
+	}
 	if err := srv.conns.Start(listeners); err != nil {
 		return nil, errors.Join(err, srv.store.Close())
 	}
