@@ -48,6 +48,52 @@ func damagedPut(st *Store, key string) Status {
 	return status
 }
 
+// What was flushed does not come back by one bit that is lost, nor does a flush that was to come stay away; and a store whose
+// counters were damaged keeps what it is given.
+func TestAFlushOutlivesALostBit(t *testing.T) {
+	opts := Options{MemoryLimit: 256 << 10, ItemMax: 20_000, Shards: 1, SegmentSize: 4096, File: filepath.Join(memoryDir(t), "items")}
+	st, clock := openAt(t, opts, someDay)
+	put(st, Set, "before", "", 0)
+	st.FlushAll(expiry.Never)
+	put(st, Set, "between", "", 0)
+	st.FlushAll(clock.Now() + 100)
+	closeStore(t, st)
+	image, err := os.ReadFile(opts.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for at := range 32 { // the whole of what a shard's line says
+		for bit := range 8 {
+			b := bytes.Clone(image)
+			b[fileLines+at] ^= 1 << bit
+			if err := os.Remove(opts.File); err != nil {
+				t.Fatal(err)
+			}
+			writeSparse(t, opts.File, b)
+			st, clock := openAt(t, opts, someDay)
+			if _, hit := get(st, "before"); hit {
+				t.Errorf("byte %d, bit %d: what was flushed is there again", at, bit)
+			}
+			if _, hit := get(st, "between"); hit {
+				kept++
+			}
+			put(st, Set, "new", "", 0)
+			if _, hit := get(st, "new"); !hit {
+				t.Errorf("byte %d, bit %d: what is stored is gone at once", at, bit)
+			}
+			clock.Set(clock.Now() + 100)
+			if _, hit := get(st, "between"); hit {
+				t.Errorf("byte %d, bit %d: the flush that was to come did not", at, bit)
+			}
+			closeStore(t, st)
+		}
+	}
+	if kept < 150 {
+		t.Errorf("the item outlived %d of 256", kept)
+	}
+}
+
 // Whatever happens to the bytes of a memory file, a start serves no value that is not its key's, and nothing that was flushed:
 // it drops what is damaged. Half of the files are read by a store of another layout, which copies what is good.
 func TestDamageIsNotServed(t *testing.T) {
