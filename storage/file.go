@@ -373,23 +373,37 @@ func (fl *file) use(head *fileHead, boot [16]byte) error {
 // beside is where a file is made that will take another one's place.
 func beside(path string) string { return path + ".new" }
 
-// makeBeside makes that file. What a start has left there that was killed is removed.
+// makeBeside makes that file.
 func makeBeside(path string, cancel <-chan struct{}) (*os.File, error) {
-	path = beside(path)
 	for {
-		f, made, err := takeFile(path, cancel)
+		if err := clearBeside(path, cancel); err != nil {
+			return nil, err
+		}
+		f, made, err := takeFile(beside(path), cancel)
 		if err != nil || made {
 			return f, err
 		}
-		head := new(fileHead)
-		n, _ := f.ReadAt(head.bytes(), 0)
-		if n > 0 && string(head.magic[:]) != fileMagic {
-			return nil, &fs.PathError{Op: "make", Path: path, Err: errors.Join(errors.New("there is a file of this name already"), f.Close())}
-		}
-		if err := errors.Join(os.Remove(path), f.Close()); err != nil {
+		if err := f.Close(); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// clearBeside removes what a start has left there that was killed.
+func clearBeside(path string, cancel <-chan struct{}) error {
+	path = beside(path)
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, _, err := takeFile(path, cancel)
+	if err != nil {
+		return err
+	}
+	head := new(fileHead)
+	if n, _ := f.ReadAt(head.bytes(), 0); n > 0 && string(head.magic[:]) != fileMagic {
+		return &fs.PathError{Op: "make", Path: path, Err: errors.Join(errors.New("there is a file of this name already"), f.Close())}
+	}
+	return errors.Join(os.Remove(path), f.Close())
 }
 
 // keepAside gives a file that is not to be used another name, and its own to the new one. There is always a file of that name.
@@ -450,7 +464,7 @@ func (st *Store) mapHead() error {
 }
 
 // startDone is the end of a start that has succeeded.
-func (fl *file) startDone() error {
+func (fl *file) startDone(path string) error {
 	if fl.settle != nil {
 		if err := fl.settle(); err != nil {
 			return err
@@ -460,6 +474,7 @@ func (fl *file) startDone() error {
 	if fl.old != nil {
 		return fl.old.close()
 	}
+	_ = clearBeside(path, nil) // what is not ours may stay
 	return nil
 }
 
@@ -581,7 +596,7 @@ func (st *Store) startFromFile() error {
 			return err
 		}
 	}
-	return fl.startDone()
+	return fl.startDone(st.opts.File)
 }
 
 // mayHold tells whether the file system has room for a file with so many bytes of segments. Blocks are taken as they are

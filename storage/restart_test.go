@@ -341,6 +341,17 @@ func TestForeignFiles(t *testing.T) {
 	write(beside(opts.File), good[:500], 0o600)
 	write(opts.File, diary, 0o600)
 	start(".kept-5 now")
+	for _, tt := range []struct {
+		content []byte
+		stays   bool
+	}{{good[:500], false}, {nil, false}, {diary, true}} {
+		write(beside(opts.File), tt.content, 0o600)
+		st, _ := openAt(t, opts, someDay)
+		closeStore(t, st)
+		if _, err := os.Stat(beside(opts.File)); (err == nil) != tt.stays {
+			t.Errorf("what is beside it, %d bytes, is there: %v", len(tt.content), err == nil)
+		}
+	}
 
 	target := filepath.Join(t.TempDir(), "target")
 	write(target, nil, 0o600)
