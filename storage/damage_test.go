@@ -203,7 +203,7 @@ func TestDamageIsNotServed(t *testing.T) {
 		opened++
 		items += st.Restored().Items
 		dropped += st.Restored().Dropped
-		for i := range 200 { // it works on
+		for i := range 50 { // it works on
 			damagedPut(st, fmt.Sprint("after", i))
 		}
 		judge()
