@@ -233,7 +233,7 @@ const partsAtOnce = 4
 
 // workTight is how much work a turn may do while memory is short, so that little input waits: what gnet
 // reads at once of gets is all served.
-const workTight = 20 * session.TurnWork
+const workTight = 40 * session.TurnWork
 
 // keep keeps the replies that are not sent yet, from the byte sent on.
 func (c *Conn) keep(sent int) {

@@ -21,7 +21,7 @@ const (
 const (
 	// TurnWork is how much one client may have done before the others are served. What is begun
 	// last is also brought to its end, if it cannot be stopped in the middle.
-	TurnWork = 200_000
+	TurnWork = 100_000
 
 	commandWork = 400    // a command: its line is parsed, a key looked up and a reply made
 	keyWork     = 80     // each key of a multiget
