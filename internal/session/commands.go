@@ -26,7 +26,6 @@ type lookup struct {
 // fetch looks one key of a retrieval up, and shows the item, unless w.later says that it cannot
 // yet.
 func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.Item)) (hit bool) {
-	w.turn.spend(keyWork)
 	if w.Events.Watched != 0 && !how.told {
 		w.turn.spend(eventWork)
 		w.Events.Fetched(hash, key)

@@ -101,6 +101,7 @@ func (s *Session) retrieve(r *retrieval) (done bool, _ Verdict) {
 			w.Out.buf = append(w.Out.buf, protocol.End...)
 			return true, Idle
 		}
+		w.turn.spend(n * keyWork)
 		w.store.Warm(w.hashes[:n])
 		for i := range n {
 			if w.turn.full(&w.Out) {

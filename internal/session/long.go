@@ -145,11 +145,12 @@ func (s *Session) serveLong() {
 	pieces, ok := s.long.end()
 	s.long = nil
 	if !ok {
-		s.logLine([]byte("get …"))
 		s.refuse(false, protocol.BadFormat)
 		return
 	}
-	s.logLine(pieces[0])
+	if w.env.Verbosity.Load() > 1 {
+		s.logLine(pieces[0])
+	}
 	verb, keys, _ := bytes.Cut(pieces[0], []byte(" "))
 	pieces[0] = keys
 	if len(keys) == 0 && len(pieces) == 1 {
@@ -162,7 +163,5 @@ func (s *Session) serveLong() {
 
 // logLine is for -vv. Of a long line it tells the beginning.
 func (s *Session) logLine(line []byte) {
-	if s.w.env.Verbosity.Load() > 1 {
-		s.w.env.Logf("<%d %s\n", s.fd, bytes.TrimSuffix(line[:min(len(line), pieceMax)], []byte("\r")))
-	}
+	s.w.env.Logf("<%d %s\n", s.fd, bytes.TrimSuffix(line[:min(len(line), pieceMax)], []byte("\r")))
 }

@@ -24,11 +24,13 @@ func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 	}
 	s.line = nil // it is being served; an idle connection keeps no buffer
 	for i := range w.batch[:n] {
-		if s.state != StateCommand || w.turn.full(&w.Out) || w.turn.spent() {
+		if s.state != StateCommand || w.turn.full(&w.Out) || w.turn.tired() {
 			return consumed, Idle
 		}
 		req := &w.batch[i]
-		s.logLine(req.line)
+		if w.env.Verbosity.Load() > 1 {
+			s.logLine(req.line)
+		}
 		consumed = req.next
 		w.turn.serve()
 		if w.Events.Watched != 0 && req.err == nil && req.Op.HasKey() {

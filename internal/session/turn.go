@@ -49,7 +49,7 @@ const (
 // Work is charged where it is done, each kind in one place:
 //
 //	a command              turn.serve
-//	a key of a multiget    Worker.fetch
+//	a key of a multiget    Session.retrieve
 //	bytes of values        Worker.put, Worker.weigh
 //	a long line            Session.gather
 //	statistics             Session.stats
