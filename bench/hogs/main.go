@@ -1,15 +1,15 @@
-// Command hogs watches what one polite client of gomemd and of a memcached sees while another asks for
-// as much work as it can with as few bytes as it can: a row for each kind of work.
+// Command hogs watches what one polite client of gomemd and of a memcached sees while another asks
+// for as much work as it can with as few bytes as it can: a row for each kind of work.
 //
 //	go run ./bench/hogs
 //	go run ./bench/hogs -only 'incr|append' -memcached /path/to/memcached
 //	go run ./bench/hogs -quick                  less of what takes long
 //
-// The polite client asks for one small value, rests for 500 µs when it has it, and asks again, on one
-// connection, from a process of its own. Each row is played at gomemd and at memcached in turn, as
-// often as -rounds says, each time at a server started afresh with the same options. Of the rounds the
-// best of each server counts, since what the machine adds to one is nobody's fault; "most" is the worst
-// of all of them.
+// The polite client asks for one small value, rests for 500 µs when it has it, and asks again, on
+// one connection, from a process of its own. Each row is played at gomemd and at memcached in turn,
+// as often as -rounds says, each time at a server started afresh with the same options. Of the
+// rounds the best of each server counts, since what the machine adds to one is nobody's fault;
+// "most" is the worst of all of them.
 //
 // It fails where gomemd's p99 is more than twice memcached's and more than 2 ms, and where a polite
 // request is not answered or answered with an error.
@@ -31,7 +31,7 @@ import (
 
 const (
 	slower = 2                    // times memcached's p99 …
-	floor  = 2 * time.Millisecond // … and up to this it is nobody's fault: clients and server share the cores
+	floor  = 2 * time.Millisecond // … and so much is nobody's fault: clients and server share cores
 )
 
 // flags are what the command line says.
@@ -127,8 +127,8 @@ func (r *row) rounds(both *pair.Pair, f *flags) (all [2]seen, err error) {
 	return all, nil
 }
 
-// play starts a server, lets the hogs loose, and stops them and the server when the polite client has seen
-// enough.
+// play starts a server, lets the hogs loose, and stops them and the server when the polite client
+// has seen enough.
 func (r *row) play(kind *pair.Kind, f *flags) (got seen, err error) {
 	s, err := kind.Start(strings.Fields(r.args)...)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/gomemd/gomemd/bench/internal/field"
 )
 
-// politeArg makes this program the polite client: a process of its own, so that what the hogs cost is not
-// its own.
+// politeArg makes this program the polite client: a process of its own, so that what the hogs cost
+// is not its own.
 const politeArg = "polite"
 
 // gap is how long the polite client rests between an answer and the next question.

@@ -168,7 +168,8 @@ func (c *Conn) serve() bool {
 		w.Counters.Add(stats.BytesWritten, uint64(sent))
 		written += sent
 		again = large && v == session.Full && part < partsAtOnce-1 && worked < session.TurnWork/2
-		if tight && (v == session.Full || v == session.Yield) && n < len(in) && written < writeMost && worked < workTight {
+		if tight && (v == session.Full || v == session.Yield) && n < len(in) &&
+			written < writeMost && worked < workTight {
 			again = true // what is served now need not be kept
 		}
 		again = again && err == nil && sent == w.Out.Pending()
@@ -231,8 +232,8 @@ func (c *Conn) rest(came bool) bool {
 // large multiget wait for its turn more often than its bytes take to be copied.
 const partsAtOnce = 4
 
-// workTight is how much work a turn may do while memory is short, so that little input waits: what gnet
-// reads at once of gets is all served.
+// workTight is how much work a turn may do while memory is short, so that little input waits: what
+// gnet reads at once of gets is all served.
 const workTight = 40 * session.TurnWork
 
 // keep keeps the replies that are not sent yet, from the byte sent on.
@@ -322,8 +323,8 @@ func (c *Conn) moved() expiry.Instant {
 	return expiry.Instant(moved)
 }
 
-// still is for how many seconds it has done neither, if it could; none if the clock has been set back
-// since.
+// still is for how many seconds it has done neither, if it could; none if the clock has been set
+// back since.
 func (c *Conn) still(now expiry.Instant) expiry.Instant {
 	if c.waitsForUs() {
 		return 0

@@ -289,7 +289,8 @@ func TestASmallRequestIsNotBehindMuchWork(t *testing.T) {
 	}
 }
 
-// With one processor for all loops, whoever else could run does so between two turns of a long pipeline.
+// With one processor for all loops, whoever else could run does so between two turns of a long
+// pipeline.
 func TestATurnLeavesTheProcessorToOthers(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const n, reqs = 8_000, 20

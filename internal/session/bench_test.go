@@ -52,8 +52,8 @@ func BenchmarkFeed(b *testing.B) {
 	}
 }
 
-// Dear commands cost about what they are charged: ns/work is to be near 1. A pipeline of each is served in
-// turns; ns/op is a turn's.
+// Dear commands cost about what they are charged: ns/work is to be near 1. A pipeline of each is
+// served in turns; ns/op is a turn's.
 func BenchmarkDear(b *testing.B) {
 	fill := func(v *client) {
 		for i := range 50_000 {

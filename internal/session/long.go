@@ -22,8 +22,8 @@ const (
 	gatherMax = 8 << 10
 )
 
-// longLine is the words of a multiget that comes in pieces, as far as they have come. No word is in two
-// pieces, so each is a list of keys of its own, and nothing has to be made whole or be walked a
+// longLine is the words of a multiget that comes in pieces, as far as they have come. No word is in
+// two pieces, so each is a list of keys of its own, and nothing has to be made whole or be walked a
 // second time before the first key is served:
 //
 //	get a  bc de│f ghi\r│\n   as it comes
@@ -157,7 +157,8 @@ func (s *Session) serveLong() {
 		s.refuse(false, protocol.BadFormat)
 		return
 	}
-	s.rest = &retrieval{how: lookup{unique: string(verb) == "gets"}, keys: protocol.Keys(keys), more: pieces[1:]}
+	how := lookup{unique: string(verb) == "gets"}
+	s.rest = &retrieval{how: how, keys: keys, more: pieces[1:]}
 	s.state = StateRetrieval
 }
 

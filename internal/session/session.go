@@ -85,7 +85,7 @@ type Verdict uint8
 // The verdicts.
 const (
 	Idle   Verdict = iota // all input is consumed
-	Yield                 // it is the other connections' turn: enough commands were served, or work done (turn.go)
+	Yield                 // it is the other connections' turn: enough work was done (turn.go)
 	Full                  // replies wait to be written
 	Later                 // the store has no room for what comes next: wake is called when it may have
 	HangUp                // write what there is and close

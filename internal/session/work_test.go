@@ -41,8 +41,8 @@ func dears() []dear {
 	}
 }
 
-// turns feeds a session until it is done, and counts the turns. each is called after every one, with what
-// it has consumed and said.
+// turns feeds a session until it is done, and counts the turns. each is called after every one,
+// with what it has consumed and said.
 func (v *client) turns(in []byte, each func(consumed int, said []byte)) (n int) {
 	v.w.Events.Flush()
 	for again := true; again; n++ {
@@ -92,8 +92,8 @@ func TestATurnServesManyCheapCommands(t *testing.T) {
 	}
 }
 
-// A multiget of many keys, whole or in pieces, stops in the middle when its turn is over and goes on
-// where it was. What is said in between has cost about what a turn may cost.
+// A multiget of many keys, whole or in pieces, stops in the middle when its turn is over and goes
+// on where it was. What is said in between has cost about what a turn may cost.
 func TestAMultigetOfMissesTakesTurns(t *testing.T) {
 	const keys = 1_000_000
 	for _, key := range []string{" a", " " + strings.Repeat("q", 240)} {

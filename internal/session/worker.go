@@ -13,8 +13,8 @@ import (
 // stay in the nearest cache.
 const batchMax = 16
 
-// linesMax is how long the lines of a batch may be before no more are looked at: what is parsed and not
-// served in this turn is parsed again in the next.
+// linesMax is how long the lines of a batch may be before no more are looked at: what is parsed and
+// not served in this turn is parsed again in the next.
 const linesMax = 4 << 10
 
 // Worker is what the sessions of one event loop share. Only that loop's goroutine uses it, but for
