@@ -35,6 +35,10 @@ const (
 	// recordMax bounds what is copied at once when a record moves.
 	recordMax = 64 << 10
 
+	// joinMost bounds how much of a value is copied for what is joined to it, but for the first
+	// time: a part that is shorter is written again with what is new, a longer one stays as it is.
+	joinMost = 4 << 10
+
 	noChain = 1<<32 - 1
 )
 
@@ -98,10 +102,41 @@ func (s *shard) next(qi int) {
 	s.take(qi)
 }
 
+// content is what a value is made of: a, then b, then blanks. What is written of it is taken off.
+type content struct {
+	a, b   []byte
+	blanks int
+}
+
+func (c *content) len() int { return len(c.a) + len(c.b) + c.blanks }
+
+// fill writes as much as fits into v.
+func (c *content) fill(v []byte) {
+	n := copy(v, c.a)
+	c.a, v = c.a[n:], v[n:]
+	n = copy(v, c.b)
+	c.b, v = c.b[n:], v[n:]
+	n = min(c.blanks, len(v))
+	blank(v[:n])
+	c.blanks -= n
+}
+
+// blank fills v with blanks.
+func blank(v []byte) {
+	n := copy(v, "                                                                ")
+	for 0 < n && n < len(v) {
+		n += copy(v[n:], v[:n])
+	}
+}
+
 // write appends an item to a queue, which holds it. The value comes in two parts, for append and prepend. old is the
 // version that this one replaces, or nil; with same it is this very version, which moves.
 func (s *shard) write(r *record, qi int, nf *fields, key []byte, old *found, same bool, a, b []byte) (loc uint32) {
-	n := headerMax + len(key) + len(a) + len(b)
+	return s.writeContent(r, qi, nf, key, old, same, &content{a: a, b: b})
+}
+
+func (s *shard) writeContent(r *record, qi int, nf *fields, key []byte, old *found, same bool, c *content) (loc uint32) {
+	n := headerMax + len(key) + c.len()
 	if room := s.tail(qi); n > room && (n < splitMin || room < headerMax+len(key)+tailMin) {
 		s.next(qi)
 	}
@@ -114,26 +149,17 @@ func (s *shard) write(r *record, qi int, nf *fields, key []byte, old *found, sam
 	}
 	if n <= s.tail(qi) && n <= recordMax {
 		loc = s.writeHeader(r, qi, nf, key)
-		copy(r.value()[copy(r.value(), a):], b)
+		c.fill(r.value())
 		s.publish(r)
 		return loc
 	}
 	loc = s.writeHead(r, qi, nf, key, min(s.tail(qi), recordMax))
-	s.fill(r, &a, &b)
-	for len(a)+len(b) > 0 {
-		s.writePiece(qi, *r.chain(), &a, &b, nf.deadline)
+	c.fill(r.value())
+	for c.len() > 0 {
+		s.writePiece(qi, *r.chain(), c, nf.deadline)
 	}
 	s.publish(r)
 	return loc
-}
-
-// fill copies as much of a and then b as fits into a record's value.
-func (s *shard) fill(r *record, a, b *[]byte) {
-	v := r.value()
-	n := copy(v, *a)
-	*a = (*a)[n:]
-	m := copy(v[n:], *b)
-	*b = (*b)[m:]
 }
 
 // writeHead appends the head of a split item of nf.vlen bytes: a record of up to most bytes.
@@ -147,14 +173,14 @@ func (s *shard) writeHead(r *record, qi int, nf *fields, key []byte, most int) (
 	return loc
 }
 
-// writePiece appends another piece to a chain, with as much of a and then b as fits.
-func (s *shard) writePiece(qi int, number uint32, a, b *[]byte, deadline expiryInstant) {
-	if s.tail(qi) < pieceHeader+tailMin && s.tail(qi) < pieceHeader+len(*a)+len(*b) {
+// writePiece appends another piece to a chain, with as much as fits.
+func (s *shard) writePiece(qi int, number uint32, c *content, deadline expiryInstant) {
+	if s.tail(qi) < pieceHeader+tailMin && s.tail(qi) < pieceHeader+c.len() {
 		s.next(qi)
 	}
-	n := min(len(*a)+len(*b), min(s.tail(qi), recordMax)-pieceHeader)
+	n := min(c.len(), min(s.tail(qi), recordMax)-pieceHeader)
 	r := s.linkPiece(qi, number, n, deadline)
-	s.fill(&r, a, b)
+	c.fill(r.value())
 	s.publish(&r)
 }
 

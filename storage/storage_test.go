@@ -43,6 +43,19 @@ func get(st *Store, key string) (value string, hit bool) {
 	return value, hit
 }
 
+// commit stores a value that arrives in parts.
+func commit(st *Store, key []byte, mode Mode, value []byte) Status {
+	in, status := st.Receive(Hash(key), &Item{Key: key}, len(value), nil)
+	if status != Stored {
+		return status
+	}
+	defer in.Abort()
+	if _, status = in.Write(value); status != Stored {
+		return status
+	}
+	return in.Commit(mode)
+}
+
 func TestAStoreRunsForEverAtItsLimit(t *testing.T) {
 	st, clock := newStore(t, Options{MemoryLimit: 4 << 20, ItemMax: 8 << 10, Shards: 2, SegmentSize: 16 << 10})
 	for i := range 300_000 {
