@@ -56,9 +56,11 @@
 //
 // # Locks
 //
-// One sync.Mutex a shard, and no more than one of them held at a time. Everything in a shard is read and written under
-// its lock; Warm alone looks without, and believes nothing that it sees. The bytes of an item are the store's: a
-// visitor reads them before it returns and does not call the store. No step holds a lock for more than about 20 µs of
-// work, but for two that are as long as the value: reading a value of many pieces in one View, and appending to one. What Fill calls may
-// read a socket meanwhile, which takes some 10 µs for 64 KiB.
+// One sync.Mutex a shard, and no more than one of them held at a time. Everything in a shard is
+// read and written under its lock; Warm alone looks without, and believes nothing that it sees. The
+// bytes of an item are the store's: a visitor reads them before it returns and does not call the
+// store. No step holds a lock for more than about 20 µs of work, but for these, which are as long
+// as the value: reading a value of many pieces in one View, writing a number of up to 512 KiB, and,
+// at up to 1 µs for each 64 KiB, pinning a value, deleting it, and joining one that was received.
+// What Fill calls may read a socket meanwhile, which takes some 10 µs for 64 KiB.
 package storage

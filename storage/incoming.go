@@ -258,21 +258,32 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 		s.abandon(in, status)
 		return status
 	}
+	if present && joins(mode) {
+		in.answered = Item{Key: in.key, Binary: in.binary, Explicit: in.explicit, Show: in.show}
+		if status = NotStored; s.mayJoin(&f, in.n) {
+			status = s.join(in.hash, mode, &f, &in.answered, in)
+		}
+		s.abandon(in, status) // if it was not stored
+		return status
+	}
+	deadline, keep, guard := in.deadline, uint8(0), int64(none)
+	if present && s.outdated(mode, &f, in.unique) {
+		deadline, keep, guard = f.deadline(f.sg.created), ctrlStale|*f.ctrl()&ctrlWon, int64(f.loc)
+	}
+	if deadline != in.deadline || s.segmentOf(s.chains[in.chain].head).incarnation < s.floor {
+		// It began before a flush, and an item is as old as its head.
+		moves := s.moves
+		if !s.headAnew(in, guard, deadline) {
+			s.abandon(in, OutOfMemory)
+			return OutOfMemory
+		}
+		present = present && (s.moves == moves || s.find(in.hash, in.key, &f))
+	}
 	c := &s.chains[in.chain]
 	loc := c.head
 	var r record
 	r.read(s.at(loc))
-	if present && (joins(mode) || s.outdated(mode, &f, in.unique)) {
-		// Large values are seldom appended to: this goes by way of the heap.
-		in.answered = Item{
-			Key: in.key, Value: s.appendValue(make([]byte, 0, in.n), &r), Flags: in.flags, Unique: in.unique,
-			Binary: in.binary, Explicit: in.explicit, Show: in.show,
-		}
-		s.abandon(in, NotStored)
-		status = s.link(in.hash, mode, present, &f, &in.answered)
-		in.answered.Value = nil
-		return status
-	}
+	s.segmentOf(loc).note(deadline) // whoever came by looked for items
 	if !s.store.opts.DisableCAS {
 		u := uint64(0)
 		if present {
@@ -284,6 +295,7 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 			r.setUnique(s.freshUnique(u))
 		}
 	}
+	*r.ctrl() |= keep
 	s.resum(&r)
 	r.complete()
 	if present {
@@ -305,6 +317,25 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 	s.moves++
 	s.stats.TotalItems++
 	return Stored
+}
+
+// headAnew writes the head of a value that is on its way once more, with this deadline. False:
+// there is no room.
+func (s *shard) headAnew(in *Incoming, guard int64, deadline expiry.Instant) bool {
+	in.waits = true // for this room: it must not be made of what has come
+	r := s.headOf(in)
+	ok := s.makeRoomWhole(guard, in.queue, headerMax+int(r.klen)+int(r.vlen))
+	if in.waits = false; !ok || in.over {
+		return false
+	}
+	loc := s.chains[in.chain].head
+	r.read(s.at(loc))
+	sg := s.segmentOf(loc)
+	nf := r.fields(sg.created)
+	nf.deadline = deadline
+	var n record
+	s.moveHead(&n, &r, loc, sg, in.queue, &nf)
+	return true
 }
 
 // abandon gives back the room of a value that will not be completed.

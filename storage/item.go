@@ -359,6 +359,9 @@ func (r *record) total() int {
 	return int(*(*uint32)(unsafe.Add(r.p, r.offMore())) & valueMax)
 }
 
+// setTotal changes the whole length of a split value that is complete.
+func (r *record) setTotal(n int) { *(*uint32)(unsafe.Add(r.p, r.offMore())) = uint32(n) }
+
 // coming tells whether a split value is still on its way in, complete that it has come.
 func (r *record) coming() bool { return *(*uint32)(unsafe.Add(r.p, r.offMore()))&totalComing != 0 }
 

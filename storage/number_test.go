@@ -81,7 +81,7 @@ func TestALongNumberIsANumberUpToAPoint(t *testing.T) {
 			if got := commit(st, []byte("k"), Set, value); got != Stored {
 				t.Fatal(got)
 			}
-			n, got := st.Incr(Hash([]byte("k")), []byte("k"), 3)
+			n, got := st.Incr(st.Hash([]byte("k")), []byte("k"), 3)
 			if got != tt.want || got == Stored && n != 8 {
 				t.Errorf("%d bytes: %d, %d", tt.n, n, got)
 			}
@@ -107,9 +107,9 @@ func TestANumberThatIsReadStays(t *testing.T) {
 			commit(st, []byte(key), Set, value)
 		}
 		var p Pinned
-		st.View(Hash([]byte(key)), []byte(key), func(it Item) { it.Pin(&p) })
+		st.View(st.Hash([]byte(key)), []byte(key), func(it Item) { it.Pin(&p) })
 		for range 3 {
-			if _, status := st.Incr(Hash([]byte(key)), []byte(key), 1); status != Stored {
+			if _, status := st.Incr(st.Hash([]byte(key)), []byte(key), 1); status != Stored {
 				t.Fatal(status)
 			}
 		}
@@ -143,7 +143,7 @@ func TestALongerNumberCountsAsStored(t *testing.T) {
 				unique(t, st, "k")
 			}
 			before := st.Stats().TotalItems
-			if _, status := st.Incr(Hash([]byte("k")), []byte("k"), 1); status != Stored {
+			if _, status := st.Incr(st.Hash([]byte("k")), []byte("k"), 1); status != Stored {
 				t.Fatal(status)
 			}
 			if got := st.Stats().TotalItems - before; got != tt.want {

@@ -581,11 +581,14 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 	joined := present && joins(mode)
 	guard := int64(none)
 	if joined {
+		switch {
+		case !s.mayJoin(f, len(value)):
+			return NotStored
+		case f.total() > gatherMax:
+			return s.join(h, mode, f, it, nil)
+		}
 		nf.flags, nf.deadline = f.flags(), f.deadline(f.sg.created)
 		nf.vlen += f.total()
-		if Charge(nf.klen, nf.flags, nf.vlen, !s.store.opts.DisableCAS) > s.store.opts.ItemMax {
-			return NotStored
-		}
 		guard = int64(f.loc)
 	} else if s.store.opts.PackHex {
 		var buf [packMax / 2]byte
@@ -624,7 +627,8 @@ func (s *shard) link(h uint64, mode Mode, present bool, f *found, it *Item) Stat
 	if joined {
 		was := f.value()
 		if f.split() || f.packed() {
-			was = s.appendValue(make([]byte, 0, f.total()), &f.record)
+			s.scratch = s.appendValue(s.scratch[:0], &f.record)
+			was = s.scratch
 		}
 		if a, b = was, value; mode == Prepend || mode == PrependOrSet {
 			a, b = b, a

@@ -28,11 +28,14 @@ type stepper struct {
 	tid     int
 	watched [][]byte // of the file: what matters
 	was     []byte
+	arenas  [][]byte // the same of records, as far as items are in them
+	records []byte
 	missed  map[uint64]int // how often in a row a function was not reached
 }
 
 // seen are instructions of the store that a child has come by.
 type seen struct {
+	whole     []uint64            // where functions begin that are gone through from the first instruction to the last
 	dear      []uint64            // where functions begin whose stores have an order, and that are seldom called
 	functions []uint64            // where all begin
 	known     map[uint64][]uint64 // by function
@@ -60,10 +63,13 @@ func newSeen() *seen {
 	s := &seen{known: map[uint64][]uint64{}, is: map[uint64]mark{}}
 	for _, f := range []any{
 		(*shard).flush, (*shard).add, (*shard).writeHeader, (*shard).rewrite, (*shard).overwrite, (*shard).movePiece,
-		(*shard).moveEither, (*shard).killPieces, (*shard).commit, (*shard).take,
+		(*shard).moveEither, (*shard).killPieces, (*shard).commit, (*shard).take, (*shard).join, (*shard).splice, (*shard).lengthen,
 	} {
 		s.dear = append(s.dear, uint64(reflect.ValueOf(f).Pointer()))
 		s.note(s.dear[len(s.dear)-1], false)
+	}
+	for _, f := range []any{(*shard).change, (*shard).splice, (*shard).lengthen, (*shard).commit} {
+		s.whole = append(s.whole, uint64(reflect.ValueOf(f).Pointer()))
 	}
 	return s
 }
@@ -135,6 +141,7 @@ func seize(t *testing.T, pid int, p *progress, dir string, code *seen) *stepper 
 	for i := range int(shape.shards) {
 		at := shape.table(i)
 		s.watched = append(s.watched, b[at:at+entriesMax*int64(unsafe.Sizeof(segment{}))])
+		s.arenas = append(s.arenas, b[shape.arena(i):][:entriesMax*int64(shape.segSize)])
 	}
 	if p.code.Load() != code.functions[0] {
 		t.Fatal("parent and child have not their code at the same place")
@@ -259,6 +266,61 @@ func (s *stepper) steps(t *testing.T, n int, over bool) {
 		}
 		before = pc
 	}
+}
+
+// through has the thread go from a function of which every store matters to the end of the deed,
+// and calls judge after each store into a record or what is watched. What opens a segment or makes
+// room is one step, and unless copies says otherwise also what copies bytes.
+func (s *stepper) through(t *testing.T, function uint64, copies bool, judge func()) (stores int) {
+	t.Helper()
+	s.interrupt(t)
+	if !isKnownMachine || !s.runTo(t, function) {
+		return 0
+	}
+	s.stored()
+	for before := function; stores < storesMax && !t.Failed(); {
+		must(t, unix.PtraceSingleStep(s.tid))
+		s.stands(t, 0)
+		pc := s.pc(t)
+		f := runtime.FuncForPC(uintptr(pc))
+		if f == nil {
+			return stores
+		}
+		if file, _ := f.FileLine(uintptr(pc)); strings.HasSuffix(file, "_test.go") {
+			return stores // the deed is done
+		}
+		if name := f.Name(); uint64(f.Entry()) == pc && bytes.Equal(s.code(t, before, len(machine.call)), machine.call) &&
+			(strings.HasPrefix(name, "runtime.") && !copies || strings.HasSuffix(name, ").next") || strings.HasSuffix(name, ").pace")) {
+			if pc = before + machine.callSize; !s.runTo(t, pc) {
+				return stores
+			}
+		}
+		if before = pc; s.stored() {
+			stores++
+			judge()
+		}
+	}
+	return stores
+}
+
+// storesMax is how many stores of one way through are judged.
+const storesMax = 100
+
+// stored tells whether something watched, or a record, has been stored since it was last called.
+func (s *stepper) stored() (yes bool) {
+	yes = s.changed()
+	for len(s.records) < len(s.arenas)*len(s.arenas[0]) {
+		s.records = append(s.records, 0)
+	}
+	was := s.records
+	for _, arena := range s.arenas {
+		if !bytes.Equal(was[:len(arena)], arena) {
+			copy(was, arena)
+			yes = true
+		}
+		was = was[len(arena):]
+	}
+	return yes
 }
 
 // stop stops the thread at any moment, or else at an instruction that is chosen.

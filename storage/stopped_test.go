@@ -66,6 +66,8 @@ const (
 	doSet verb = iota
 	doAlike
 	doReceive
+	doReceiveAppend
+	doReceivePrepend
 	doAppend
 	doPrepend
 	doReplace
@@ -91,12 +93,14 @@ type kind struct {
 	shares [doLimit + 1]int
 }
 
-var everything = [...]int{doSet: 170, doAlike: 250, doReceive: 25, doAppend: 40, doPrepend: 30, doReplace: 30, doAdd: 30, doCas: 50,
+var everything = [...]int{doSet: 170, doAlike: 250, doReceive: 25, doReceiveAppend: 20, doReceivePrepend: 20, doAppend: 90, doPrepend: 60, doReplace: 30, doAdd: 30, doCas: 50,
 	doIncr: 120, doTouch: 60, doGets: 60, doDelete: 70, doStale: 20, doFlush: 1, doFlushLater: 1, doPass: 12, doSweep: 20, doFlood: 30, doLimit: 3}
 
 var kinds = []kind{
 	{"lossless", false, everything},
 	{"lossy", true, everything},
+	{"joins", false, [...]int{doSet: 10, doAlike: 20, doReceiveAppend: 60, doReceivePrepend: 20, doAppend: 200, doPrepend: 20, doIncr: 60,
+		doGets: 250, doPass: 2, doLimit: 0}},
 	{"rare deeds", false, [...]int{doSet: 40, doAlike: 60, doIncr: 120, doGets: 120, doFlush: 1, doFlushLater: 8, doPass: 30, doSweep: 5, doLimit: 0}},
 }
 
@@ -132,6 +136,9 @@ func (l *ledger) alive(key int, now expiry.Instant) bool {
 }
 
 const counterKeys = 6
+
+// joinedMost is how long a value may become by what is joined to it.
+const joinedMost = 28_000
 
 // stoppedSource is what values are cut from, at a place for each deed, stoppedDigits what a quarter of them are.
 var stoppedSource = func() []byte {
@@ -180,6 +187,8 @@ func (l *ledger) draw(seed, number uint64) deed {
 		n = r.IntN(3000)
 	case 9:
 		n = r.IntN(15_000)
+	case 13:
+		n = gatherMax + r.IntN(5_000) // what is joined to it changes it in place
 	}
 	switch r.IntN(6) {
 	case 0:
@@ -194,8 +203,8 @@ func (l *ledger) draw(seed, number uint64) deed {
 			n = 3000
 		}
 		d.flags, d.deadline = e.flags, e.deadline
-	case doAppend, doPrepend:
-		if n %= 100; len(e.value) > 4000 {
+	case doAppend, doPrepend, doReceiveAppend, doReceivePrepend:
+		if n %= []int{100, 100, 700, 4000}[r.IntN(4)]; len(e.value)+n > joinedMost {
 			d.verb = doSet
 		}
 	case doReceive:
@@ -203,6 +212,9 @@ func (l *ledger) draw(seed, number uint64) deed {
 	}
 	if counter && d.verb == doAlike {
 		d.value = strconv.AppendUint(nil, r.Uint64()>>r.IntN(64), 10)
+		if number%3 == 0 {
+			d.value = append(d.value, bytes.Repeat([]byte(" "), r.IntN(10_000))...)
+		}
 		return d
 	}
 	source := stoppedSource
@@ -244,10 +256,10 @@ func (l *ledger) note(d *deed) {
 		if !there {
 			*e = fresh
 		}
-	case doAppend, doPrepend:
+	case doAppend, doPrepend, doReceiveAppend, doReceivePrepend:
 		if there {
 			a, b := e.value, d.value
-			if d.verb == doPrepend {
+			if d.verb == doPrepend || d.verb == doReceivePrepend {
 				a, b = b, a
 			}
 			e.value, e.changed, e.shown = append(a[:len(a):len(a)], b...), d.number, false
@@ -302,7 +314,7 @@ func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 		if it.Unique = d.gets(st, p, d.number-1); it.Unique != 0 {
 			status = st.Put(h, CompareAndSwap, &it)
 		}
-	case doReceive:
+	case doReceive, doReceiveAppend, doReceivePrepend:
 		in, s := st.Receive(h, &it, len(d.value), nil)
 		for rest := d.value; s == Stored && len(rest) > 0; {
 			n := min(len(rest), 1+int(d.n)*5)
@@ -310,7 +322,7 @@ func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 			rest = rest[n:]
 		}
 		if s == Stored {
-			s = in.Commit(Set)
+			s = in.Commit(map[verb]Mode{doReceive: Set, doReceiveAppend: Append, doReceivePrepend: Prepend}[d.verb])
 		}
 		status = s
 	case doIncr:
@@ -447,9 +459,8 @@ func TestARestartAfterAnyInstruction(t *testing.T) {
 			before := &ledger{kind: k, now: expiry.Start}
 			last, within := uint64(0), 0
 			random := rand.New(rand.NewPCG(seed, 0))
-			for i := range 2 * *stops {
-				time.Sleep(time.Duration(random.IntN(300)) * time.Microsecond)
-				worker.stop(t, i%2 > 0, random)
+			judge := func() {
+				t.Helper()
 				seen := copyShared(t, p, dir)
 				for ; last < seen.ended.Load(); last++ {
 					d := before.draw(seed, last+1)
@@ -465,7 +476,21 @@ func TestARestartAfterAnyInstruction(t *testing.T) {
 				if t.Failed() {
 					t.Fatalf("stopped in or before deed %d: %d of %q, %d bytes", d.number, d.verb, stoppedNames[d.key], len(d.value))
 				}
+			}
+			for i := range 2 * *stops {
+				time.Sleep(time.Duration(random.IntN(300)) * time.Microsecond)
+				worker.stop(t, i%2 > 0, random)
+				judge()
 				worker.resume(t)
+			}
+			if k.name == "joins" {
+				stores := 0
+				for i := range *stops / 4 {
+					time.Sleep(time.Duration(random.IntN(300)) * time.Microsecond)
+					stores += worker.through(t, code.whole[i%len(code.whole)], i%len(code.whole) == 0, judge)
+					worker.resume(t)
+				}
+				t.Logf("stopped after each of %d stores", stores)
 			}
 			t.Logf("%d deeds, stopped %d times, %d within a deed; %d evictions; %d instructions known, %d of them after a store",
 				last, 2**stops, within, p.evictions.Load(), len(code.is), len(code.hot))
@@ -546,6 +571,11 @@ func inPlace(d *deed, before, after *ledger) bool {
 	case doSet, doAlike, doReplace, doIncr:
 		was := &before.items[d.key]
 		return !was.shown && len(was.value) == len(after.items[d.key].value)
+	case doAppend:
+		was := &before.items[d.key]
+		return !was.shown && len(was.value) > gatherMax
+	case doReceiveAppend:
+		return !before.items[d.key].shown
 	}
 	return false
 }
