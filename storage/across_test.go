@@ -147,7 +147,7 @@ func TestALongValueIsStoredAsStale(t *testing.T) {
 			t.Errorf("%d bytes, %v, %v, flags %d, deadline %d, unique %d, told %d", it.Len(), it.Stale, it.Won, it.Flags, it.Deadline, it.Unique, told.Unique)
 		}
 	})
-	if !hit {
+	if hit != Stored {
 		t.Error("it is gone")
 	}
 }

@@ -55,7 +55,7 @@ func (g *grower) look(after string) {
 	}
 	for key := range g.items {
 		want := g.live(key)
-		hit := g.st.View(st.Hash([]byte(key)), []byte(key), func(it Item) {
+		hit := g.st.View(g.st.Hash([]byte(key)), []byte(key), func(it Item) {
 			if want == nil {
 				g.t.Fatalf("after %s: %s is there", after, key)
 			}
@@ -128,7 +128,7 @@ func (g *grower) put(key string, mode Mode) {
 			in.Tell(it)
 		}
 	} else {
-		got = g.st.Put(st.Hash(it.Key), mode, it)
+		got = g.st.Put(g.st.Hash(it.Key), mode, it)
 	}
 	next := &modelItem{value: it.Value, flags: it.Flags, deadline: it.Deadline}
 	want := Stored
@@ -174,7 +174,7 @@ func (g *grower) put(key string, mode Mode) {
 }
 
 func (g *grower) receive(it *Item) (*Incoming, Status) {
-	in, status := g.st.Receive(st.Hash(it.Key), it, len(it.Value), nil)
+	in, status := g.st.Receive(g.st.Hash(it.Key), it, len(it.Value), nil)
 	stop := rapid.IntRange(0, len(it.Value)).Draw(g.t, "stop")
 	for rest := it.Value; status == Stored && len(rest) > 0; {
 		if len(it.Value)-len(rest) >= stop { // something happens half way
@@ -199,7 +199,7 @@ func (g *grower) receive(it *Item) (*Incoming, Status) {
 
 // gets learns an item's unique.
 func (g *grower) gets(key string) {
-	g.st.ViewUnique(st.Hash([]byte(key)), []byte(key), func(it Item) {
+	g.st.ViewUnique(g.st.Hash([]byte(key)), []byte(key), func(it Item) {
 		if was := g.items[key].unique; was != 0 && was != it.Unique {
 			g.t.Fatalf("the unique of %s is %d, and was %d", key, it.Unique, was)
 		}
@@ -216,7 +216,7 @@ func (g *grower) flood() {
 
 func (g *grower) incr(key string) {
 	old, delta := g.live(key), rapid.Uint64().Draw(g.t, "delta")
-	n, status := g.st.Incr(st.Hash([]byte(key)), []byte(key), delta)
+	n, status := g.st.Incr(g.st.Hash([]byte(key)), []byte(key), delta)
 	if old == nil {
 		return
 	}
@@ -254,7 +254,7 @@ func (g *grower) step() {
 			if !g.lossy {
 				t.Fatalf("a number of %d bytes: %d", len(value), status)
 			}
-			g.st.Delete(st.Hash([]byte(key)), []byte(key))
+			g.st.Delete(g.st.Hash([]byte(key)), []byte(key))
 			delete(g.items, key)
 		}
 	case 2:
@@ -266,7 +266,7 @@ func (g *grower) step() {
 		g.look("a flood")
 	case 6:
 		r := new(reading)
-		g.st.View(st.Hash([]byte(key)), []byte(key), func(it Item) {
+		g.st.View(g.st.Hash([]byte(key)), []byte(key), func(it Item) {
 			if it.MayPin(nil) {
 				r.value = it.AppendTo(nil)
 				it.Pin(&r.Pinned)

@@ -45,7 +45,7 @@ func get(st *Store, key string) (value string, hit bool) {
 
 // commit stores a value that arrives in parts.
 func commit(st *Store, key []byte, mode Mode, value []byte) Status {
-	in, status := st.Receive(Hash(key), &Item{Key: key}, len(value), nil)
+	in, status := st.Receive(st.Hash(key), &Item{Key: key}, len(value), nil)
 	if status != Stored {
 		return status
 	}
