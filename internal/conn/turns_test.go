@@ -323,6 +323,8 @@ func TestATurnLeavesTheProcessorToOthers(t *testing.T) {
 	long.hear(strings.Repeat("MN\r\n", n-1))
 	over.Store(true)
 	all.Wait()
+	order.mu.Lock() // of what its gate has noted
+	defer order.mu.Unlock()
 	if turns := int64(n / reqs); to-from < turns/4 {
 		t.Errorf("another goroutine ran %d times in %d turns", to-from, turns)
 	}
