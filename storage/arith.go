@@ -24,6 +24,7 @@ func (s *shard) add(h uint64, key []byte, c *Count) (uint64, Status) {
 	}
 	s.bump(&f)
 	length := f.total()
+	c.Length = length
 	if Charge(int(f.klen), f.flags(), length, !s.store.opts.DisableCAS) > numberMax {
 		return 0, NotNumber
 	}

@@ -110,6 +110,8 @@ type Count struct {
 	Initial  uint64
 	Deadline expiry.Instant
 	Binary   bool
+
+	Length int // is set by Add: bytes of the value that there was
 }
 
 // Count adds to a number, and hands the item and the number to visit, which may set the item's Deadline. The status is Stored, NotFound,

@@ -399,6 +399,11 @@ func (st *Store) Put(hash uint64, mode Mode, it *Item) Status {
 // LargeMin is the length from which a value should go through Receive.
 func (st *Store) LargeMin() int { return 64 << 10 }
 
+// Add adds to a number, or takes from it, as c says; nothing comes to be.
+func (st *Store) Add(hash uint64, key []byte, c *Count) (uint64, Status) {
+	return st.shard(hash).incr(hash, key, c)
+}
+
 // Incr adds delta to a number, modulo 2^64.
 func (st *Store) Incr(hash uint64, key []byte, delta uint64) (uint64, Status) {
 	return st.shard(hash).incr(hash, key, &Count{Delta: delta})

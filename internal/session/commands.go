@@ -96,7 +96,7 @@ func (w *Worker) put(c *storing, large *storage.Incoming) (status storage.Status
 		w.Events.LookUp(c.hash, c.item.Key)
 	}
 	if joins(c.mode) {
-		w.weigh(c.hash, c.item.Key)
+		w.turn.spend(joinWork)
 	}
 	if large == nil {
 		w.turn.spend(len(c.item.Value) / bytesOfWork)
@@ -149,12 +149,9 @@ func (w *Worker) dropOld(c *storing) {
 
 // add adds to a number, or takes from it.
 func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64, status storage.Status) {
-	w.weigh(hash, key)
-	if down {
-		n, status = w.store.Decr(hash, key, delta)
-	} else {
-		n, status = w.store.Incr(hash, key, delta)
-	}
+	c := storage.Count{Delta: delta, Down: down}
+	n, status = w.store.Add(hash, key, &c)
+	w.turn.spend(c.Length / bytesOfNumber)
 	w.countAdd(down, status)
 	return n, status
 }
@@ -162,9 +159,9 @@ func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64
 // count is add with conditions and side effects. visit is called with the outcome when there is
 // one, and may set the deadline.
 func (w *Worker) count(hash uint64, key []byte, c storage.Count, visit func(*storage.Item, uint64)) storage.Status {
-	w.weigh(hash, key)
 	created := false
 	_, status := w.store.Count(hash, key, c, func(it *storage.Item, n uint64) {
+		w.turn.spend(it.Len() / bytesOfNumber)
 		created = it.Created
 		visit(it, n)
 	})

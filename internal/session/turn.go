@@ -34,7 +34,10 @@ const (
 	clientWork  = 1_000  // a client in the list of them
 	flushWork   = 100_000
 	limitWork   = 100_000
-	bytesOfWork = 4 // so many bytes of a value are stored in a nanosecond; where two are joined, one
+	joinWork    = 500 // up to 16 KiB of the value that is there are copied
+
+	bytesOfWork   = 4  // so many bytes of a value are stored in a nanosecond …
+	bytesOfNumber = 32 // … and so many of a number are written over
 )
 
 // turn is what one client may have done before the other connections of its loop are served.
@@ -50,7 +53,7 @@ const (
 //
 //	a command              turn.serve
 //	a key of a multiget    Session.retrieve
-//	bytes of values        Worker.put, Worker.weigh
+//	bytes of values        Worker.put, Worker.add, Worker.count
 //	a long line            Session.gather
 //	statistics             Session.stats
 //	the others             the handler of the command
@@ -90,10 +93,6 @@ func (t *turn) spend(work int) { t.work -= work }
 // reads tells whether an upload may go on that has read n bytes. It is a turn of its own, after
 // Feed's.
 func (t *turn) reads(n int) bool { return n < streamMax }
-
-// weigh charges for a command that works on the value that is there: a number, or what is appended
-// to.
-func (w *Worker) weigh(hash uint64, key []byte) { w.turn.spend(w.store.Peek(hash, key).Len) }
 
 // joins tells whether a mode keeps the value that is there.
 func joins(mode storage.Mode) bool {
