@@ -64,11 +64,14 @@ func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
 			break
 		}
 	}
-	for !s.has(qi, n) && !s.scanForRoom(guard, qi, n) {
+	s.guard = guard // whoever moves it says where it is now
+	for !s.has(qi, n) && !s.scanForRoom(qi, n) {
 		if !s.dropStill() {
+			s.guard = none
 			return s.fits(qi, n)
 		}
 	}
+	s.guard = none
 	return true
 }
 
@@ -106,11 +109,10 @@ func (s *shard) within(qi int, n int) int {
 }
 
 // scanForRoom empties victims until a queue holds n bytes.
-func (s *shard) scanForRoom(guard int64, qi int, n int) bool {
+func (s *shard) scanForRoom(qi int, n int) bool {
 	if n > s.allowed()*int(s.segSize)/2 {
 		return false
 	}
-	s.guard = guard
 	// Survivors may fill what was won, for as long as five rounds over everything, which wear out every frequency. Before
 	// that takes long, whatever comes next goes, used or not. What is guarded or on its way in stays even then.
 	ok := true
@@ -123,7 +125,6 @@ func (s *shard) scanForRoom(guard int64, qi int, n int) bool {
 		ok = scanned >= 0 && bytes < 7*all
 	}
 	s.force = false
-	s.guard = none
 	return ok
 }
 
@@ -444,7 +445,7 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 		to = s.write(&n, qi, &nf, r.key(), &f, true, s.scratch, nil)
 		s.killPieces(*r.chain(), *r.next())
 	default:
-		if s.tail(qi) < headerMax+int(r.klen)+int(r.vlen) {
+		if !s.headFits(r, qi) {
 			s.next(qi) // before the unique, which is told by the place
 		}
 		nf.unique = s.keptUnique(&f, qi)
@@ -466,18 +467,36 @@ func (s *shard) moveEither(r *record, loc uint32, sg *segment, qi int) bool {
 	return true
 }
 
-// moveHead moves the head of a split item, or of one that is on its way in, as it is.
+// moveHead moves the head of a split item, or of one that is on its way in: as it is, where headFits, else in two, the second of
+// which is a piece.
 func (s *shard) moveHead(n *record, r *record, loc uint32, sg *segment, qi int, nf *fields) (to uint32) {
-	if s.tail(qi) < headerMax+int(r.klen)+int(r.vlen) {
+	if !s.headFits(r, qi) {
 		s.next(qi)
 	}
+	rest := r.value()
+	nf.vlen = min(nf.vlen, s.tail(qi)-headerMax-nf.klen)
 	to = s.writeHeader(n, qi, nf, r.key())
-	copy(n.value(), r.value())
-	s.publish(n)
+	rest = rest[copy(n.value(), rest):]
 	s.movedHead(n, loc, to)
+	if len(rest) > 0 {
+		s.next(qi)
+		s.insertPiece(n, to, qi, rest, nf.deadline)
+	}
+	s.publish(n)
 	s.kill(r, sg)
 	s.moves++
 	return to
+}
+
+// headFits tells whether the head of a chain may go into what is left of a queue's segment: all of it, or a good part.
+func (s *shard) headFits(r *record, qi int) bool {
+	room := s.tail(qi) - headerMax - int(r.klen)
+	if room >= int(r.vlen) {
+		return true
+	}
+	// What is still to come has its room reserved in the last record, and in that alone.
+	whole := s.chains[*r.chain()].incoming == nil || *r.next() != noPiece
+	return whole && room >= pieceMin && int(r.vlen)-room >= pieceMin
 }
 
 // deadlineOf is the deadline of the item that a piece belongs to.

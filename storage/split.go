@@ -282,6 +282,23 @@ func (s *shard) movePiece(r *record, qi int, deadline expiryInstant) bool {
 	return true
 }
 
+// insertPiece appends a piece with this value and puts it behind a head that is not published yet.
+func (s *shard) insertPiece(head *record, at uint32, qi int, value []byte, deadline expiryInstant) {
+	number, next := *head.chain(), *head.next()
+	loc, p := s.appendPiece(qi, len(value), 0, deadline)
+	copy(p.value(), value)
+	*p.next(), *p.prev(), *p.chain() = next, at, number
+	s.publish(&p)
+	if next == noPiece {
+		s.chains[number].last = loc
+	} else {
+		var other record
+		other.read(s.at(next))
+		*other.prev() = loc
+	}
+	*head.next() = loc
+}
+
 // movedHead tells a split item's neighbours that its head has gone elsewhere.
 func (s *shard) movedHead(r *record, from, to uint32) {
 	c := &s.chains[*r.chain()]
