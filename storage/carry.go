@@ -147,7 +147,8 @@ func (old *oldFile) read(st *Store) error {
 		if err := old.readAt(unsafe.Pointer(&s.segments[0]), len(s.segments)*int(unsafe.Sizeof(segment{})), shape.table(i)); err != nil {
 			return err
 		}
-		// A record's header is read in words, the last one's beyond the end: there is some memory behind it.
+		// A record's header is read in words, the last one's beyond the end: there is some memory
+		// behind it.
 		n := int64(fresh) * int64(shape.segSize)
 		b, err := unix.Mmap(-1, 0, int(n)+os.Getpagesize(), unix.PROT_READ, unix.MAP_ANON|unix.MAP_PRIVATE|unix.MAP_NORESERVE)
 		if err != nil {
@@ -176,8 +177,8 @@ func (old *oldFile) readAt(p unsafe.Pointer, n int, off int64) error {
 	return err
 }
 
-// there sees to it that the file has blocks for these bytes, as it has unless it is damaged: to read
-// where there are none would ask for them, which a full disk answers with a signal.
+// there sees to it that the file has blocks for these bytes, as it has unless it is damaged: to
+// read where there are none would ask for them, which a full disk answers with a signal.
 func (old *oldFile) there(off int64, n uint32) bool {
 	return (&file{f: old.f}).allocate(off, int64(n)) == nil
 }

@@ -45,7 +45,8 @@ func lookAt(st *Store, key string) (k keptItem, hit bool) {
 	return k, status != NotFound
 }
 
-// A start with a limit or items that do not suit the file takes the items to another one, all of them if there is room.
+// A start with a limit or items that do not suit the file takes the items to another one, all of
+// them if there is room.
 func TestItemsMoveToAnotherLayout(t *testing.T) {
 	small, large := fileLayout{1 << 20, 100_000, 1, 4096}, fileLayout{8 << 20, 100_000, 4, 16 << 10}
 	for _, tt := range []struct {
@@ -253,7 +254,8 @@ func failing(t *testing.T, opts Options, says string) {
 	}
 }
 
-// fingerprint tells a file from any other and from what it was before, but for the mark of a stop in order.
+// fingerprint tells a file from any other and from what it was before, but for the mark of a stop
+// in order.
 func fingerprint(t *testing.T, file string) string {
 	t.Helper()
 	var stat unix.Stat_t
@@ -272,7 +274,8 @@ func fingerprint(t *testing.T, file string) string {
 	return fmt.Sprintf("%d of mode %o with %d bytes %x", stat.Ino, stat.Mode, len(b), xxhash.Sum64(b))
 }
 
-// A start that fails leaves what it has found, whatever the failure and whatever it would have done with the file.
+// A start that fails leaves what it has found, whatever the failure and whatever it would have done
+// with the file.
 func TestAStartThatFailsChangesNothing(t *testing.T) {
 	dir := smallDisk(t, 10<<20)
 	from := fileLayout{4 << 20, 100_000, 2, 16 << 10}
@@ -309,8 +312,8 @@ func TestAStartThatFailsChangesNothing(t *testing.T) {
 	if err := os.Remove(beside(opts.File)); err != nil {
 		t.Fatal(err)
 	}
-	// Used as it is, but there is nothing to grow into: its tables may have changed, its items have not. And it is as good as
-	// before, even if the machine ends next.
+	// Used as it is, but there is nothing to grow into: its tables may have changed, its items have
+	// not. And it is as good as before, even if the machine ends next.
 	startAnew(t, opts.File)
 	if _, err := Open(fileLayout{16 << 20, 100_000, 2, 16 << 10}.options(opts.File), expiry.NewClock(someDay+200)); !errors.Is(err, unix.ENOSPC) {
 		t.Error(err)
@@ -329,7 +332,8 @@ func TestAStartThatFailsChangesNothing(t *testing.T) {
 
 const addressSpaceEnv = "GOMEMD_TEST_ADDRESS_SPACE" // bytes more than there are, and a file
 
-// openWithin opens a store in a process that may have only so many bytes of address space more than it has.
+// openWithin opens a store in a process that may have only so many bytes of address space more than
+// it has.
 func openWithin(more uint64, file string, layout fileLayout) {
 	var limit unix.Rlimit
 	b, err := os.ReadFile("/proc/self/statm")
@@ -388,7 +392,8 @@ func TestAStartWithoutAddressSpace(t *testing.T) {
 	}
 }
 
-// A start that is killed while it moves the items leaves the old file or the new one, with all of them.
+// A start that is killed while it moves the items leaves the old file or the new one, with all of
+// them.
 func TestAStartThatIsKilledWhileItMovesTheItems(t *testing.T) {
 	from, to := fileLayout{4 << 20, 100_000, 2, 16 << 10}, fileLayout{4 << 20, 1 << 20, 1, 16 << 10}
 	opts := from.options(filepath.Join(memoryDir(t), "items"))

@@ -48,8 +48,8 @@ func damagedPut(st *Store, key string) Status {
 	return status
 }
 
-// What was flushed does not come back by one bit that is lost, nor does a flush that was to come stay away; and a store whose
-// counters were damaged keeps what it is given.
+// What was flushed does not come back by one bit that is lost, nor does a flush that was to come
+// stay away; and a store whose counters were damaged keeps what it is given.
 func TestAFlushOutlivesALostBit(t *testing.T) {
 	opts := Options{MemoryLimit: 256 << 10, ItemMax: 20_000, Shards: 1, SegmentSize: 4096, File: filepath.Join(memoryDir(t), "items")}
 	st, clock := openAt(t, opts, someDay)
@@ -94,8 +94,9 @@ func TestAFlushOutlivesALostBit(t *testing.T) {
 	}
 }
 
-// Whatever happens to the bytes of a memory file, a start serves no value that is not its key's, and nothing that was flushed:
-// it drops what is damaged. Half of the files are read by a store of another layout, which copies what is good.
+// Whatever happens to the bytes of a memory file, a start serves no value that is not its key's,
+// and nothing that was flushed: it drops what is damaged. Half of the files are read by a store of
+// another layout, which copies what is good.
 func TestDamageIsNotServed(t *testing.T) {
 	const files = 320
 	opts := Options{MemoryLimit: 1 << 20, ItemMax: 60_000, Shards: 2, SegmentSize: 4096, File: filepath.Join(memoryDir(t), "items")}

@@ -43,8 +43,10 @@ type file struct {
 }
 
 const (
-	fileMagic  = "gomemd-e"
-	fileFormat = 3 // changes with the layout of header, segment table or records; in 1 nothing was packed, in 2 there were no sums
+	fileMagic = "gomemd-e"
+	// fileFormat changes with the layout of header, segment table or records. In 1 nothing was
+	// packed, before 3 there were no checksums.
+	fileFormat = 3
 
 	fileLines  = 4096 // where the shards' lines begin
 	shardsMax  = 256
@@ -74,8 +76,8 @@ type fileShape struct {
 	boot                               [16]byte
 }
 
-// shardLine is what a shard keeps in the file beside its segments, in a cache line of its own. A flush is kept twice: were
-// one bit of it lost, what was flushed would be there again.
+// shardLine is what a shard keeps in the file beside its segments, in a cache line of its own. A
+// flush is kept twice: were one bit of it lost, what was flushed would be there again.
 type shardLine struct {
 	intent       atomic.Uint32 // 1 + granule of the record that is being changed in place
 	pending      atomic.Uint32
@@ -96,8 +98,9 @@ func (l *shardLine) setPending(at uint32) {
 	l.pendingAgain.Store(at)
 }
 
-// flushed is what a line says of flushes, given that no incarnation was larger than most. The two floors differ after a kill
-// between the stores, and then the larger one may be meant; but none is larger than most that was not damaged.
+// flushed is what a line says of flushes, given that no incarnation was larger than most. The two
+// floors differ after a kill between the stores, and then the larger one may be meant; but none is
+// larger than most that was not damaged.
 func (l *shardLine) flushed(format uint32, most uint64) (floor uint64, pending uint32) {
 	floor, pending = l.floor.Load(), l.pending.Load()
 	if format < 3 {
@@ -142,20 +145,21 @@ func pages(n int64) int64 { return (n + 1<<16 - 1) &^ (1<<16 - 1) }
 // ErrFileInUse says that another process has the file open.
 var ErrFileInUse = errors.New("in use by another server")
 
-// What openFile does with what it finds at Options.File. Whatever can fail comes before anything is changed that cannot be
-// taken back: a start that fails leaves the folder and the items as they were.
+// What openFile does with what it finds at Options.File. Whatever can fail comes before anything is
+// changed that cannot be taken back: a start that fails leaves the folder and the items as they
+// were.
 //
-//	absent, empty                              made here
-//	empty, but others may write to it          a new file is made beside it and renamed over it
-//	good, of this format, and its geometry     used as it is
+//	absent, empty                           made here
+//	empty, but others may write to it       a new one is made beside it and renamed over it
+//	good, of this format, of a layout that  used as it is
 //	  suits the options
-//	good, but not so                           a new file is made beside it, its items are carried over (carry.go), and it
-//	                                           is renamed over the old one
-//	torn by the end of the machine             emptied: nobody will ever be able to read it
-//	damaged, somebody else's, of an unknown    a new file is made beside it, and takes its name when the start has
-//	  format, or others may write to it        succeeded; the old one is kept as FILE.kept-<n>
-//	a symbolic link, no regular file, another  an error
-//	  user's, in use
+//	good, but not so                        a new one is made beside it, the items are carried
+//	                                        over (carry.go), and it is renamed over the old one
+//	torn by the end of the machine          emptied: nobody will ever be able to read it
+//	damaged, somebody else's, of a format   a new one is made beside it and takes its name; the
+//	  unknown, or others may write to it    old one is kept as FILE.kept-<n>
+//	a symbolic link, no regular file,       an error
+//	  another user's, in use
 //
 // openFile tells the geometry to use.
 func (st *Store) openFile(g geometry) (geometry, error) {
@@ -206,7 +210,10 @@ func (st *Store) openFile(g geometry) (geometry, error) {
 		}
 	}
 	fl.resumed = !(fl.old != nil && fl.old.carry)
-	shape := fileShape{shards: uint32(g.shards), segSize: g.segSize, granule: uint32(g.granule), segments: uint32(g.reach / int64(g.segSize)), boot: boot}
+	shape := fileShape{
+		shards: uint32(g.shards), segSize: g.segSize, granule: uint32(g.granule),
+		segments: uint32(g.reach / int64(g.segSize)), boot: boot,
+	}
 	if err := fl.create(&fileHead{shape: shape}, st.clock.Unix(0)); err != nil {
 		return g, err
 	}
@@ -217,8 +224,9 @@ func (st *Store) warnOfFile(what string) {
 	st.warned = append(st.warned, fmt.Sprintf("memory file %s: %s", st.opts.File, what))
 }
 
-// takeFile opens the file of this name, or makes it, and locks it. What is not safe to open is an error: who else can
-// decide what the file is, or what is in it, must not decide what this process reads and writes.
+// takeFile opens the file of this name, or makes it, and locks it. What is not safe to open is an
+// error: who else can decide what the file is, or what is in it, must not decide what this process
+// reads and writes.
 func takeFile(path string, cancel <-chan struct{}) (f *os.File, made bool, err error) {
 	for {
 		f, made, err := openOrMake(path)
@@ -355,7 +363,8 @@ func (st *Store) adopt(g *geometry, s *fileShape) bool {
 	return true
 }
 
-// use begins to use a good file. From here on its pages may reach the disk in any order, so that is written there first.
+// use begins to use a good file. From here on its pages may reach the disk in any order, so that is
+// written there first.
 func (fl *file) use(head *fileHead, boot [16]byte) error {
 	fl.adopted = true
 	if head.stopped.Load() == 0 && head.shape.boot == boot {
@@ -406,7 +415,8 @@ func clearBeside(path string, cancel <-chan struct{}) error {
 	return errors.Join(os.Remove(path), f.Close())
 }
 
-// keepAside gives a file that is not to be used another name, and its own to the new one. There is always a file of that name.
+// keepAside gives a file that is not to be used another name, and its own to the new one. There is
+// always a file of that name.
 func (st *Store) keepAside(why string) error {
 	path := st.opts.File
 	for n := 1; ; n++ {
@@ -434,7 +444,8 @@ func (st *Store) keepAside(why string) error {
 	}
 }
 
-// create makes an empty file of this shape. The header comes first: what a kill leaves is known by it.
+// create makes an empty file of this shape. The header comes first: what a kill leaves is known by
+// it.
 func (fl *file) create(head *fileHead, zero int64) error {
 	copy(head.magic[:], fileMagic)
 	head.format, head.entry, head.checksum = fileFormat, uint32(unsafe.Sizeof(segment{})), head.shape.sum()
@@ -478,8 +489,9 @@ func (fl *file) startDone(path string) error {
 	return nil
 }
 
-// close lets go of the file, of which nothing is mapped any more. After a start that has come to nothing there is none;
-// any other one is good, even if the machine ends before its next use: all of it is on the disk when that is said there.
+// close lets go of the file, of which nothing is mapped any more. After a start that has come to
+// nothing there is none; any other one is good, even if the machine ends before its next use: all
+// of it is on the disk when that is said there.
 func (fl *file) close() error {
 	var errs []error
 	switch {

@@ -22,9 +22,10 @@ func FuzzOperations(f *testing.F) {
 
 // FuzzRestart: whatever stands in a memory file, a store that opens it is sound and works, or the file is refused.
 //
-// The input is patches to a good file: a place (2 bytes, of the header and the shards' lines, of the segment tables or of
-// the arenas, by the highest bits) and a byte. The input's first byte says what else happens: bit 0, the checksum of the header is
-// put right again; bit 1, those of segments and records are; bit 2, the file is read by a store that it does not suit.
+// The input is patches to a good file: a place (2 bytes, of the header and the shards' lines, of
+// the segment tables or of the arenas, by the highest bits) and a byte. The input's first byte says
+// what else happens: bit 0, the checksum of the header is put right again; bit 1, those of segments
+// and records are; bit 2, the file is read by a store that it does not suit.
 func FuzzRestart(f *testing.F) {
 	opts := stoppedOptions(memoryDir(f), true)
 	image := goodFile(f, opts)

@@ -367,7 +367,8 @@ func (r *record) coming() bool { return *(*uint32)(unsafe.Add(r.p, r.offMore()))
 
 func (r *record) complete() { *(*uint32)(unsafe.Add(r.p, r.offMore())) &^= totalComing }
 
-// publish makes a record that writeHeader made count, whatever its checksum: shard.publish knows both.
+// publish makes a record that writeHeader made count, whatever its checksum: shard.publish knows
+// both.
 func (r *record) publish() { *r.ctrl() &^= ctrlDead }
 
 // split tells whether the value goes on elsewhere.

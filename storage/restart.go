@@ -26,9 +26,9 @@ import (
 //	key twice                  the older one   it was being overwritten or moved: nobody was told of the end
 //	                           dropped
 //
-// Dropped means marked dead in the file, so that a kill during the scan leaves no more work than before. A segment is
-// believed if the check of its entry is right, and as far as its records follow one another; what comes after the first
-// that cannot be one is cut off.
+// Dropped means marked dead in the file, so that a kill during the scan leaves no more work than
+// before. A segment is believed if the check of its entry is right, and as far as its records
+// follow one another; what comes after the first that cannot be one is cut off.
 
 // Restored is what Open found in Options.File.
 type Restored struct {
@@ -45,7 +45,8 @@ const incarnationMax = 1 << (64 - uniqueBits)
 // Restored tells what was found in the file; the zero value when there was nothing.
 func (st *Store) Restored() Restored { return st.restored }
 
-// resumeClock lets the clock go on where a file's last user stopped. It does not go back, even if the wall clock has.
+// resumeClock lets the clock go on where a file's last user stopped. It does not go back, even if
+// the wall clock has.
 func (st *Store) resumeClock(was *fileHead, latest expiry.Instant) {
 	head := st.file.head
 	zero, unix := was.zero.Load(), st.clock.Unix(st.clock.Now())
@@ -267,7 +268,8 @@ func (r *reader) count(g int32) {
 	}
 }
 
-// judge says what a record is worth by itself. A piece is worth what its head says, and a head what its pieces do.
+// judge says what a record is worth by itself. A piece is worth what its head says, and a head what
+// its pieces do.
 func (r *reader) judge(rec *record, loc uint32, sg *segment) judgement {
 	s := r.s
 	switch {

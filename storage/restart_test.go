@@ -228,8 +228,8 @@ func startAnew(t *testing.T, path string) {
 	}
 }
 
-// What the kernel has not written yet is lost when the machine ends, and in no order. So a file outlives the machine only if it
-// was closed before, for then all of it was written.
+// What the kernel has not written yet is lost when the machine ends, and in no order. So a file
+// outlives the machine only if it was closed before, for then all of it was written.
 func TestAMachineThatWasStartedAnew(t *testing.T) {
 	opts := fileOptions(t)
 	st, _ := openAt(t, opts, someDay)

@@ -24,9 +24,10 @@ type Options struct {
 	TrackSizes      bool  // count the items by size, for Sizes
 	PackHex         bool  // keep values of 24 to 256 lower-case hexadecimal digits, a multiple of 8, in half the room
 	LockMemory      bool  // keep the memory resident; where the system refuses, Warnings says so
-	// File keeps the items in a file that is mapped, so that the next store to open it has them; best in tmpfs. One that does
-	// not suit the limit or ItemMax is replaced by another, which takes over its items. One that cannot be used is kept
-	// under another name with a warning, and the store starts empty. docs/decisions/0121 has the rules.
+	// File keeps the items in a file that is mapped, so that the next store to open it has them;
+	// best in tmpfs. One that does not suit the limit or ItemMax is replaced by another, which
+	// takes over its items. One that cannot be used is kept under another name with a warning, and
+	// the store starts empty. docs/decisions/0121 has the rules.
 	File string
 	// Cancel, when it is closed, ends an Open that waits for the file's last user, with
 	// context.Canceled.
