@@ -81,13 +81,13 @@ func (s *shard) has(qi int, n int) bool {
 	if !s.fits(qi, n) {
 		return false
 	}
-	free, size := s.most()-s.inUse, int(s.segSize)
+	free, size := s.most-s.inUse, int(s.segSize)
+	left := s.tail(qi) - n
 	v := s.victim.seg
-	if v == none {
-		return free > 0 // some victim's survivors will find a segment
+	if v == none || free > 2 && left >= 0 {
+		return free > 0 // a victim's survivors find a segment, or two
 	}
 	sg := &s.segments[v]
-	left := s.tail(qi) - n
 	for ; left < 0; left += size {
 		free--
 	}
@@ -110,7 +110,7 @@ func (s *shard) within(qi int, n int) int {
 
 // scanForRoom empties victims until a queue holds n bytes.
 func (s *shard) scanForRoom(qi int, n int) bool {
-	if n > s.allowed()*int(s.segSize)/2 {
+	if n > s.allowed*int(s.segSize)/2 {
 		return false
 	}
 	// Survivors may fill what was won, for as long as five rounds over everything, which wear out every frequency. Before
@@ -133,7 +133,7 @@ func (s *shard) scanForRoom(qi int, n int) bool {
 // next Put. Where survivors are so many that the debt only grows, they are not kept when the last spare segment is at stake. While
 // no segment is left for new items, and while the shard owes some, each Put scans as much as it may.
 func (s *shard) pace(n uint32) {
-	ahead := reserve + 1 + s.allowed()/256 // so many segments free, and nothing needs to be done
+	ahead := reserve + 1 + s.allowed/256 // so many segments free, and nothing needs to be done
 	for s.spare() <= ahead && s.more() {
 	}
 	owes := s.owes()
@@ -236,7 +236,7 @@ func (s *shard) chooseVictim() bool {
 		return false
 	}
 	qi, n := s.oldestOfSmall()
-	if qi == none || s.queues[queueMain].sealed > 0 && float64(n) < s.target*float64(s.allowed()) {
+	if qi == none || s.queues[queueMain].sealed > 0 && float64(n) < s.target*float64(s.allowed) {
 		qi = queueMain
 	}
 	if s.queues[qi].head == none {
@@ -517,7 +517,7 @@ func (s *shard) takeGhost(h uint64, n int) bool {
 			continue
 		}
 		small, main := float64(max(1, x.ghosts[ghostSmall])), float64(max(1, x.ghosts[ghostMain]))
-		step := float64(n) / float64(s.segSize) / float64(max(1, s.allowed()))
+		step := float64(n) / float64(s.segSize) / float64(max(1, s.allowed))
 		if b.loc[i]&locMask == ghostSmall {
 			s.target = min(s.target+step*max(1, main/small), targetMax)
 		} else {

@@ -728,6 +728,7 @@ func (s *shard) backOne(unlock, lock func()) bool {
 		s.backedFresh++
 	}
 	s.backed++
+	s.measure()
 	return true
 }
 

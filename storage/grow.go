@@ -55,18 +55,18 @@ func (s *shard) maintainIndex(work int) bool {
 	case x.n > x.max && load < x.max*slots*s.loadMax():
 		s.resize(max(x.max, x.min))
 	case s.owes(): // the index shrinks with the items, or it would cost more of them
-		x.wanted = 0
+		s.want(0)
 		if to := max(x.min, load/(s.loadMax()-2)/slots+1); to < x.n-x.n/8 {
 			s.resize(to)
 		}
 	case load < n*loadMin && x.n > x.min:
-		x.wanted = 0
+		s.want(0)
 		// Not below what a full shard will need, or it would grow again at once.
 		if to := max(x.min, load/loadShrunk/slots, s.foreseen()); to < x.n-x.n/4 {
 			s.resize(to)
 		}
 	default:
-		x.wanted = 0
+		s.want(0)
 	}
 	return x.next != 0
 }
@@ -74,17 +74,25 @@ func (s *shard) maintainIndex(work int) bool {
 // grow begins to enlarge the index, as soon as there is room for it: segments are emptied step by step first.
 func (s *shard) grow(load uint64) {
 	x := &s.index
-	x.wanted = min(max(x.n+x.n/growthMin+1, min(s.foreseen(), 2*x.n)), x.max)
+	s.want(min(max(x.n+x.n/growthMin+1, min(s.foreseen(), 2*x.n)), x.max))
 	for s.spare() <= reserve && s.more() {
 	}
 	if x.wanted <= x.n || s.store.opts.DisableEviction && s.spare() < reserve {
-		x.wanted = 0
+		s.want(0)
 		return
 	}
 	if s.spare() >= reserve { // or a victim's survivors would find no room
 		s.resize(x.wanted)
-		x.wanted = 0
+		s.want(0)
 		s.condemn()
+	}
+}
+
+// want sets to how many buckets the index is to grow, as soon as there is room: 0 for none.
+func (s *shard) want(buckets uint64) {
+	if buckets != s.index.wanted {
+		s.index.wanted = buckets
+		s.measure()
 	}
 }
 
@@ -116,5 +124,6 @@ func (s *shard) trim() bool {
 	if from == keep {
 		x.touched = x.n
 	}
+	s.measure()
 	return x.touched > x.n
 }

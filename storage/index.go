@@ -316,6 +316,7 @@ func (s *shard) resize(n uint64) {
 		x.line = x.n
 	}
 	x.touched = pageRound(max(x.touched, x.n, x.next)) / bucketSize
+	s.measure()
 }
 
 // openIndex makes room for n buckets usable.
@@ -379,6 +380,7 @@ func (s *shard) sweepBucket() int {
 	}
 	if x.growing() && x.line == 0 || !x.growing() && x.line == x.n {
 		x.n, x.next, x.line = x.next, 0, 0
+		s.measure()
 		x.order ^= 1
 		s.buckets.Store(x.n)
 	}

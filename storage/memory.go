@@ -89,6 +89,7 @@ func (st *Store) giveBack(s *shard) {
 		g := s.pop(&s.condemned)
 		if st.file != nil {
 			s.backed--
+			s.measure()
 			s.mu.Unlock()
 			st.punch(s, int(g), 1)
 			s.mu.Lock()

@@ -448,6 +448,7 @@ func (r *reader) queue() {
 	}
 	s.inUse = len(r.segments)
 	s.backed = s.inUse
+	s.measure()
 	for _, g := range r.segments {
 		sg := &s.segments[g]
 		open := sg.state == stateOpen

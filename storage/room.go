@@ -39,18 +39,15 @@ const (
 	floorSegments = segmentsMin + reserve + overdraft
 )
 
-// share is a shard's fair part of the limit.
-func (st *Store) share() int64 { return st.limit.Load() / int64(len(st.shards)) }
-
 // firstLimit is what a shard begins with.
 func (st *Store) firstLimit(segSize int64, index int64) int64 {
-	share := st.share()
+	share := st.share.Load()
 	return min(share, max(share/16, floorSegments*segSize+index))
 }
 
 // prospect is what a shard may hope for: its limit, or what the pool would make of it up to its share.
 func (s *shard) prospect() int64 {
-	return max(s.limit, min(s.store.share(), s.limit+s.store.pool.Load()))
+	return max(s.limit, min(s.store.share.Load(), s.limit+s.store.pool.Load()))
 }
 
 // covered is how many segments the limit covers beside so many bytes of index.
@@ -58,22 +55,30 @@ func (s *shard) covered(index uint64) int {
 	return max(0, int((s.limit-int64(index)-s.tableBytes())>>s.segShift))
 }
 
-// most is how many segments may be in use, be it for survivors.
-func (s *shard) most() int { return min(s.covered(s.index.bytes()), s.backed) }
-
-// left is how many more segments may be taken for new items, reserve included.
-func (s *shard) left() int { return s.most() - overdraft - s.inUse }
-
-// allowed is how many segments there should be in use at most: fewer than there may be while the index wants room to grow.
-func (s *shard) allowed() int {
-	return min(s.covered(max(s.index.bytes(), pageRound(s.index.wanted))), s.backed) - overdraft
+// bounds are how many segments a shard may use. Every Put asks, so it is kept; measure is called when something has changed that it
+// depends on.
+type bounds struct {
+	most    int // may be in use, be it for survivors
+	allowed int // should be in use at most for items: fewer than may be while the index wants room to grow
 }
 
+func (s *shard) measured() bounds {
+	return bounds{
+		most:    min(s.covered(s.index.bytes()), s.backed),
+		allowed: min(s.covered(max(s.index.bytes(), pageRound(s.index.wanted))), s.backed) - overdraft,
+	}
+}
+
+func (s *shard) measure() { s.bounds = s.measured() }
+
+// left is how many more segments may be taken for new items, reserve included.
+func (s *shard) left() int { return s.most - overdraft - s.inUse }
+
 // spare is how many segments are free to be taken. It is negative while the index wants room to grow.
-func (s *shard) spare() int { return s.allowed() - s.inUse }
+func (s *shard) spare() int { return s.allowed - s.inUse }
 
 // mayTake tells whether survivors may have another segment.
-func (s *shard) mayTake() bool { return s.inUse < s.most() }
+func (s *shard) mayTake() bool { return s.inUse < s.most }
 
 func (s *shard) tableBytes() int64 {
 	return int64(unsafe.Sizeof(segment{})) * max(int64(s.fresh), s.limit>>s.segShift)
@@ -81,20 +86,25 @@ func (s *shard) tableBytes() int64 {
 
 // more gets the shard room for further segments, a few at a time. False: there is none to be had.
 func (s *shard) more() bool {
-	before := s.left()
-	if s.covered(s.index.bytes()) <= s.backed && !s.draw() {
+	before := s.covered(s.index.bytes())
+	if before <= s.backed && !s.draw() {
 		return false
 	}
+	before = min(before, s.backed)
 	if s.covered(s.index.bytes()) > s.backed {
 		s.open()
 	}
-	return s.left() > before
+	return s.most > before
 }
 
 // draw raises the shard's limit by what the pool has.
 func (s *shard) draw() bool {
 	st := s.store
-	short := s.limit+int64(s.segSize) <= st.share()
+	short := s.limit+int64(s.segSize) <= st.share.Load()
+	if st.pool.Load() < int64(s.segSize) {
+		s.setShort(short)
+		return false
+	}
 	step := min(drawStep, int64(len(s.segments))-s.limit>>s.segShift) << s.segShift
 	for step > 0 && (short || st.short.Load() == 0) {
 		pool := st.pool.Load()
@@ -125,13 +135,13 @@ func (s *shard) setShort(short bool) {
 // owes tells whether the shard has to give something back: it has more than its share, and others less, or all too much.
 func (s *shard) owes() bool {
 	st := s.store
-	pool, share := st.pool.Load(), st.share()
-	return s.limit > share && (pool < 0 || s.limit >= share+int64(s.segSize) && st.short.Load() > 0)
+	share := st.share.Load()
+	return s.limit > share && (st.pool.Load() < 0 || s.limit >= share+int64(s.segSize) && st.short.Load() > 0)
 }
 
 // give returns an unused segment to the pool. False: every one is in use.
 func (s *shard) give() bool {
-	if s.left() <= reserve || s.most() <= floorSegments {
+	if s.left() <= reserve || s.most <= floorSegments {
 		return false
 	}
 	s.setLimit(s.limit - int64(s.segSize))
@@ -158,6 +168,7 @@ func (s *shard) setLimit(limit int64) {
 
 // fit is called when the limit, the share or the index has changed.
 func (s *shard) fit() {
+	s.measure()
 	s.index.max = max(s.index.min, min(uint64(s.prospect())/2/bucketSize, s.index.reach))
 	s.condemn()
 	s.noteHolds()
@@ -174,7 +185,7 @@ func (s *shard) open() {
 		return
 	}
 	want := s.covered(s.index.bytes())
-	ahead := min(s.backed+openStep, int(s.store.share()>>s.segShift))
+	ahead := min(s.backed+openStep, int(s.store.share.Load()>>s.segShift))
 	if !s.openTo(min(max(want, ahead), len(s.segments))) && !s.openTo(s.backed+1) {
 		s.deniedAt = s.now
 	}
@@ -192,6 +203,7 @@ func (s *shard) openTo(to int) bool {
 		return false
 	}
 	s.backed = to
+	s.measure()
 	return true
 }
 
@@ -199,6 +211,9 @@ func (s *shard) openTo(to int) bool {
 func (s *shard) checkLimit() {
 	if !invariants.Enabled {
 		return
+	}
+	if now := s.measured(); now != s.bounds {
+		panicf("the shard has room for %v, and believes in %v", now, s.bounds)
 	}
 	if n := s.bytesInUse(); n > s.limit {
 		panicf("%d bytes are in use, the limit is %d: %d segments of %d, %d free, index %d", n, s.limit, s.inUse, s.segSize, s.free.n, s.index.bytes())

@@ -106,8 +106,8 @@ func TestShardsLendEachOther(t *testing.T) {
 	for i := range st.shards {
 		s := &st.shards[i]
 		kept += s.items
-		if s.limit < st.share()*9/10 || s.limit > st.share()*11/10 {
-			t.Errorf("shard %d has %d, its share is %d", i, s.limit, st.share())
+		if s.limit < st.share.Load()*9/10 || s.limit > st.share.Load()*11/10 {
+			t.Errorf("shard %d has %d, its share is %d", i, s.limit, st.share.Load())
 		}
 	}
 	if kept < n*19/20 || st.Stats().Evictions == before {

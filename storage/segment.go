@@ -136,7 +136,9 @@ func (s *shard) take(qi int) int32 {
 		g = s.pop(&s.gone)
 	default:
 		g = int32(s.fresh)
-		s.fresh++
+		if s.fresh++; int64(s.fresh) > s.limit>>s.segShift { // the table takes more than was thought
+			s.measure()
+		}
 		if s.line != nil {
 			s.line.fresh.Store(uint32(s.fresh))
 		}
@@ -175,7 +177,7 @@ func (s *shard) release(g int32) {
 
 // condemn sets free segments aside that the limit does not cover any more, so that their pages can be given back.
 func (s *shard) condemn() {
-	for keep := s.most(); s.free.n > 0 && s.inUse+s.free.n > keep; {
+	for keep := s.most; s.free.n > 0 && s.inUse+s.free.n > keep; {
 		s.push(&s.condemned, s.pop(&s.free), stateCondemned)
 	}
 }

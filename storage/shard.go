@@ -43,9 +43,10 @@ type shard struct {
 	gone        list           // without
 	condemned   list           // on their way from the one to the other
 	inUse       int
-	queues      [queues]queue
-	usedBytes   int64 // of all segments in use
-	liveBytes   int64
+	bounds
+	queues    [queues]queue
+	usedBytes int64 // of all segments in use
+	liveBytes int64
 
 	items     int
 	chains    []chain // of split items, by number

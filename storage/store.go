@@ -128,6 +128,7 @@ type Store struct {
 	limit        atomic.Int64
 	lasting      uint64       // bits of Hash that are the same in every process: with a file, the shard's
 	pool         atomic.Int64 // bytes of limit that no shard has; room.go
+	share        atomic.Int64 // a shard's fair part of the limit
 	short        atomic.Int32 // shards that have less than their share and find the pool empty
 	limiting     sync.Mutex   // one SetLimit at a time
 	lockFailed   atomic.Int32 // why memory could not be locked: the last errno
@@ -183,6 +184,7 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 		}
 	}
 	st.pool.Store(opts.MemoryLimit)
+	st.share.Store(opts.MemoryLimit / int64(len(st.shards)))
 	for i := range st.shards {
 		if err := st.shards[i].start(st, g); err != nil {
 			return nil, errors.Join(err, st.Close())
@@ -321,6 +323,7 @@ func (st *Store) SetLimit(bytes int64) error {
 		}
 	}
 	st.limit.Store(bytes)
+	st.share.Store(limit)
 	st.pool.Add(bytes - before)
 	for i := range st.shards {
 		s := &st.shards[i]
