@@ -43,7 +43,7 @@ bench: ## gomemd beside memcached, a selection of five minutes
 	go run ./bench/compare -quick -memcached $(MEMCACHED)
 
 field: ## clients over slow links, large values, control groups, hogs: gomemd beside memcached (root for all of it)
-	@code=0; for program in slow link hogs; do \
+	@code=0; for program in slow link hogs limit; do \
 		go run ./bench/$$program -memcached $(MEMCACHED) $(FIELD) || code=1; \
 	done; exit $$code
 

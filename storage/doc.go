@@ -50,9 +50,12 @@
 //
 // # Memory
 //
-// Arena, index and segment table are reserved from the system at the start, outside the Go heap, for sixteen times the
-// limit; pages come as they are used and go back when they are not. The garbage collector has nothing to scan, for
-// nothing in them is a Go pointer. The limit covers all three. A segment's description takes 40 bytes.
+// Address space for arena, index and segment table is reserved at the start, outside the Go heap, for
+// sixteen times the limit, or less where it is limited. It is opened from the lowest segment on, as it
+// is needed; pages come as they are used and go back when they are not. The garbage collector has
+// nothing to scan, for nothing in them is a Go pointer. The limit covers all three. It is the sum of
+// the shards' limits and a pool, from which they draw as they fill (room.go). A segment's description
+// takes 40 bytes.
 //
 // # Locks
 //

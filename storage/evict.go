@@ -305,7 +305,7 @@ func (s *shard) mostDead() int32 {
 	percent := int64(cleanShard)
 	least := int64(s.segSize) * cleanSegment / 100
 	if s.store.opts.DisableEviction {
-		percent, least = 0, int64(s.segSize)/64 // there is nothing else to win
+		percent, least = 1, int64(s.segSize)/64 // there is nothing else to win; for less than that too much would be copied
 	}
 	if dead := s.usedBytes - s.liveBytes; dead*100 <= int64(s.inUse)*int64(s.segSize)*percent {
 		return none
