@@ -217,20 +217,33 @@ func (srv *Server) tick() {
 		case <-srv.stop:
 			return
 		case <-ticker.C:
-			srv.env.SetClock()
-			srv.Sweep()
-			srv.conns.Tick()
+			srv.onTick()
+			srv.sweep(ticker.C)
 		}
+	}
+}
+
+// onTick does what comes with each tick.
+func (srv *Server) onTick() {
+	srv.env.SetClock()
+	srv.conns.Tick()
+	if why := srv.store.Withheld(); why != nil {
+		srv.env.Say(session.Withheld, "the system gives no more memory for items, so there are fewer than -m allows: %v\n", why)
 	}
 }
 
 // Sweep frees the memory of what has expired or was flushed. The tick does so by itself; a test
 // that moves the clock calls it.
-func (srv *Server) Sweep() {
+func (srv *Server) Sweep() { srv.sweep(nil) }
+
+// sweep does so. Where it takes long, time goes on meanwhile.
+func (srv *Server) sweep(ticks <-chan time.Time) {
 	for srv.store.Sweep() {
 		select {
 		case <-srv.stop:
 			return
+		case <-ticks:
+			srv.onTick()
 		default:
 			runtime.Gosched() // the loops may have this processor alone
 		}

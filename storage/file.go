@@ -718,6 +718,10 @@ func (s *shard) backOne(unlock, lock func()) bool {
 	switch {
 	case err != nil:
 		s.deniedAt = s.now
+		var errno unix.Errno
+		if errors.As(err, &errno) {
+			s.store.withheld.Store(int32(errno))
+		}
 		if again {
 			s.push(&s.gone, g, stateGone)
 		}

@@ -3,6 +3,8 @@ package storage
 import (
 	"unsafe"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/gomemd/gomemd/internal/invariants"
 )
 
@@ -188,7 +190,16 @@ func (s *shard) open() {
 	ahead := min(s.backed+openStep, int(s.store.share.Load()>>s.segShift))
 	if !s.openTo(min(max(want, ahead), len(s.segments))) && !s.openTo(s.backed+1) {
 		s.deniedAt = s.now
+		s.store.withheld.Store(int32(unix.ENOMEM))
 	}
+}
+
+// Withheld tells why the system has given no more memory since it was last asked, or nil.
+func (st *Store) Withheld() error {
+	if errno := st.withheld.Swap(0); errno != 0 {
+		return unix.Errno(errno)
+	}
+	return nil
 }
 
 // openTo makes the first segments usable, and their entries in the table.

@@ -132,6 +132,7 @@ type Store struct {
 	short        atomic.Int32 // shards that have less than their share and find the pool empty
 	limiting     sync.Mutex   // one SetLimit at a time
 	lockFailed   atomic.Int32 // why memory could not be locked: the last errno
+	withheld     atomic.Int32 // why the system gave no more memory, not told yet: the last errno
 	warned       []string
 	warmed       atomic.Uint32
 	memory       [][]byte // what Close gives back
