@@ -21,7 +21,25 @@ func (st *Store) Check() error {
 		s.unlock()
 		errs = append(errs, c.errs...)
 	}
-	return errors.Join(append(errs, st.checkSizes(sizes))...)
+	return errors.Join(append(errs, st.checkSizes(sizes), st.checkLimits())...)
+}
+
+// checkLimits: the shards' limits and the pool are the store's limit. Nobody else may use the store meanwhile.
+func (st *Store) checkLimits() error {
+	sum, short := st.pool.Load(), int32(0)
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		sum += s.limit
+		if s.short {
+			short++
+		}
+		s.unlock()
+	}
+	if limit := st.limit.Load(); sum != limit || short != st.short.Load() {
+		return fmt.Errorf("the limits of shards and the pool are %d instead of %d; %d shards are short, %d known", sum, limit, short, st.short.Load())
+	}
+	return nil
 }
 
 type checker struct {
