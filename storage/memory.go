@@ -77,14 +77,14 @@ func (st *Store) unmap() error {
 	return errors.Join(errs...)
 }
 
-// giveBack returns the pages of condemned segments to the system, outside the lock: nobody uses a segment that is on
-// no list.
-func (st *Store) giveBack(s *shard) {
-	for {
+// giveBack returns the pages of some condemned segments to the system, outside the lock: nobody uses a segment that is on
+// no list. It tells whether there are more.
+func (st *Store) giveBack(s *shard) bool {
+	for range openStep {
 		s.mu.Lock()
 		if s.condemned.n == 0 {
 			s.mu.Unlock()
-			return
+			return false
 		}
 		g := s.pop(&s.condemned)
 		if st.file != nil {
@@ -105,6 +105,7 @@ func (st *Store) giveBack(s *shard) {
 		s.push(&s.gone, g, stateGone)
 		s.mu.Unlock()
 	}
+	return true
 }
 
 // page is the size of the machine's pages.

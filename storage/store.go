@@ -450,7 +450,9 @@ func (st *Store) Sweep() bool {
 		if st.shards[i].tick() {
 			more = true
 		}
-		st.giveBack(&st.shards[i])
+		if st.giveBack(&st.shards[i]) {
+			more = true
+		}
 	}
 	return more
 }
