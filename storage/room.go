@@ -103,14 +103,14 @@ func (s *shard) more() bool {
 func (s *shard) draw() bool {
 	st := s.store
 	short := s.limit+int64(s.segSize) <= st.share.Load()
-	if st.pool.Load() < int64(s.segSize) {
-		s.setShort(short)
-		return false
-	}
 	step := min(drawStep, int64(len(s.segments))-s.limit>>s.segShift) << s.segShift
-	for step > 0 && (short || st.short.Load() == 0) {
+	for step > 0 {
 		pool := st.pool.Load()
-		step = min(step, pool>>s.segShift<<s.segShift)
+		free := pool
+		if !short {
+			free -= s.promised()
+		}
+		step = min(step, free>>s.segShift<<s.segShift)
 		if step > 0 && st.pool.CompareAndSwap(pool, pool-step) {
 			s.setLimit(s.limit + step)
 			s.setShort(false)
@@ -120,6 +120,10 @@ func (s *shard) draw() bool {
 	s.setShort(short)
 	return false
 }
+
+// promised is how much of the pool is left to shards below their share: what they draw next. One of them may be asked
+// for nothing for a long time, so it is no more than that.
+func (s *shard) promised() int64 { return int64(s.store.short.Load()) * drawStep << s.segShift }
 
 // setShort lets shards above their share know whether this one needs what it lacks of its own.
 func (s *shard) setShort(short bool) {
@@ -138,7 +142,7 @@ func (s *shard) setShort(short bool) {
 func (s *shard) owes() bool {
 	st := s.store
 	share := st.share.Load()
-	return s.limit > share && (st.pool.Load() < 0 || s.limit >= share+int64(s.segSize) && st.short.Load() > 0)
+	return s.limit > share && (st.pool.Load() < 0 || s.limit >= share+int64(s.segSize) && st.pool.Load() < s.promised())
 }
 
 // give returns an unused segment to the pool. False: every one is in use.

@@ -311,3 +311,47 @@ func vmKB(t *testing.T, name string) int {
 	t.Skip("no " + name)
 	return 0
 }
+
+// A shard below its share that finds the pool empty and is asked for nothing more keeps back what it would draw next, and no more:
+// the others neither evict for it nor leave the pool unused.
+func TestAnIdleShardKeepsNothingBack(t *testing.T) {
+	for _, noEviction := range []bool{false, true} {
+		st, _ := openStore(t, Options{MemoryLimit: 16 << 20, Shards: 4, SegmentSize: 16 << 10, DisableEviction: noEviction})
+		key := func(shard, i int) string { // a key of that shard
+			for n := 0; ; n++ {
+				k := fmt.Sprintf("%d-%d-%d", shard, i, n)
+				if st.shard(st.Hash([]byte(k))) == &st.shards[shard] {
+					return k
+				}
+			}
+		}
+		value := strings.Repeat("v", 1000)
+		fill := func() (n int) {
+			evictions := st.Stats().Evictions
+			for put(st, Set, key(0, n), value, 0) == Stored && st.Stats().Evictions == evictions {
+				n++
+			}
+			return n
+		}
+		n := fill()
+		for i := 0; !st.shards[1].short; i++ {
+			put(st, Set, key(1, i), value, 0)
+		}
+		for range 4 {
+			for st.Sweep() {
+			}
+		}
+		if got := st.shards[0].items; got < n*9/10 {
+			t.Errorf("%d of %d items are left, with %d bytes in the pool", got, n, st.pool.Load())
+		}
+		for i := range n {
+			k := key(0, i)
+			st.Delete(st.Hash([]byte(k)), []byte(k))
+		}
+		for st.Sweep() {
+		}
+		if again := fill(); again < n*9/10 {
+			t.Errorf("%d items find room where %d did before, with %d bytes in the pool", again, n, st.pool.Load())
+		}
+	}
+}
