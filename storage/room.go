@@ -142,7 +142,14 @@ func (s *shard) setShort(short bool) {
 func (s *shard) owes() bool {
 	st := s.store
 	share := st.share.Load()
-	return s.limit > share && (st.pool.Load() < 0 || s.limit >= share+int64(s.segSize) && st.pool.Load() < s.promised())
+	return s.limit > max(share, s.floorBytes()) && (st.pool.Load() < 0 || s.limit >= share+int64(s.segSize) && st.pool.Load() < s.promised())
+}
+
+// floorBytes is what the shard's limit does not fall below: its segments, a small index, and the
+// table of all that were ever used.
+func (s *shard) floorBytes() int64 {
+	const entry = int64(unsafe.Sizeof(segment{}))
+	return (floorSegments+1)<<s.segShift + int64(pageRound(s.index.min)) + entry*int64(s.fresh)
 }
 
 // give returns an unused segment to the pool. False: every one is in use.

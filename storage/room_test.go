@@ -355,3 +355,37 @@ func TestAnIdleShardKeepsNothingBack(t *testing.T) {
 		}
 	}
 }
+
+// Every limit that SetLimit takes is one that the store comes down to, and works with: it keeps what is stored then.
+func TestTheLowestLimitHolds(t *testing.T) {
+	for _, size := range []int{3, 100, 1000} {
+		st, _ := openStore(t, Options{MemoryLimit: 64 << 20})
+		value := strings.Repeat("v", size)
+		for i := range 300_000 {
+			put(st, Set, fmt.Sprint("key", i), value, 0)
+		}
+		limit := int64(0)
+		for n := int64(32); n >= 1; n-- {
+			if st.SetLimit(n<<18) == nil {
+				limit = n << 18
+			}
+			for st.Sweep() {
+			}
+		}
+		for i := range 30_000 {
+			put(st, Set, fmt.Sprint("key", i), value, 0)
+		}
+		for st.Sweep() {
+		}
+		if _, hit := get(st, "key29999"); !hit {
+			t.Errorf("of %d bytes: the last item is gone at a limit of %d, %d are there", size, limit, st.Stats().CurrItems)
+		}
+		sum := st.pool.Load()
+		for i := range st.shards {
+			sum += st.shards[i].limit
+		}
+		if used := inUse(st); used > limit || sum != limit || st.pool.Load() < 0 {
+			t.Errorf("of %d bytes: %d are in use at a limit of %d, the pool has %d", size, used, limit, st.pool.Load())
+		}
+	}
+}

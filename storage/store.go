@@ -312,11 +312,11 @@ func (s *shard) start(st *Store, g geometry) error {
 // below a few segments a shard it is an error and nothing changes.
 func (st *Store) SetLimit(bytes int64) error {
 	limit := bytes / int64(len(st.shards))
-	if bytes > st.Reach() || limit < segmentsMin*int64(st.shards[0].segSize) {
-		return fmt.Errorf("storage: a limit of %d bytes is out of bounds", bytes)
-	}
 	st.limiting.Lock()
 	defer st.limiting.Unlock()
+	if bytes > st.Reach() || limit < st.least() {
+		return fmt.Errorf("storage: a limit of %d bytes is out of bounds", bytes)
+	}
 	before := st.limit.Load()
 	if bytes > before && st.file != nil {
 		if err := st.file.mayHold(bytes); err != nil {
@@ -333,6 +333,17 @@ func (st *Store) SetLimit(bytes int64) error {
 		s.unlock()
 	}
 	return nil
+}
+
+// least is the lowest share of a limit that every shard can come down to and still work with.
+func (st *Store) least() (n int64) {
+	for i := range st.shards {
+		s := &st.shards[i]
+		s.lock()
+		n = max(n, s.floorBytes())
+		s.unlock()
+	}
+	return n
 }
 
 // Reach is how far SetLimit may go.
