@@ -300,7 +300,7 @@ func TestAStartThatFailsChangesNothing(t *testing.T) {
 	if err := os.WriteFile(rest, make([]byte, 3<<20), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	failing(t, moved, "there is no room for 8388608 bytes beside it; as it is, it can be used with limits of 262144 to 67108864 bytes and items of up to one part in 8")
+	failing(t, moved, "there is no room for 8388608 bytes beside it; as it is, it can be used with limits of 393216 to 67108864 bytes and items of up to one part in 8")
 	if err := os.Remove(rest); err != nil {
 		t.Fatal(err)
 	}

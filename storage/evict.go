@@ -68,36 +68,44 @@ func (s *shard) makeRoomBeside(guard int64, qi int, n int) bool {
 	for !s.has(qi, n) && !s.scanForRoom(qi, n) {
 		if !s.dropStill() {
 			s.guard = none
-			return s.fits(qi, n)
+			return s.fits(qi, n) && (s.tail(qi) >= n || s.left() > reserve)
 		}
 	}
 	s.guard = none
 	return true
 }
 
-// has tells whether a queue holds n bytes, and the survivors of a victim still find room after that: what is new may go where they
-// go, in the segment that was opened for them.
+// has tells whether a queue holds n bytes, and the survivors of a victim still find room after that: those of the one that is being
+// scanned, and then those of the next.
 func (s *shard) has(qi int, n int) bool {
 	if !s.fits(qi, n) {
 		return false
 	}
 	free, size := s.most-s.inUse, int(s.segSize)
 	left := s.tail(qi) - n
-	v := s.victim.seg
-	if v == none || free > 2 && left >= 0 {
-		return free > 0 // a victim's survivors find a segment, or two
+	if left >= 0 && free > overdraft+reserve+1 {
+		return true
 	}
-	sg := &s.segments[v]
 	for ; left < 0; left += size {
 		free--
 	}
+	v := s.victim.seg
+	if v == none {
+		return free >= overdraft+reserve || s.tail(qi) >= n && free > 0
+	}
+	// What survives goes to the end of a queue, perhaps of this very one, and then to new segments. The victim is one itself when it
+	// has been scanned.
+	sg := &s.segments[v]
 	switch to := int(sg.queue); {
 	case s.victim.reason == forRoom && qi != queueMain:
 		left = s.tail(queueMain)
 	case s.victim.reason == forDead && qi != to:
 		left = s.tail(to)
 	}
-	return free*size+left >= int(sg.live+sg.live/8)
+	if more := int(sg.live+sg.live/8) - left; more > 0 {
+		free -= (more + size - 1) / size
+	}
+	return free >= 0 && (s.tail(qi) >= n || free+1 >= overdraft+reserve)
 }
 
 // within is how many of n bytes may go into a queue at once: some, in any case.

@@ -355,7 +355,7 @@ func readHead(f *os.File, head *fileHead, boot [16]byte) (state fileState, why s
 // adopt makes the geometry a good file's, if that suits the options.
 func (st *Store) adopt(g *geometry, s *fileShape) bool {
 	limit := st.opts.MemoryLimit / int64(s.shards)
-	if limit > s.arenaSize() || limit < segmentsMin*int64(s.segSize) || s.shards > 1 && limit < 4*int64(st.opts.ItemMax) {
+	if limit > s.arenaSize() || limit < leastSegments*int64(s.segSize) || s.shards > 1 && limit < 4*int64(st.opts.ItemMax) {
 		return false
 	}
 	*g = geometry{shards: int(s.shards), limit: limit, reach: s.arenaSize(), segSize: s.segSize, granule: uint(s.granule)}
@@ -600,6 +600,9 @@ func (st *Store) startFromFile() error {
 			return &fs.PathError{Op: "allocate", Path: st.opts.File, Err: unix.ENOSPC}
 		}
 	}
+	for st.pool.Load() < 0 && st.Sweep() {
+		// The limit is lower than what the file holds: it is kept before anybody is served.
+	}
 	if err := fl.mayHold(st.limit.Load()); err != nil {
 		return st.noRoomBeside(err)
 	}
@@ -638,7 +641,7 @@ func (st *Store) noRoomBeside(err error) error {
 	s := &old.head.shape
 	return fmt.Errorf("memory file %s: its items must be moved to a file of another layout, and there is no room for %d bytes beside it; "+
 		"as it is, it can be used with limits of %d to %d bytes and items of up to one part in %d of the limit: %w",
-		st.opts.File, st.opts.MemoryLimit, int64(s.shards)*segmentsMin*int64(s.segSize), int64(s.shards)*s.arenaSize(), 4*s.shards, errno)
+		st.opts.File, st.opts.MemoryLimit, int64(s.shards)*leastSegments*int64(s.segSize), int64(s.shards)*s.arenaSize(), 4*s.shards, errno)
 }
 
 // allocate reserves blocks, so that writing there cannot fail.

@@ -37,8 +37,10 @@ const (
 	surplusKept = 8
 	// openStep is how many segments a shard has opened by the system at once, up to its fair share: 1 MiB, as a rule.
 	openStep = 16
-	// floorSegments is the least that a shard's limit covers: it can work with that.
+	// floorSegments is the least that a shard's limit covers: it can work with that. With leastSegments it has room for a small
+	// index and its table beside them.
 	floorSegments = segmentsMin + reserve + overdraft
+	leastSegments = floorSegments + 2
 )
 
 // firstLimit is what a shard begins with.

@@ -60,6 +60,7 @@ type shard struct {
 	victim     scan
 	guard      int64          // granule of a record that must not be dropped at present, or none
 	force      bool           // evict what comes, used or not
+	unsplit    bool           // room is made for a record that is to be in one piece
 	debt       int64          // bytes of victims that should have been scanned
 	kept       uint64         // bytes of victims that were moved, in all
 	target     float64        // what part of all segments small may have

@@ -57,14 +57,14 @@ func (s *shard) dropChain(c uint32) {
 	s.freeChain = c
 }
 
-// fits tells whether a queue can take a record of n bytes, header included, split if it is long.
+// fits tells whether a queue can take a record of n bytes, header included, split if it is long and may be.
 func (s *shard) fits(qi int, n int) bool {
 	room := s.tail(qi)
 	if n <= room && n <= recordMax {
 		return true
 	}
-	spare := s.left() - reserve
-	if n < splitMin || spare <= 0 {
+	spare := s.left()
+	if n < splitMin || spare <= 0 || s.unsplit {
 		return n <= room && n <= recordMax || spare > 0
 	}
 	if room < keyMax+headerMax+tailMin {
@@ -77,14 +77,13 @@ func (s *shard) fits(qi int, n int) bool {
 
 // makeRoomWhole is makeRoomBeside for a record that is not to be split.
 func (s *shard) makeRoomWhole(guard int64, qi int, n int) bool {
-	if s.tail(qi) >= n {
-		return true
-	}
-	if n > int(s.segSize-s.sumSize) {
+	if n > int(s.segSize)-int(s.sumSize) {
 		return false
 	}
-	// A record of splitMin-1 bytes needs a whole new segment, too.
-	return s.makeRoomBeside(guard, qi, splitMin-1) && (s.tail(qi) >= n || s.left() > reserve)
+	s.unsplit = true
+	ok := s.makeRoomBeside(guard, qi, n)
+	s.unsplit = false
+	return ok
 }
 
 // tail is how long a record may be that is put into what is left of a queue's open segment.

@@ -14,7 +14,7 @@ import (
 // and fro, items expire, the index changes its size, and hot items survive one scan after the other meanwhile.
 func TestNoCallDoesMuch(t *testing.T) {
 	const (
-		records = paceStep + hurryAfter // what a Put scans ahead of need, and, seldom, while it has no room: some 20 µs
+		records = paceStep + scanBatch // what a Put scans ahead of need, and itself
 		bytes   = 64 << 10
 		buckets = indexStep // a bucket may be empty, but counts as one
 	)

@@ -44,21 +44,21 @@ func (b *block) abort() {
 // on.
 func (s *Session) begin(req *request, in []byte) (consumed int) {
 	w := s.w
-	c, a := storing{mode: modes[req.Op], drops: dropsOld(req.Op), hash: req.hash}, answer{op: req.Op, noReply: req.NoReply}
-	c.item.Key = req.Key
-	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
-		w.turnAway(&c)
-		s.afterBlock(req.Block, func() { s.refuse(req.NoReply, protocol.TooLarge) })
-		return 0
-	}
-	w.Counters.Add(stats.CmdSet, 1)
-	c.item.Flags = req.Flags
+	c, a := storing{mode: modes[req.Op], hash: req.hash}, answer{op: req.Op, noReply: req.NoReply}
+	c.item.Key, c.item.Flags = req.Key, req.Flags
 	if req.Op == protocol.OpMetaSet {
 		c.mode = w.metaItem(&req.Meta, &c.item)
 		a.flags, a.opaque = req.Meta.Flags, req.Meta.Opaque
 	} else {
 		c.item.Unique, c.item.Deadline = req.Unique, w.clock.Deadline(req.Exptime)
 	}
+	c.drops = c.mode == storage.Set // a refused replace, append or cas leaves what there is
+	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
+		w.turnAway(&c)
+		s.afterBlock(req.Block, func() { s.refuse(req.NoReply, protocol.TooLarge) })
+		return 0
+	}
+	w.Counters.Add(stats.CmdSet, 1)
 	if len(in) >= req.Block {
 		if !endsLine(in[:req.Block]) {
 			s.refuse(req.NoReply, protocol.BadChunk)
@@ -77,10 +77,6 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	s.state, s.want, s.block = StateValue, req.Block, b
 	return 0
 }
-
-// dropsOld tells of which commands a value that has no room takes the old one along: of set, and of
-// ms in any mode.
-func dropsOld(op protocol.Op) bool { return op == protocol.OpSet || op == protocol.OpMetaSet }
 
 // value takes what has come of a block, and stores it when it is complete. Later: the store has no
 // room for all of it yet.
