@@ -352,10 +352,14 @@ func readHead(f *os.File, head *fileHead, boot [16]byte) (state fileState, why s
 	return fileGood, "", nil
 }
 
-// adopt makes the geometry a good file's, if that suits the options.
+// adopt makes the geometry a good file's, if that suits the options, and the address space: without
+// a limit on that more is reserved for a file than there may be now.
 func (st *Store) adopt(g *geometry, s *fileShape) bool {
 	limit := st.opts.MemoryLimit / int64(s.shards)
 	if limit > s.arenaSize() || limit < leastSegments*int64(s.segSize) || s.shards > 1 && limit < 4*int64(st.opts.ItemMax) {
+		return false
+	}
+	if reach := int64(s.shards) * s.arenaSize(); reach > int64(g.shards)*g.reach && !mayReserve(reach+reach/2) {
 		return false
 	}
 	*g = geometry{shards: int(s.shards), limit: limit, reach: s.arenaSize(), segSize: s.segSize, granule: uint(s.granule)}

@@ -248,8 +248,9 @@ func shape(opts *Options) (geometry, error) {
 		g.granule += 2
 	}
 	g.reach = min(g.reach, 1<<(locBits+g.granule))
-	for !opts.HeapArena && g.reach/2 >= g.limit && !mayReserve(int64(g.shards)*(g.reach+g.reach/2)) {
-		g.reach /= 2
+	whole := min(g.reach, (g.limit+int64(size)-1)/int64(size)*int64(size))
+	for !opts.HeapArena && g.reach > whole && !mayReserve(int64(g.shards)*(g.reach+g.reach/2)) {
+		g.reach = max(g.reach/2, whole)
 	}
 	if g.limit > g.reach {
 		return g, fmt.Errorf("storage: %d bytes are too many for %d shards", opts.MemoryLimit, g.shards)

@@ -21,8 +21,8 @@ import (
 // nothing has been started:
 //
 //	open files       ulimit -n    -c and what we open beside: raised where it may be
-//	address space    ulimit -v    what is mapped, -m, and what Go needs
-//	data             ulimit -d    the same, of what may be written to
+//	address space    ulimit -v    what Go reserves at most, and -m with its index
+//	data             ulimit -d    what is mapped, -m, and what Go needs, of what may be written to
 //	commit           vm.overcommit_memory=2: the same, of the whole machine
 //	processes        ulimit -u    the user's threads, and as many as we start
 //
@@ -99,6 +99,19 @@ type memoryLimit struct {
 	address     bool   // what is reserved counts, used or not
 }
 
+// items is what counts of so much memory for items, as a fraction.
+func (l *memoryLimit) items(file bool) (part, of int64) {
+	switch {
+	case l.address && file:
+		return 64 + 64/indexPart + 1 + 64, 64 // those of a file of another layout are read beside
+	case l.address:
+		return 64 + 64/indexPart + 1, 64 // the index is for the smallest of items; the rest is for tables
+	case l.private && file:
+		return 1, indexPart
+	}
+	return 1, 1
+}
+
 // memoryLimits are those that are set.
 func memoryLimits() (set []memoryLimit) {
 	statm, _ := os.ReadFile("/proc/self/statm") // in pages: all, resident, shared, text, 0, data, 0
@@ -112,16 +125,17 @@ func memoryLimits() (set []memoryLimit) {
 	}
 	for _, l := range []struct {
 		resource, column int
-		more             int64
+		least            int64
 		name, way        string
 	}{
-		{unix.RLIMIT_AS, 0, arena, "address space", "ulimit -v, prlimit --as, LimitAS="},
-		{unix.RLIMIT_DATA, 5, 0, "data", "ulimit -d, prlimit --data, LimitDATA="},
+		{unix.RLIMIT_AS, 0, goSpace, "address space", "ulimit -v, prlimit --as, LimitAS="},
+		{unix.RLIMIT_DATA, 5, goData, "data", "ulimit -d, prlimit --data, LimitDATA="},
 	} {
 		var limit unix.Rlimit
+		least := l.least + threadMemory(threadsBefore, l.resource == unix.RLIMIT_AS)
 		if unix.Getrlimit(l.resource, &limit) == nil && limit.Cur < math.MaxInt64 {
 			set = append(set, memoryLimit{"the limit on " + l.name,
-				int64(limit.Cur), taken(l.column) + l.more, "raise it (" + l.way + ")", l.resource == unix.RLIMIT_DATA, l.resource == unix.RLIMIT_AS})
+				int64(limit.Cur), max(taken(l.column), least), "raise it (" + l.way + ")", l.resource == unix.RLIMIT_DATA, l.resource == unix.RLIMIT_AS})
 		}
 	}
 	if mode, _ := os.ReadFile("/proc/sys/vm/overcommit_memory"); string(bytes.TrimSpace(mode)) == "2" {
@@ -144,46 +158,55 @@ func meminfo(name string) int64 {
 }
 
 // room is what is left under a limit for items.
-func (c *config) room(l *memoryLimit) int64 { return l.most - l.taken - c.roomForGo() - stacks() }
+func (c *config) room(l *memoryLimit) int64 {
+	return l.most - l.taken - c.roomForGo() - threadMemory(threadsAfter, l.address)
+}
 
 // indexPart of the items' memory is the most that their index takes. It is never in a file.
 const indexPart = 2
 
-// arena is how much address space Go's runtime asks for at a time.
-const arena = 64 << 20
+// What Go's runtime and the program take beside roomForGo and threads, measured on amd64 with Go
+// 1.26. It counts from the start, even if less is there when main begins: that differs from start to
+// start, and where the address space is low the runtime leaves out 512 MB without a word, and with a
+// little more has nothing left for its heap. So what is named does not depend on the limit, it is
+// enough, and a higher limit is enough too.
+const (
+	goSpace = 1360 << 20 // address space: 1,171 MB, one or two arenas of 64 MB, and one more later
+	goData  = 80 << 20   // data: 73 to 77 MB
+)
 
-// stacks is what the system's threads take when the program was linked with C's library, which
-// gives each a stack as large as ulimit -s allows.
-func stacks() int64 {
-	const threads = 8 // started after main begins
+// Threads that start before main begins, and after it.
+const threadsBefore, threadsAfter = 6, 8
+
+// threadMemory is what so many of the system's threads take when the program was linked with C's
+// library: each has a stack as large as ulimit -s allows, and reserves address space for malloc.
+func threadMemory(threads int64, address bool) int64 {
 	info, _ := debug.ReadBuildInfo()
 	if info == nil || !slices.Contains(info.Settings, debug.BuildSetting{Key: "CGO_ENABLED", Value: "1"}) {
 		return 0
 	}
+	each := int64(8 << 20)
 	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_STACK, &limit) != nil || limit.Cur > 64<<20 {
-		return threads * 8 << 20
+	if unix.Getrlimit(unix.RLIMIT_STACK, &limit) == nil && limit.Cur <= 64<<20 {
+		each = int64(limit.Cur)
 	}
-	return threads * int64(limit.Cur)
+	if address {
+		each += 64 << 20
+	}
+	return threads * each
 }
 
 // fitLimits refuses -m, and threads, for which the system's limits have no room. cache_memlimit may
 // raise -m as far as they have.
 func (c *config) fitLimits() error {
 	for _, l := range memoryLimits() {
-		part := int64(1)
-		if l.private && c.opts.MemoryFile != "" {
-			part = indexPart
-		}
-		room, items := c.room(&l), c.opts.MemoryLimit/part
-		if l.address { // the store reserves an index for the smallest of items beside them
-			items += items / indexPart
-		}
+		part, of := l.items(c.opts.MemoryFile != "")
+		room, items := c.room(&l), c.opts.MemoryLimit/of*part
 		if room < items {
 			return quit(exOSErr, "failed to start: -m %d needs %d MB with the server's own, and %s is %d MB: %s, or lower -m.",
 				c.opts.MemoryLimit>>20, (l.most-room+items+1<<20-1)>>20, l.name, l.most>>20, l.way)
 		}
-		c.opts.MemoryLimitMax = min(cmp.Or(c.opts.MemoryLimitMax, math.MaxInt64), room*part)
+		c.opts.MemoryLimitMax = min(cmp.Or(c.opts.MemoryLimitMax, math.MaxInt64), room/part*of)
 		c.spareMemory = min(cmp.Or(c.spareMemory, math.MaxInt64), room-items+c.roomForGo())
 	}
 	return c.fitThreads()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -141,7 +142,7 @@ func TestLimitsAreNamed(t *testing.T) {
 		{"ulimit -d 600000", "64", data, false},
 		{"ulimit -d 1680000", "64", data, false},
 		{"ulimit -d 1000000", "1024", data, true},
-		{"ulimit -p 8 2>/dev/null || ulimit -u 8", "64", `may have 8 processes and threads \(ulimit -u\) and has \d: \d more are needed`, true},
+		{"ulimit -p 8 2>/dev/null || ulimit -u 8", "64", `may have 8 processes and threads \(ulimit -u\) and has \d+: \d more are needed`, true},
 		{"ulimit -p 12 2>/dev/null || ulimit -u 12", "64", `may have 12 processes and threads \(ulimit -u\)`, false},
 		{"ulimit -p 40 2>/dev/null || ulimit -u 40", "64", ``, false},
 	} {
@@ -154,36 +155,133 @@ func TestLimitsAreNamed(t *testing.T) {
 					p.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(1_000_000 + os.Getpid()), Gid: 65534}}
 				})
 			}
-			p := prepare(t, gomemd(t), with("-m", row.m), opts...)
-			// Else Go has a thread for each core before main begins, and C's library, where it is
-			// linked, reserves 128 MB for some.
-			p.Env = append(p.Env, "GOMAXPROCS=2", "MALLOC_ARENA_MAX=1")
-			if err := p.Start(); err != nil {
-				t.Fatal(err)
-			}
-			go func() { p.ended <- p.Wait() }()
-			t.Cleanup(func() { _ = p.Process.Kill() })
-			for end := time.Now().Add(30 * time.Second); !exists(p.path("ports")); time.Sleep(5 * time.Millisecond) {
-				select {
-				case <-p.ended:
-					if code := p.ProcessState.ExitCode(); code != exOSErr || !regexp.MustCompile(row.says).MatchString(p.said()) || strings.Count(p.said(), "\n") != 1 {
-						t.Errorf("exit %d, %.1000q", code, p.said())
-					}
-					return
-				default:
-				}
-				if time.Now().After(end) {
-					t.Fatal("it neither serves nor ends")
-				}
+			p := startLimited(t, with("-m", row.m), opts...)
+			if !p.servesOrSays(t, row.says) {
+				return
 			}
 			if row.refused {
 				t.Error("it serves")
 			}
-			p.port = firstPort(t, p.path("ports"))
-			p.talk(t).ask("set k 0 0 1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", "STORED\r\n")
-			p.endsOn(t, syscall.SIGTERM)
+			p.serves(t)
 		})
 	}
+}
+
+// What is named is the same whatever the limit on address space was, and is enough; so is more.
+func TestAddressSpaceThatIsNamedIsEnough(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		m    string
+		more []string
+	}{
+		{"64", nil},
+		{"130", nil}, // its shards are a little larger than a power of two
+		{"1000", []string{"-c", "3000"}},
+		{"1000", []string{"-e", filepath.Join(t.TempDir(), "items")}},
+	} {
+		t.Run(row.m+strings.Join(row.more[:min(1, len(row.more))], " "), func(t *testing.T) {
+			t.Parallel()
+			args := func() []string { return append(with("-m", row.m), row.more...) }
+			start := func(megabytes int) *process {
+				return startLimited(t, args(), after(fmt.Sprintf("ulimit -v %d", megabytes<<10)))
+			}
+			first := launch(t, args()) // a file is made for more than there is address space later
+			first.serves(t)
+			named := 0
+			for _, low := range []int{900, 1000, 1100, 1400, 1450} { // from 1140 to 1310 Go's runtime may end before main
+				p := start(low)
+				says := `needs (\d+) MB with the server's own, and the limit on address space is ` + strconv.Itoa(low) + ` MB: raise it \(`
+				if p.servesOrSays(t, says) {
+					t.Fatalf("with %d MB it serves", low)
+				}
+				n := 0
+				if found := regexp.MustCompile(says).FindStringSubmatch(p.said()); found != nil {
+					n, _ = strconv.Atoi(found[1])
+				}
+				if named = cmp.Or(named, n); n != named || n == 0 {
+					t.Fatalf("with %d MB it says %q, and said %d before", low, p.said(), named)
+				}
+			}
+			for _, more := range []int{0, 1, 10, 50, 100, 150, 200, 250, 300, 400, 500, 1000, 2000, 5000} {
+				p := start(named + more)
+				if !p.servesOrSays(t, "") {
+					t.Fatalf("with %d MB it does not serve, and %d was named", named+more, named)
+				}
+				p.serves(t)
+			}
+			if p := start(named - 1); p.servesOrSays(t, fmt.Sprintf("needs %d MB", named)) {
+				t.Errorf("with %d MB it serves, and %d was named", named-1, named)
+			}
+		})
+	}
+}
+
+// So it is with the limit on data.
+func TestDataThatIsNamedIsEnough(t *testing.T) {
+	t.Parallel()
+	start := func(megabytes int) *process {
+		return startLimited(t, with("-m", "64"), after(fmt.Sprintf("ulimit -d %d", megabytes<<10)))
+	}
+	named := 0
+	for range 20 {
+		p := start(150)
+		if p.servesOrSays(t, `needs \d+ MB with the server's own, and the limit on data is 150 MB`) {
+			t.Fatal("with 150 MB it serves")
+		}
+		n := 0
+		_, _ = fmt.Sscanf(p.said(), "failed to start: -m 64 needs %d MB", &n)
+		if named = cmp.Or(named, n); n != named || n == 0 {
+			t.Fatalf("it says %q, and said %d before", p.said(), named)
+		}
+	}
+	for more := range 20 {
+		p := start(named + more*more)
+		if !p.servesOrSays(t, "") {
+			t.Fatalf("with %d MB it does not serve, and %d was named", named+more*more, named)
+		}
+		p.serves(t)
+	}
+}
+
+// startLimited starts gomemd so that it takes the same wherever it runs: else Go has a thread for
+// each core before main begins, and C's library, where it is linked, reserves 128 MB for some.
+func startLimited(t *testing.T, args []string, opts ...launchOption) *process {
+	t.Helper()
+	p := prepare(t, gomemd(t), args, opts...)
+	p.Env = append(p.Env, "GOMAXPROCS=2", "MALLOC_ARENA_MAX=1")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() { p.ended <- p.Wait() }()
+	t.Cleanup(func() { _ = p.Process.Kill() })
+	return p
+}
+
+// servesOrSays tells whether it serves. If not, it has to have ended with one line, like says.
+func (p *process) servesOrSays(t *testing.T, says string) bool {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !exists(p.path("ports")); time.Sleep(5 * time.Millisecond) {
+		select {
+		case <-p.ended:
+			if code := p.ProcessState.ExitCode(); code != exOSErr || !regexp.MustCompile(says).MatchString(p.said()) || strings.Count(p.said(), "\n") != 1 {
+				t.Errorf("exit %d, %.1000q", code, p.said())
+			}
+			return false
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("it neither serves nor ends")
+		}
+	}
+	p.port = firstPort(t, p.path("ports"))
+	return true
+}
+
+// serves wants a large item stored, and an end when asked for.
+func (p *process) serves(t *testing.T) {
+	t.Helper()
+	p.talk(t).ask("set k 0 0 1000000\r\n"+strings.Repeat("x", 1_000_000)+"\r\n", "STORED\r\n")
+	p.endsOn(t, syscall.SIGTERM)
 }
 
 // So is what the whole machine may commit, where it commits no more than it has. The files that say
