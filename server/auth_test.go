@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -64,6 +65,19 @@ func TestReloadOfPasswords(t *testing.T) {
 	}
 	inside.say("get k\r\n")
 	inside.hear("END\r\n")
+}
+
+// The password file is read before anybody can connect.
+func TestPasswordsComeBeforeTheListener(t *testing.T) {
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	var bad *AuthFileError
+	if _, err := Start(Options{Listen: []string{other.Addr().String()}, AuthFile: passwordFile(t, "nonsense\n")}); !errors.As(err, &bad) {
+		t.Errorf("%v: it listens first", err)
+	}
 }
 
 func TestStartRefusesABadPasswordFile(t *testing.T) {

@@ -63,7 +63,8 @@ type Options struct {
 	MemoryFile      string // -e: the items are kept in this file, for the next server that is started with it
 
 	// Cancel, when it is closed, ends a Start that waits for MemoryFile's last user, with
-	// context.Canceled. Nil: it waits as long as it takes, which is seconds.
+	// context.Canceled, and the wait for who is writing AuthFile. Nil: it waits as long as it
+	// takes, which is seconds.
 	Cancel <-chan struct{}
 
 	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'

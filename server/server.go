@@ -50,14 +50,22 @@ func Start(opts Options) (*Server, error) {
 		return nil, err
 	}
 	opts = opts.withDefaults()
-	// First: who connects while a memory file is read waits for it, and is not refused.
+	// Before anybody can connect: it may have to wait for who is writing the file.
+	var passwords *session.Passwords
+	var err error
+	if opts.AuthFile != "" {
+		if passwords, err = session.LoadPasswords(opts.AuthFile, opts.Cancel); err != nil {
+			return nil, err
+		}
+	}
+	// Before the store: who connects while a memory file is read waits for it, and is not refused.
 	listeners, err := conn.Listen(conn.ListenOptions{
 		TCP: opts.Listen, Unix: opts.UnixSocket, UnixMask: opts.UnixMask, Backlog: opts.Backlog,
 	})
 	if err != nil {
 		return nil, err
 	}
-	srv, err := open(opts)
+	srv, err := open(opts, passwords)
 	if err != nil {
 		conn.CloseAll(listeners)
 		return nil, err
@@ -78,7 +86,7 @@ func Start(opts Options) (*Server, error) {
 }
 
 // open makes a server that serves nobody yet.
-func open(opts Options) (*Server, error) {
+func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	opts = opts.withDefaults()
 	clock, started := opts.Clock, time.Now()
 	// All servers' seconds begin with the wall clock's: after a restart the clock must not be up to
@@ -91,12 +99,8 @@ func open(opts Options) (*Server, error) {
 	srv := &Server{opts: opts, clock: clock, log: opts.log(), stop: make(chan struct{})}
 	srv.life, srv.end = context.WithCancelCause(context.Background())
 	env := &srv.env
+	env.Passwords = passwords
 	var err error
-	if opts.AuthFile != "" {
-		if env.Passwords, err = session.LoadPasswords(opts.AuthFile); err != nil {
-			return nil, err
-		}
-	}
 	srv.store, err = storage.Open(storage.Options{
 		MemoryLimit:     opts.MemoryLimit,
 		ItemMax:         opts.ItemMax,

@@ -25,6 +25,34 @@ func (c *talk) login(password string) bool {
 	return line == "STORED\r\n"
 }
 
+// A start takes a file that is written anew without pause, as soon as it is whole.
+func TestAStartWhilePasswordsAreRewritten(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "passwords")
+	write := func() {
+		if err := os.WriteFile(file, []byte("alice:s3cret\nbob:password\n"), 0o644); err != nil { // in place
+			t.Error(err)
+		}
+	}
+	write()
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	t.Cleanup(func() { stop(); <-stopped })
+	go func() {
+		defer close(stopped)
+		for ; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+			write()
+		}
+	}()
+	for range 3 {
+		p := launch(t, with("-Y", file))
+		if !p.talk(t).login("s3cret") || p.talk(t).login("") {
+			t.Error("these are not the accounts")
+		}
+		p.endsOn(t, syscall.SIGTERM)
+	}
+}
+
 // While the password file is written anew, in place and in pieces, and SIGHUP comes all the time,
 // nobody gets in by what is there of a line, or by nothing; who has a password gets in. What could
 // not be taken is said.

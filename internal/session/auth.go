@@ -55,10 +55,17 @@ type Passwords struct {
 }
 
 // LoadPasswords reads a password file: a line "user:password" each, of at most 255 bytes, 8 at
-// most.
-func LoadPasswords(file string) (*Passwords, error) {
-	p := &Passwords{file: file, sleep: time.Sleep}
-	return p, p.Reload()
+// most. It waits for somebody who is writing it, up to five seconds, or until cancel is closed.
+func LoadPasswords(file string, cancel <-chan struct{}) (*Passwords, error) {
+	p := &Passwords{file: file, sleep: func(d time.Duration) {
+		select {
+		case <-cancel:
+		case <-time.After(d):
+		}
+	}}
+	err := p.read(startLooks, true)
+	p.sleep = time.Sleep
+	return p, err
 }
 
 // admits tells whether one of the accounts is this one.
@@ -72,10 +79,12 @@ func (p *Passwords) admits(who account) bool {
 
 // Reload reads the file again, whole or not at all: it waits for somebody who is writing it, up to
 // a second. When that fails, or the file is no password file, the accounts stay as they were.
-func (p *Passwords) Reload() error {
+func (p *Passwords) Reload() error { return p.read(fileLooks, false) }
+
+func (p *Passwords) read(looks int, start bool) error {
 	p.reading.Lock()
 	defer p.reading.Unlock()
-	text, err := readWhole(p.file, p.sleep)
+	text, err := readWhole(p.file, p.sleep, looks, start)
 	if err != nil {
 		return &AuthFileError{p.file, err}
 	}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -182,6 +183,53 @@ func TestReloadWaitsForTheWriter(t *testing.T) {
 	})
 }
 
+// A start has nothing to stay with: it takes what ends with a line end without a look more, and waits
+// longer than a reload for a file that does not.
+func TestAStartIsPatient(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "passwords")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		future := time.Now().Add(time.Hour) // recent, however long this takes
+		if err := os.Chtimes(file, future, future); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, row := range []struct {
+		name  string
+		text  func(look int) string
+		looks int // until it is done
+		err   error
+	}{
+		{"a whole file", func(int) string { return "alice:s3cret\n" }, 0, nil},
+		{"no last line end", func(int) string { return "alice:s3cret" }, fileStill, nil},
+		{"a writer that takes his time", func(look int) string {
+			if look <= 3*fileLooks {
+				return "alice:s3cret"[:6+look%6]
+			}
+			return "alice:s3cret\n"
+		}, 3*fileLooks + 1, nil},
+		{"one that never ends", func(look int) string { return "alice:s3cret"[:6+look%6] }, startLooks, errBusy},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			write(row.text(0))
+			looks := 0
+			p := &Passwords{file: file, sleep: func(time.Duration) { looks++; write(row.text(looks)) }}
+			if row.name == "no last line end" {
+				p.sleep = func(time.Duration) { looks++ }
+			}
+			if err := p.read(startLooks, true); !errors.Is(err, row.err) || looks != row.looks {
+				t.Errorf("%v, after %d looks", err, looks)
+			}
+			if row.err == nil && (!p.admitsAll("alice:s3cret") || p.admitsAll("alice:")) {
+				t.Error("these are not the accounts")
+			}
+		})
+	}
+}
+
 // A pipe can be read once, and its end is the end.
 func TestPasswordsFromAPipe(t *testing.T) {
 	r, w, err := os.Pipe()
@@ -193,7 +241,7 @@ func TestPasswordsFromAPipe(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = w.Close()
-	p, err := LoadPasswords(fmt.Sprintf("/dev/fd/%d", r.Fd()))
+	p, err := LoadPasswords(fmt.Sprintf("/dev/fd/%d", r.Fd()), nil)
 	if err != nil || !p.admitsAll("foo:bar") {
 		t.Error(err)
 	}

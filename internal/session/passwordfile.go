@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -17,21 +18,25 @@ import (
 //
 // The second rule holds however long a writer pauses, or if its disk is full. It cannot hold for
 // files that never have a last line end, which memcached takes, and so does a start.
+//
+// A start has no accounts to stay with. It takes a file whose last line ends at once, whole lines
+// though there may be more to come, and waits for another one longer than a reload.
 const (
 	fileLook     = 10 * time.Millisecond // between two looks at a file that may be being written
 	fileStill    = 20                    // looks without a change that make it whole
 	fileLooks    = 100                   // looks after which nobody waits any longer
+	startLooks   = 500                   // the same of a start
 	fileOldAfter = 10 * time.Second      // a change so long ago needs no second look; less could be two clocks that differ
 )
 
 var errBusy = errors.New("is being written at present")
 
 // readWhole reads a file that has not changed for a while. What is no file, a pipe say, is read to
-// its end, once.
-func readWhole(file string, sleep func(time.Duration)) ([]byte, error) {
+// its end, once. To a start a last line end is enough.
+func readWhole(file string, sleep func(time.Duration), looks int, start bool) ([]byte, error) {
 	var last fs.FileInfo
 	still := 0
-	for range fileLooks {
+	for range looks {
 		text, before, after, err := readFile(file)
 		if err != nil {
 			return nil, err
@@ -42,7 +47,8 @@ func readWhole(file string, sleep func(time.Duration)) ([]byte, error) {
 		switch {
 		case !sameState(before, after):
 			still = 0
-		case time.Since(after.ModTime()) > fileOldAfter:
+		case start && int64(len(text)) == after.Size() && bytes.HasSuffix(text, []byte("\n")),
+			time.Since(after.ModTime()) > fileOldAfter:
 			return text, nil
 		case last != nil && sameState(last, after):
 			still++

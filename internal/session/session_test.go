@@ -78,7 +78,7 @@ func newFixture(t testing.TB, opts options) *fixture {
 	}
 	p.env.Hub.SetDetail(opts.StatsDetail)
 	if opts.AuthFile != "" {
-		if p.env.Passwords, err = LoadPasswords(opts.AuthFile); err != nil {
+		if p.env.Passwords, err = LoadPasswords(opts.AuthFile, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
