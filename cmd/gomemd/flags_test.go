@@ -105,8 +105,8 @@ func TestPages(t *testing.T) {
 		{"-V", versionLine + "\n", versionLine + "\n"},
 		{"--version", versionLine + "\n", versionLine + "\n"},
 		{"-i", versionLine + "\n\nMIT License\n", "License).\n"},
-		{"-h", versionLine + "\n-p, --port=<num>          TCP port to listen on (default: 11211)\n", "-d and -h are left out\n"},
-		{"-vh -c 0", versionLine + "\n", "-d and -h are left out\n"},
+		{"-h", versionLine + "\n-p, --port=<num>          TCP port to listen on (default: 11211)\n", "or RHEL's sysconfig/memcached\n"},
+		{"-vh -c 0", versionLine + "\n", "or RHEL's sysconfig/memcached\n"},
 	} {
 		c, err := parse("gomemd", strings.Fields(row.args))
 		if !errors.Is(err, errShown) {
