@@ -22,6 +22,9 @@ import (
 //	# a comment
 //	PORT="11211"     -p; and so USER is -u, CACHESIZE -m, MAXCONN -c
 //	OPTIONS="-M -l 127.0.0.1,::1"
+//	CACHESIZE=       as if it were not there
+//
+// where a value without quotes is the rest of the line, as it is to systemd, up to a comment.
 //
 // Anything else is refused with its line: who says l 127.0.0.1 must not be served everywhere. A
 // byte order mark and the line ends of other systems are no matter.
@@ -46,11 +49,15 @@ func (c *config) read(name, file string) error {
 // fileLine is a line with words in it.
 type fileLine struct {
 	number int
+	text   string // without blanks around it
 	words  []string
 }
 
-// assignment is a line of sysconfig's.
-var assignment = regexp.MustCompile(`^([A-Za-z_]\w*)=`)
+// assignment is the beginning of a line of sysconfig's.
+var assignment = regexp.MustCompile(`^([A-Za-z_]\w*)=[ \t]*`)
+
+// comment is one at the end of a line.
+var comment = regexp.MustCompile(`(^|[ \t]+)#.*`)
 
 // understand lets a file's text take effect. With an error comes the line that it is about.
 func (c *config) understand(name, file, text string) (number int, err error) {
@@ -62,10 +69,10 @@ func (c *config) understand(name, file, text string) (number int, err error) {
 			return number, quit(exUsage, "%s", err)
 		}
 		if len(words) > 0 {
-			lines = append(lines, fileLine{number, words})
+			lines = append(lines, fileLine{number, strings.TrimSpace(line), words})
 		}
 	}
-	if len(lines) > 0 && assignment.MatchString(lines[0].words[0]) {
+	if len(lines) > 0 && assignment.MatchString(lines[0].text) {
 		return c.sysconfig(name, lines)
 	}
 	logfiles := 0
@@ -92,35 +99,50 @@ var sysconfigNames = []struct{ name, option string }{
 	{"PORT", "-p"}, {"USER", "-u"}, {"CACHESIZE", "-m"}, {"MAXCONN", "-c"}, {"OPTIONS", ""},
 }
 
-// sysconfig takes lines of NAME="value". Of two with one name the later counts.
+// sysconfig takes lines of NAME="value". Of two with one name the later counts. An empty value is
+// none.
 func (c *config) sysconfig(name string, lines []fileLine) (number int, err error) {
-	given := map[string]fileLine{}
+	type setting struct {
+		number int
+		value  string
+	}
+	given := map[string]setting{}
 	for _, line := range lines {
-		m := assignment.FindStringSubmatch(line.words[0])
+		m := assignment.FindStringSubmatch(line.text)
 		switch {
 		case m == nil:
 			return line.number, quit(exUsage, "%q among lines of NAME=\"value\"", line.words[0])
 		case !slices.ContainsFunc(sysconfigNames, func(n struct{ name, option string }) bool { return n.name == m[1] }):
 			return line.number, quit(exUsage, "%s is none of PORT, USER, CACHESIZE, MAXCONN and OPTIONS", m[1])
-		case len(line.words) > 1:
-			return line.number, quit(exUsage, "%q after the value of %s: what has blanks in it wants quotes", line.words[1], m[1])
 		}
-		given[m[1]] = line
+		value := line.text[len(m[0]):]
+		if strings.HasPrefix(value, `"`) || strings.HasPrefix(value, "'") {
+			words, err := shlex.Split(value)
+			if err != nil {
+				return line.number, quit(exUsage, "%s", err)
+			}
+			if len(words) > 1 {
+				return line.number, quit(exUsage, "%q after the value of %s, which ends with its quotes", words[1], m[1])
+			}
+			value = words[0]
+		} else {
+			value = comment.ReplaceAllString(value, "")
+		}
+		given[m[1]] = setting{line.number, value}
 	}
 	for _, n := range sysconfigNames {
-		line, ok := given[n.name]
-		if !ok {
+		s := given[n.name]
+		if s.value == "" {
 			continue
 		}
-		_, value, _ := strings.Cut(line.words[0], "=")
-		words := []string{n.option, value}
+		words := []string{n.option, s.value}
 		if n.option == "" {
-			if words, err = shlex.Split(value); err != nil {
-				return line.number, quit(exUsage, "%s", err)
+			if words, err = shlex.Split(s.value); err != nil {
+				return s.number, quit(exUsage, "%s", err)
 			}
 		}
 		if err := c.fileOptions(name, words); err != nil {
-			return line.number, err
+			return s.number, err
 		}
 	}
 	return 0, nil

@@ -102,6 +102,22 @@ func TestConfigFileForms(t *testing.T) {
 	}
 }
 
+// RHEL's form is what systemd makes of it: without quotes a value is the rest of the line, and an
+// empty one leaves the default.
+func TestConfigFileWithoutQuotes(t *testing.T) {
+	for _, text := range []string{
+		"PORT=11311\nCACHESIZE=\nMAXCONN=2000\nOPTIONS=-M -l 127.0.0.1,::1\n",
+		"OPTIONS= \t-M   -l '127.0.0.1,::1'  # and nobody else\nCACHESIZE=\"\"\nPORT= 11311 \nUSER=''\nMAXCONN=2000 # clients\n",
+		"CACHESIZE=128\nMAXCONN=2000\r\nPORT=11311\r\nOPTIONS=-M -l 127.0.0.1,::1 \r\nCACHESIZE= # the default\r\n",
+	} {
+		c, err := parse("gomemd", []string{"--config", configFile(t, text)})
+		if err != nil || c.opts.MemoryLimit != 64<<20 || c.opts.Settings.Port != 11311 || c.user != "" ||
+			c.opts.Settings.Inter != "127.0.0.1,::1" || c.opts.MaxConns != 2000 || !c.opts.DisableEviction {
+			t.Errorf("%q: %v, %+v", text, err, c)
+		}
+	}
+}
+
 // What is not understood is refused with its line, and never skipped: the next thing would be a
 // server that listens everywhere.
 func TestConfigFileRefuses(t *testing.T) {
@@ -133,10 +149,14 @@ func TestConfigFileRefuses(t *testing.T) {
 		{"-l 127.0.0.1\nPORT=\"11211\"\n", `2: "PORT=11211" among lines of options`, exUsage},
 		{"PORT = 11211", `1: "PORT" is no option`, exUsage},
 		{"export PORT=11211", `1: "export" is no option`, exUsage},
-		{"PORT=11211\nOPTIONS=-l 127.0.0.1\n", `2: "127.0.0.1" after the value of OPTIONS: what has blanks in it wants quotes`, exUsage},
+		{"PORT=11211\nOPTIONS=l 127.0.0.1\n", `2: "l" is no option`, exUsage},
+		{"PORT=11211\nOPTIONS=\"-l\" 127.0.0.1\n", `2: "127.0.0.1" after the value of OPTIONS, which ends with its quotes`, exUsage},
+		{"PORT=11211\n\"MAXCONN=5\"\n", `2: "MAXCONN=5" among lines of NAME="value"`, exUsage},
+		{"PORT=11211 11212\n", "1: ERROR: Invalid port number 11211 11212.", exUsage},
+		{"PORT=11211\nOPTIONS=-l 127.0.0.1 \\\n", "2: EOF found after escape character", exUsage},
 		{"MAXCONN=5\nOPTIONS=\"l 127.0.0.1\"\nPORT=1\n", `2: "l" is no option`, exUsage},
 		{"PORT=11211\nOPTIONS=\"-l '127.0.0.1\"", "2: EOF found when expecting closing quote", exUsage},
-		{"USER=x\nPORT=\"\"\n", "2: ERROR: Invalid port number .", exUsage},
+		{"USER=x\nPORT=\" \"\n", "2: ERROR: Invalid port number .", exUsage},
 		{"PORT=1\nMAXCONN=many\n", "2: Maximum connections must be greater than 0", exFailure},
 		{"OPTIONS='--config FILE'", "1: --config in such a file", exUsage},
 	} {
@@ -190,6 +210,7 @@ func TestConfigFileStarts(t *testing.T) {
 func FuzzConfigFile(f *testing.F) {
 	f.Add("# x\n-d\nlogfile y\n-m 64 # z\n-P \"a b\"\n", uint(2))
 	f.Add("-l 'x\n' -m\\\n64\r\n--port=1\n-", uint(0))
+	f.Add("OPTIONS=-l ::1 # x\nPORT=\nCACHESIZE= 5\\\n", uint(1))
 	f.Add("\ufeffPORT=\"1\"\r\nOPTIONS='-l \"::1\"'\nCACHESIZE=5 # x\n", uint(1))
 	f.Fuzz(func(t *testing.T, text string, at uint) {
 		if strings.Contains(text, "--conf") {
