@@ -1,6 +1,11 @@
 package storage
 
-import "github.com/gomemd/gomemd/expiry"
+import (
+	"cmp"
+	"slices"
+
+	"github.com/gomemd/gomemd/expiry"
+)
 
 // Some memory of a shard cannot be had back by evicting: segments that somebody reads from without
 // the lock (pin.go), and values of which only a part has come (incoming.go). Both last as long as a
@@ -37,11 +42,18 @@ type holds struct {
 	deadPinned int         // … and of these, in which nothing lives any more
 	arriving   int64       // bytes of records of values on their way in
 	arrivals   []*Incoming // those that have begun, the first first
-	waiting    []func()    // of who was told Later
+	waiting    []waiter    // who was told Later, the first to come first
+	places     uint64      // that have been given to them
 	calledAt   expiry.Instant
 	refused    bool // MayPin has said no to the visitor
 	scarce     bool // one large value more might be too much
 	crowded    bool // pins take more than a quarter
+}
+
+// waiter is somebody who was told Later. Who has to wait again keeps his place.
+type waiter struct {
+	place uint64
+	later func()
 }
 
 // usable is what items may have of the limit.
@@ -66,26 +78,39 @@ func (s *shard) noteHolds() {
 }
 
 // call calls some of those who wait, and the value that began to come first if it does: nobody else
-// need find room. They must not call the store from there.
+// need find room. They must not call the store from there. Half are those who came first, and half
+// who came last: behind a crowd that takes all room there is and then stands still, each would
+// else wait for as many times stillAfter as that takes.
 func (s *shard) call(n int) {
 	if len(s.arrivals) > 0 && s.arrivals[0].waits && s.arrivals[0].later != nil {
 		s.arrivals[0].later()
 	}
 	n = min(n, len(s.waiting))
 	for i := range n {
-		s.waiting[i]()
-		s.waiting[i] = nil
+		at := 0
+		if i%2 == 1 {
+			at = len(s.waiting) - 1
+		}
+		s.waiting[at].later()
+		s.waiting = slices.Delete(s.waiting, at, at+1)
 	}
-	if s.waiting = s.waiting[n:]; len(s.waiting) == 0 {
+	if len(s.waiting) == 0 {
 		s.waiting = nil
 	}
 }
 
-// wait has somebody called.
-func (s *shard) wait(later func()) {
-	if later != nil {
-		s.waiting = append(s.waiting, later)
+// wait has somebody called, and tells his place: 0 asks for the last.
+func (s *shard) wait(place uint64, later func()) uint64 {
+	if later == nil {
+		return place
 	}
+	if place == 0 {
+		s.places++
+		place = s.places
+	}
+	i, _ := slices.BinarySearchFunc(s.waiting, place, func(w waiter, place uint64) int { return cmp.Compare(w.place, place) })
+	s.waiting = slices.Insert(s.waiting, i, waiter{place, later})
+	return place
 }
 
 // Scarce tells a visitor whether memory that may be pinned is, so that he should rather copy a
@@ -102,7 +127,7 @@ func (it *Item) MayPin(later func()) bool {
 	if more := s.unpinned(&it.record); more == 0 || s.unevictable()+more*int64(s.segSize) <= s.unevictableMost() {
 		return true
 	}
-	s.wait(later)
+	s.wait(0, later)
 	s.refused = true
 	return false
 }

@@ -297,3 +297,56 @@ func TestItemsDoNotGoForWhoStandsStill(t *testing.T) {
 		t.Errorf("%d of %d items have gone", lost, n)
 	}
 }
+
+// Many more uploads than there is room for send half and stand still. Who comes after them is stored
+// as soon as the first of them have stood still for long enough, and so is who has waited the longest.
+func TestTheLastNeedNotWaitForAllBefore(t *testing.T) {
+	const crowd, n = 100, 1_900_000
+	st, clock := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
+	var called []*upload
+	begin := func(key string, n int) *upload {
+		u := &upload{value: pattern(n, len(key))}
+		in, status := st.Receive(st.Hash([]byte(key)), &Item{Key: []byte(key)}, n, func() { called = append(called, u) })
+		if status != Stored {
+			t.Fatalf("%s: %d", key, status)
+		}
+		u.Incoming = in
+		return u
+	}
+	var first *upload // that has to wait
+	for i := range crowd {
+		u := begin(fmt.Sprint("half", i), n)
+		defer u.Abort()
+		if _, status := u.send(n / 2); status == Later && first == nil {
+			first = u
+		}
+	}
+	last := begin("last", n/2)
+	if _, status := last.send(n / 2); status != Later {
+		t.Fatalf("there was room: %d", status)
+	}
+	began := first.came
+	clock.Set(clock.Now() + stillAfter)
+	for st.Sweep() {
+	}
+	stored := false
+	for tries := 0; len(called) > 0 && tries < 10*crowd; tries++ { // each in turn; who has sent half stands still
+		u := called[0]
+		called = called[1:]
+		if u.over {
+			continue
+		}
+		more := max(0, len(u.value)-(n-n/2))
+		if u == last {
+			more = len(u.value)
+		}
+		done, status := u.send(more)
+		stored = stored || done && status == Stored
+	}
+	if !stored {
+		t.Error("the last still waits")
+	}
+	if first.came == began {
+		t.Error("the first still waits")
+	}
+}

@@ -35,7 +35,8 @@ type Incoming struct {
 	chain   uint32         // noChain: it has none yet, or it is over
 	over    bool           // it has been committed, aborted or dropped …
 	failed  Status         // … and this is what whoever goes on with it is told
-	waits   bool           // for us, and not for its client
+	waits   bool           // for us, and not for its client …
+	place   uint64         // … and where it has waited, or 0
 	moved   int            // of the bytes that have come, those that had at movedAt …
 	movedAt expiry.Instant // … when at least stillLeast had come since the time before
 }
@@ -93,7 +94,7 @@ func (s *shard) extend(in *Incoming) Status {
 	case Stored:
 		in.waits, in.moved, in.movedAt = false, in.came, s.now
 	case Later:
-		s.wait(in.later)
+		in.place = s.wait(in.place, in.later)
 	default:
 		s.abandon(in, status)
 	}
