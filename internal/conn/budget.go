@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/gomemd/gomemd/expiry"
+	"github.com/gomemd/gomemd/internal/session"
 )
 
 // budget is the memory that all clients together make us hold outside the store: copies of replies
@@ -15,8 +16,10 @@ import (
 //	0 ────────── 1/2 ──────────────── max ───────────────── 5/4 ────────────── twice
 //	    as usual  │ little is made     │ who has stood still  │ those go who     │ those who
 //	              │ that must be kept  │ for stillAfter goes  │ hold most, but   │ wait for us,
-//	              │ (Worker.Short)     │                      │ do not wait for  │ too
-//	              │                    │                      │ us               │
+//	              │ (Worker.Short)     │                      │ do not wait for  │ too, but values
+//	              │                    │                      │ us               │ that wait for room in
+//	              │                    │                      │                  │ the store are refused
+//	              │                    │                      │                  │ before anybody goes
 type budget struct {
 	mu      sync.Mutex
 	max     int64
@@ -76,16 +79,46 @@ func (b *budget) relieve(now expiry.Instant) {
 		}
 	}
 	for b.sum > b.max+b.max/4 {
-		var most *Conn
+		var most, waited *Conn
+		share := int(b.max) / len(b.holders)
 		for c, n := range b.holders {
+			if n < share { // it is not why this is too much
+				continue
+			}
 			if (most == nil || n > b.holders[most]) && (!c.waitsForUs() || b.sum > 2*b.max) {
 				most = c
 			}
+			if c.valueWaits() && (waited == nil || c.served.Load() < waited.served.Load()) {
+				waited = c
+			}
 		}
-		if most == nil {
+		switch {
+		case b.sum > 2*b.max && waited != nil:
+			b.forget(waited)
+			waited.refuse.Store(true)
+			waited.wake()
+		case most != nil:
+			b.giveUp(most, heldMost)
+		default:
 			return
 		}
-		b.giveUp(most, heldMost)
+	}
+}
+
+// valueWaits tells whether the client's value waits for room in the store, and has not been refused
+// for that.
+func (c *Conn) valueWaits() bool {
+	return c.waitsForUs() && session.State(c.state.Load()) == session.StateValue && !c.refuse.Load()
+}
+
+// refuseValue is called on the loop: a value that waits for room in the store, so that what has been
+// read of it is kept here, gets none. The budget counts that as given back already.
+func (c *Conn) refuseValue() {
+	c.held = 0
+	if in := len(c.input()); c.waitsForUs() && in > 0 {
+		c.Refuse() // and it is read past in the next turn
+	} else {
+		c.hold(in)
 	}
 }
 

@@ -360,3 +360,69 @@ func TestNobodyGoesForInputThatWaitsForItsTurn(t *testing.T) {
 		t.Errorf("%d are closed", n)
 	}
 }
+
+// A crowd sends halves of values, more than the store and the budget hold. Nobody is closed for
+// that: of the values that wait for room in the store some are refused, those that have waited the
+// longest, and not one that has just come.
+func TestNobodyGoesForValuesThatWaitForRoom(t *testing.T) {
+	const crowd, size, budget = 60, 1_900_000, 512 << 10
+	const refusal = "SERVER_ERROR out of memory storing object\r\n"
+	h := start(t, options{loops: 2, clock: aClock(), memory: budget,
+		store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20}})
+	value := text(1, size)
+	upload := func(key string) (c *client, half, sent chan bool) {
+		c, half, sent = dial(t, h), make(chan bool), make(chan bool)
+		go func() {
+			defer close(sent)
+			_, _ = fmt.Fprintf(c.Conn, "set %s 0 0 %d\r\n%s", key, size, value[:size/2]) // hear tells if it failed
+			<-half
+			_, _ = c.Write([]byte(value[size/2:] + "\r\n"))
+		}()
+		return c, half, sent
+	}
+	var clients []*client
+	var halves, sents []chan bool
+	settled := func() bool {
+		for _, c := range clients {
+			if s := c.there(); s != nil && s.phase() != held && (s.phase() != reading || s.unread() > 0) {
+				return false
+			}
+		}
+		return h.counted(stats.CmdSet) == uint64(len(clients))
+	}
+	for i := range crowd + 1 {
+		if i == crowd {
+			eventually(t, "all of the crowd have begun", settled)
+			h.clock.Set(h.clock.Now() + 1)
+		}
+		c, half, sent := upload(fmt.Sprint("key", i))
+		clients, halves, sents = append(clients, c), append(halves, half), append(sents, sent)
+	}
+	eventually(t, "the last has begun", settled)
+	if n := h.counted(stats.BudgetDropped); n > 0 {
+		t.Errorf("%d are closed", n)
+	}
+	if _, peak := h.conns.Memory(); peak > 2*budget+2*64<<10 { // each loop's last is counted before another goes
+		t.Errorf("%d bytes held; the budget is %d", peak, budget)
+	}
+	for _, half := range halves {
+		close(half)
+	}
+	stored, refused := 0, 0
+	for i, c := range clients {
+		line, err := c.r.ReadString('\n')
+		switch {
+		case line == "STORED\r\n":
+			stored++
+		case line == refusal && i < crowd:
+			refused++
+		default:
+			t.Errorf("%d hears %q (%v)", i, line, err)
+		}
+		<-sents[i]
+	}
+	if stored == 0 || refused == 0 {
+		t.Errorf("%d are stored, %d refused", stored, refused)
+	}
+	eventually(t, "nothing is held", func() bool { return h.holds() == 0 })
+}

@@ -62,7 +62,8 @@ type life struct {
 	opened atomic.Bool
 	over   atomic.Bool   // it is closed when its last replies are sent
 	leave  atomic.Bool   // it shall be closed between two commands (Drain) …
-	letGo  atomic.Bool   // … or let go of the store's memory (still.go)
+	letGo  atomic.Bool   // … or let go of the store's memory (still.go) …
+	refuse atomic.Bool   // … or of the value that waits for room there (budget.go)
 	bulky  atomic.Bool   // the kernel may hold much of it: replies had to wait, or a large value came
 	small  bool          // it has small socket buffers; Tick's
 	why    atomic.Uint32 // reason, when we have decided that it is closed
@@ -95,6 +96,10 @@ func (c *Conn) event() (goOn bool) {
 	if c.letGo.Load() {
 		c.letGo.Store(false)
 		c.letGoOfPins()
+	}
+	if c.refuse.Load() {
+		c.refuse.Store(false)
+		c.refuseValue()
 	}
 	switch c.phase() {
 	case reading:
@@ -186,8 +191,7 @@ func (c *Conn) serve() bool {
 	}
 	w.Out.Reset()
 	w.EndEvent()
-	c.note()
-	c.hold(len(in) - n)
+	c.note(n > 0 || v != session.Later)
 	if v == session.HangUp && !c.Quits() {
 		c.say(noCommand)
 	}
@@ -195,7 +199,9 @@ func (c *Conn) serve() bool {
 	case err != nil:
 		return false // the client is gone
 	case waits && full:
-		return c.block()
+		if !c.block() {
+			return false
+		}
 	case waits:
 		c.queue()
 	case v == session.HangUp:
@@ -207,8 +213,10 @@ func (c *Conn) serve() bool {
 	case v != session.Idle:
 		c.queue() // also when others are not waiting: they may be, by then
 	default:
+		c.hold(len(in) - n)
 		return c.rest(n > 0)
 	}
+	c.hold(len(in) - n) // now that it is known to wait for us, or not
 	return true
 }
 
@@ -279,8 +287,8 @@ func (c *Conn) drop() {
 
 // note keeps what others may want to know of the connection. The stores are skipped when nothing
 // changed, which is nearly always.
-func (c *Conn) note() {
-	if now := uint32(c.conns.env.Clock.Now()); c.served.Load() != now {
+func (c *Conn) note(served bool) {
+	if now := uint32(c.conns.env.Clock.Now()); served && c.served.Load() != now {
 		c.served.Store(now)
 	}
 	if state := uint32(c.State()); c.state.Load() != state {

@@ -194,4 +194,12 @@ func (s *Session) noRoom(status storage.Status) Verdict {
 	return Idle
 }
 
+// Refuse gives up a large value of which a part is still to come, as if the store had no room for
+// it.
+func (s *Session) Refuse() {
+	if s.Streams() {
+		s.noRoom(storage.OutOfMemory)
+	}
+}
+
 func endsLine(block []byte) bool { return string(block[len(block)-len(lineEnd):]) == lineEnd }
