@@ -184,6 +184,9 @@ func (c *checker) entries() {
 		var r record
 		r.read(s.at(loc))
 		h := s.hash(r.key())
+		if s.store.Hash(r.key()) != h {
+			c.fail("%s points to a record of another shard, key %q", where, r.key())
+		}
 		if *r.ctrl()&ctrlDead != 0 {
 			c.fail("%s points to a dead record, key %q", where, r.key())
 		}

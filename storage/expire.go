@@ -117,7 +117,7 @@ func (s *shard) tick() bool {
 		}
 		scanned, _ := s.scanVictim(scanStep)
 		return scanned >= 0
-	case s.spare() < 0 && !s.more():
+	case s.spare() < 0 && !s.more() && !s.hungry:
 		scanned, _ := s.scanVictim(scanStep)
 		return scanned >= 0
 	case s.chooseDue():

@@ -591,7 +591,7 @@ func (st *Store) startFromFile() error {
 	}
 	for i := range st.shards {
 		s := &st.shards[i]
-		if need := s.bytesInUse() + (reserve+overdraft)<<s.segShift; need > s.limit {
+		for need := s.bytesInUse(); need > s.limit; need = s.bytesInUse() { // of which the table is a part
 			st.pool.Add(s.limit - need) // perhaps below 0: then shards give
 			s.setLimit(need)
 		}
@@ -604,9 +604,7 @@ func (st *Store) startFromFile() error {
 			return &fs.PathError{Op: "allocate", Path: st.opts.File, Err: unix.ENOSPC}
 		}
 	}
-	for st.pool.Load() < 0 && st.Sweep() {
-		// The limit is lower than what the file holds: it is kept before anybody is served.
-	}
+	st.comeDown()
 	if err := fl.mayHold(st.limit.Load()); err != nil {
 		return st.noRoomBeside(err)
 	}
@@ -616,6 +614,21 @@ func (st *Store) startFromFile() error {
 		}
 	}
 	return fl.startDone(st.opts.File)
+}
+
+// comeDown keeps the limit before anybody is served, where it is lower than what the file holds.
+func (st *Store) comeDown() {
+	before, needed := st.restored.Items, st.restored.Bytes+st.restored.Items*bucketSize/slots
+	for st.pool.Load() < 0 && st.Sweep() {
+	}
+	s := st.Stats()
+	switch st.restored.Items = s.CurrItems; {
+	case st.pool.Load() < 0 && st.opts.DisableEviction:
+		st.warnOfFile(fmt.Sprintf("its items take more than %d bytes, and none of them may go: they are kept, and what is new is refused", st.opts.MemoryLimit))
+	case s.Evictions > 0 && needed > uint64(st.opts.MemoryLimit)/16*15: // else some went as they do at any moment from a full cache
+		st.warnOfFile(fmt.Sprintf("%d of its items found no room in %d bytes: %d are here", before-min(before, s.CurrItems), st.opts.MemoryLimit, s.CurrItems))
+	}
+	st.ResetStats()
 }
 
 // mayHold tells whether the file system has room for a file with so many bytes of segments. Blocks are taken as they are

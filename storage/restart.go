@@ -213,7 +213,7 @@ func (r *reader) read() {
 		}
 	}
 	s.linkFreeChains()
-	s.sizeIndex()
+	s.sizeIndex(len(r.segments))
 	s.items, s.liveBytes = 0, 0
 	for _, g := range r.segments {
 		r.enter(g)
@@ -369,11 +369,12 @@ func (s *shard) linkFreeChains() {
 	}
 }
 
-// sizeIndex makes the empty index as large as the items that were counted want it.
-func (s *shard) sizeIndex() {
+// sizeIndex makes the empty index as large as the items that were counted want it, and larger where there is room beside so many segments.
+func (s *shard) sizeIndex(segments int) {
 	x := &s.index
 	need := uint64(s.items)*100/(slots*(s.loadMax()-2)) + 1
-	x.n = max(x.min, need, min(s.foreseen(), 2*need, x.max))
+	room := max(0, s.store.share.Load()-int64(segments+reserve+overdraft)<<s.segShift-s.tableBytes()) / bucketSize
+	x.n = max(x.min, need, min(s.foreseen(), 2*need, x.max, uint64(room)))
 	if !s.openIndex(x.n) {
 		x.n = x.min
 	}
@@ -408,7 +409,11 @@ func (r *reader) enter(g int32) {
 				continue
 			}
 			sg.note(rec.deadline(sg.created))
-			h := s.hash(rec.key())
+			h := s.store.Hash(rec.key())
+			if s.store.shard(h) != s { // nobody would look for it here
+				r.losers = append(r.losers, loc)
+				continue
+			}
 			s.touched += s.index.first(h).loc[0] // fetch the lines of all of the batch at once
 			batch[n].loc, batch[n].hash = loc, h
 			n++

@@ -173,6 +173,36 @@ func TestAnotherLimit(t *testing.T) {
 	}
 }
 
+// The file has the number of shards that it was made with, whatever another limit would make of it: each item is
+// found, changed and deleted where it is.
+func TestAnotherLimitFindsEachItem(t *testing.T) {
+	opts := Options{MemoryLimit: 64 << 20, File: fileOptions(t).File}
+	st, _ := openAt(t, opts, someDay)
+	name := func(i int) string { return fmt.Sprint("key", i) }
+	want := map[string]string{}
+	for i := range 400 {
+		want[name(i)] = fmt.Sprint("value of ", i)
+		put(st, Set, name(i), want[name(i)], 0)
+	}
+	closeStore(t, st)
+	for n, limit := range []int64{32 << 20, 64 << 20, 17 << 20, 128 << 20, 64 << 20} {
+		opts.MemoryLimit = limit
+		st, _ = openAt(t, opts, someDay)
+		for i := range 400 {
+			if got, ok := get(st, name(i)); got != want[name(i)] || ok != (want[name(i)] != "") {
+				t.Fatalf("-m %d: %s is %q, %v", limit, name(i), got, ok)
+			}
+		}
+		key := []byte(name(2 * n))
+		if !st.Delete(st.Hash(key), key) {
+			t.Errorf("-m %d: %s cannot be deleted", limit, key)
+		}
+		want[name(2*n)], want[name(2*n+1)] = "", fmt.Sprint("another at ", limit)
+		put(st, Set, name(2*n+1), want[name(2*n+1)], 0)
+		closeStore(t, st)
+	}
+}
+
 func TestRefusedFiles(t *testing.T) {
 	for _, tt := range []struct {
 		name, says string

@@ -173,9 +173,6 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 	}
 	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards), incarnations: new(atomic.Uint64)}
 	st.limit.Store(opts.MemoryLimit)
-	if opts.File != "" {
-		st.lasting = uint64(g.shards-1) << shardBit
-	}
 	if opts.TrackSizes {
 		st.sizes = newSizes(opts.ItemMax)
 	}
@@ -183,6 +180,7 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 		if g, err = st.openFile(g); err != nil {
 			return nil, errors.Join(err, st.Close())
 		}
+		st.lasting = uint64(g.shards-1) << shardBit // of the file's shards, if there is one
 	}
 	st.pool.Store(opts.MemoryLimit)
 	st.share.Store(opts.MemoryLimit / int64(len(st.shards)))
