@@ -44,7 +44,7 @@ func TestLargeValuesFillTheMemory(t *testing.T) {
 	for _, tt := range []struct{ limit, itemMax, size int }{
 		{64 << 20, 1 << 20, 100_000},
 		{64 << 20, 1 << 20, 1_000_000},
-		{256 << 20, 8 << 20, 4 << 20},
+		{64 << 20, 8 << 20, 4 << 20},
 	} {
 		for _, file := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%d of %d, file %v", tt.size, tt.limit, file), func(t *testing.T) {
