@@ -192,23 +192,6 @@ func (old *oldFile) close() error {
 	return errors.Join(errs...)
 }
 
-// each walks a segment's records as far as they follow one another.
-func (r *reader) each(g int32, visit func(rec *record, loc uint32, sg *segment)) {
-	s, sg := r.s, &r.s.segments[g]
-	base := int64(g) << s.segShift
-	for off := uint32(0); off < sg.used; {
-		loc := uint32((base + int64(off)) >> s.granule)
-		var rec record
-		rec.read(s.at(loc))
-		n := s.padded(rec.size)
-		if !rec.sane() || n > sg.used-off {
-			return
-		}
-		off += n
-		visit(&rec, loc, sg)
-	}
-}
-
 // carry stores an item of another store's shard, and returns 1 if it was stored. What it was read
 // and invalidated goes with it; one that had proved itself does not need to do so again.
 func (st *Store) carry(from *shard, r *record, loc uint32, sg *segment, own []uint32, c *carried) uint64 {

@@ -230,41 +230,52 @@ func (r *reader) read() {
 
 func (r *reader) drop(loc uint32) { *(*uint8)(r.s.at(loc)) |= ctrlDead }
 
-// count walks a segment, drops what is no item any more, and counts the rest.
-func (r *reader) count(g int32) {
+// each walks a segment's records as far as they follow one another, and tells how far that is.
+func (r *reader) each(g int32, visit func(rec *record, loc uint32, sg *segment)) (off uint32) {
 	s, sg := r.s, &r.s.segments[g]
 	base := int64(g) << s.segShift
-	for off := uint32(0); off < sg.used; {
+	for off < sg.used {
 		loc := uint32((base + int64(off)) >> s.granule)
 		var rec record
 		rec.read(s.at(loc))
 		n := s.padded(rec.size)
 		if !rec.sane() || n > sg.used-off {
-			sg.used = off
-			r.dropped++
-			return
+			break
 		}
 		off += n
-		switch r.judge(&rec, loc, sg) {
+		visit(&rec, loc, sg)
+	}
+	return off
+}
+
+// count walks a segment, drops what is no item any more, and counts the rest.
+func (r *reader) count(g int32) {
+	s := r.s
+	whole := r.each(g, func(rec *record, loc uint32, sg *segment) {
+		switch r.judge(rec, loc, sg) {
 		case isDead:
-			continue
+			return
 		case isTorn:
 			r.dropped++
 			r.drop(loc)
-			continue
+			return
 		case hasEnded:
 			r.ended++
 			r.drop(loc)
-			continue
+			return
 		case isPiece:
 			r.pieces[loc] = false
-			s.liveBytes += int64(n)
-			continue
+			s.liveBytes += int64(s.padded(rec.size))
+			return
 		case isHead:
 			r.heads = append(r.heads, loc)
 		}
 		s.items++
-		s.liveBytes += int64(n)
+		s.liveBytes += int64(s.padded(rec.size))
+	})
+	if sg := &s.segments[g]; whole < sg.used {
+		sg.used = whole
+		r.dropped++
 	}
 }
 
