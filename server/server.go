@@ -87,7 +87,6 @@ func Start(opts Options) (*Server, error) {
 
 // open makes a server that serves nobody yet.
 func open(opts Options, passwords *session.Passwords) (*Server, error) {
-	opts = opts.withDefaults()
 	clock, started := opts.Clock, time.Now()
 	// All servers' seconds begin with the wall clock's: after a restart the clock must not be up to
 	// a second ahead of the last server's, or items would end a second sooner than anybody was
