@@ -33,7 +33,21 @@ func NewLog(out io.Writer) *Log { return events.NewLog(out) }
 // Options say what to serve and where. The zero value of a field is memcached's default, named
 // beside it; a server with neither Listen nor UnixSocket serves nobody and is refused by Validate.
 type Options struct {
-	Listen       []string      // TCP addresses, "host:port" or ":port"
+	// Listen are the TCP addresses, "host:port" or ":port". Words before that say what is different
+	// there: notls:, btls: and mtls: without and with TLS, without and with client certificates;
+	// proto[ascii]:, proto[binary]: and proto[negotiating]: which protocol is spoken.
+	Listen []string
+
+	// Protocol is what is spoken where Listen says nothing else. With AuthFile alone it is ASCII.
+	Protocol Protocol // -B: either, the first byte of a connection says which
+
+	// SASL, -S, has clients of the binary protocol log in by SASL, with AuthFile's passwords. Those of
+	// the text protocol log in as they do with AuthFile alone.
+	SASL bool
+
+	UDP []string // -U: UDP addresses, "host:port"; none may be with AuthFile or SASL
+	TLS *TLS     // -Z: how connections are encrypted; nil: not at all
+
 	UnixSocket   string        // path of a unix socket
 	UnixMask     os.FileMode   // -a: its permission bits; 0700
 	Backlog      int           // -b: connections the kernel queues before they are accepted; 1024
@@ -101,11 +115,10 @@ type Options struct {
 
 // Settings is what only `stats settings` repeats.
 type Settings struct {
-	Port     int    // -p
-	UDPPort  int    // -U
-	Inter    string // -l as given, "" when it was not
-	Threads  int    // -t as given; Loops when it was not
-	Protocol string // -B: "auto-negotiate", "ascii"
+	Port    int    // -p
+	UDPPort int    // -U
+	Inter   string // -l as given, "" when it was not
+	Threads int    // -t as given; Loops when it was not
 
 	NoCrawler    bool // -o no_lru_crawler …
 	NoMaintainer bool // … and no_lru_maintainer: stats leaves their names out
@@ -116,6 +129,7 @@ func (o *Options) rules() session.Rules {
 	return session.Rules{
 		ReqsPerEvent: o.ReqsPerEvent, ItemMax: o.ItemMax, MemoryLimitMax: o.MemoryLimitMax, DisableCAS: o.DisableCAS,
 		DisableFlush: o.DisableFlush, DisableDump: o.DisableDump, DisableWatch: o.DisableWatch, EnableShutdown: o.EnableShutdown,
+		SASL: o.SASL,
 	}
 }
 
@@ -124,7 +138,7 @@ func (o *Options) settings() stats.Settings {
 	return stats.Settings{
 		MaxConns: o.MaxConns, MaxConnsWait: o.MaxConnsWait, Backlog: o.Backlog, IdleTimeout: o.IdleTimeout,
 		Port: o.Settings.Port, UDPPort: o.Settings.UDPPort, Inter: o.Settings.Inter, UnixSocket: o.UnixSocket, UnixMask: o.UnixMask,
-		Protocol: o.Settings.Protocol, Threads: o.Settings.Threads, ReqsPerEvent: o.ReqsPerEvent,
+		Protocol: o.protocol().String(), Threads: o.Settings.Threads, ReqsPerEvent: o.ReqsPerEvent,
 
 		ItemMax: o.ItemMax, DisableEviction: o.DisableEviction, DisableCAS: o.DisableCAS, DisableFlush: o.DisableFlush,
 		DisableDump: o.DisableDump, EnableShutdown: o.EnableShutdown, MemoryFile: o.MemoryFile, AuthFile: o.AuthFile,
@@ -148,6 +162,15 @@ func (o Options) Validate() error {
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Errorf(format, args...)) }
 	if len(o.Listen) == 0 && o.UnixSocket == "" {
 		complain("no address to listen on")
+	}
+	if _, err := o.addresses(); err != nil {
+		complain("%w", err)
+	}
+	if o.SASL && o.AuthFile == "" {
+		complain("SASL needs a file of passwords")
+	}
+	if (o.SASL || o.AuthFile != "") && len(o.UDP) > 0 {
+		complain("nobody can log in over UDP")
 	}
 	if o.MaxConns < 0 {
 		complain("Maximum connections must be greater than 0")
@@ -181,7 +204,6 @@ func (o Options) withDefaults() Options {
 	orElse(&o.WatcherBuffer, 256<<10)
 	orElse(&o.PrefixDelimiter, ':')
 	orElse(&o.Settings.Threads, o.Loops)
-	orElse(&o.Settings.Protocol, "auto-negotiate")
 	if o.Log == nil {
 		o.Log = os.Stderr
 	}

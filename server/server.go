@@ -59,8 +59,12 @@ func Start(opts Options) (*Server, error) {
 		}
 	}
 	// Before the store: who connects while a memory file is read waits for it, and is not refused.
+	addrs, err := opts.addresses()
+	if err != nil {
+		return nil, err
+	}
 	listeners, err := conn.Listen(conn.ListenOptions{
-		TCP: opts.Listen, Unix: opts.UnixSocket, UnixMask: opts.UnixMask, Backlog: opts.Backlog,
+		TCP: addrs, Unix: opts.UnixSocket, UnixWire: session.Wire(opts.protocol()), UnixMask: opts.UnixMask, Backlog: opts.Backlog,
 	})
 	if err != nil {
 		return nil, err

@@ -19,6 +19,7 @@ type config struct {
 	opts server.Options // Listen is filled in by addresses, when it is time to listen
 
 	portGiven     bool
+	protocolGiven bool
 	inter         []string // each -l
 	user          string
 	pidfile       string
@@ -280,10 +281,7 @@ func (c *config) check() error {
 	}
 	settings := &c.opts.Settings
 	if c.opts.AuthFile != "" {
-		switch settings.Protocol {
-		case "":
-			settings.Protocol = "ascii"
-		case "auto-negotiate":
+		if c.protocolGiven && c.opts.Protocol != server.ASCII {
 			return quit(exUsage, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
 		}
 		if settings.UDPPort != 0 {
@@ -520,10 +518,10 @@ func setAuthFile(c *config, v string) error {
 func setProtocol(c *config, v string) error {
 	switch v {
 	case "auto":
-		c.opts.Settings.Protocol = "auto-negotiate"
+		c.protocolGiven, c.opts.Protocol = true, server.Negotiated
 		return nil
 	case "ascii":
-		c.opts.Settings.Protocol = "ascii"
+		c.protocolGiven, c.opts.Protocol = true, server.ASCII
 		return nil
 	case "binary":
 		return refused("binary protocol")(nil, v)

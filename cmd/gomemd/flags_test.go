@@ -59,13 +59,13 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 			func(c *config) {
 				o := &c.opts
 				o.EnableShutdown, o.DisableDump, o.DisableWatch, o.PrefixDelimiter, o.StatsDetail = true, true, true, ';', true
-				o.AuthFile, o.Settings.Protocol, o.IdleTimeout, o.MaxConnsWait = "f", "ascii", 30*time.Second, true
+				o.AuthFile, o.IdleTimeout, o.MaxConnsWait = "f", 30*time.Second, true
 			}},
 		{"packing", []string{"--pack-hex"}, func(c *config) { c.opts.PackHex = true }},
 		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
 		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},
 		{"a blank before a number", []string{"-o", "idle_timeout= 30"}, func(c *config) { c.opts.IdleTimeout = 30 * time.Second }},
-		{"-B auto", strings.Fields("-B ascii -B auto"), func(c *config) { c.opts.Settings.Protocol = "auto-negotiate" }},
+		{"-B auto", strings.Fields("-B ascii -B auto"), func(c *config) { c.protocolGiven = true }},
 		{"-U alone moves TCP", []string{"-U", "11222"},
 			func(c *config) {
 				c.opts.Settings.Port, c.opts.Settings.UDPPort = 11222, 11222

@@ -51,7 +51,7 @@ type Options struct {
 type Conns struct {
 	opts      Options
 	env       *session.Env
-	listeners []net.Listener
+	listeners []Listener
 	engine    engine
 
 	current  atomic.Int64
@@ -83,7 +83,7 @@ func New(opts Options, env *session.Env) *Conns {
 
 // Start serves the clients who come to the listeners, which are the connections' own from here on,
 // also when it fails.
-func (cs *Conns) Start(listeners []net.Listener) error {
+func (cs *Conns) Start(listeners []Listener) error {
 	cs.listeners = listeners
 	if err := cs.engine.start(cs.opts.Loops); err != nil {
 		cs.StopAccepting()
@@ -163,7 +163,7 @@ func (cs *Conns) logf(format string, args ...any) {
 
 // accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's
 // line and is closed, or waits.
-func (cs *Conns) accept(l net.Listener) {
+func (cs *Conns) accept(l Listener) {
 	for {
 		c, err := l.Accept()
 		switch {
@@ -180,7 +180,7 @@ func (cs *Conns) accept(l net.Listener) {
 			continue
 		}
 		cs.prepare(c)
-		if err := cs.engine.adopt(&Conn{conns: cs}, c); err != nil {
+		if err := cs.engine.adopt(&Conn{conns: cs, wire: l.Wire}, c); err != nil {
 			cs.current.Add(-1)
 			cs.logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
 		}
@@ -283,7 +283,7 @@ func (cs *Conns) List() (next func() (stats.Conn, bool)) {
 		if len(listeners) > 0 {
 			l, fd := listeners[0], 0
 			listeners = listeners[1:]
-			if c, err := l.(syscall.Conn).SyscallConn(); err == nil {
+			if c, err := l.Listener.(syscall.Conn).SyscallConn(); err == nil {
 				_ = control(c, func(n int) error { fd = n; return nil })
 			}
 			return stats.Conn{FD: fd, Addr: addressText(l.Addr()), State: "conn_listening",

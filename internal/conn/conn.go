@@ -24,6 +24,7 @@ type Conn struct {
 	session.Session
 	socket
 	conns *Conns
+	wire  session.Wire
 
 	behind atomic.Pointer[behind] // nil until replies have to wait for the first time
 	held   int                    // what the budget was last told
@@ -82,7 +83,7 @@ func (l *life) waitsForUs() bool { p := l.phase(); return p == held || p == inLi
 
 // begin is called on the loop that has taken the connection over.
 func (c *Conn) begin() {
-	c.Init(c.loop.w, c.fd, c.wake)
+	c.Init(c.loop.w, c.fd, c.wake, c.wire)
 	c.served.Store(uint32(c.conns.env.Clock.Now()))
 	c.conns.add(c)
 	c.opened.Store(true)

@@ -86,7 +86,7 @@ func start(t testing.TB, o options) *fixture {
 	if h.store, err = storage.Open(o.store, h.clock); err != nil {
 		t.Fatal(err)
 	}
-	listen := ListenOptions{TCP: []string{"127.0.0.1:0"}, UnixMask: os.FileMode(o.mask), Backlog: 1024}
+	listen := ListenOptions{TCP: []Address{{Addr: "127.0.0.1:0"}}, UnixMask: os.FileMode(o.mask), Backlog: 1024}
 	if o.unix {
 		listen.TCP, listen.Unix = nil, filepath.Join(t.TempDir(), "socket")
 	}

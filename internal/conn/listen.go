@@ -9,36 +9,63 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/internal/session"
 )
 
 // ListenOptions are the addresses to listen on.
 type ListenOptions struct {
-	TCP      []string // "host:port" or ":port"
-	Unix     string   // path of a unix socket, or ""
+	TCP      []Address
+	Unix     string       // path of a unix socket, or ""
+	UnixWire session.Wire // how clients may talk there
 	UnixMask os.FileMode
 	Backlog  int
 }
 
+// Address is where to listen, and how clients are talked to there.
+type Address struct {
+	Addr string // "host:port" or ":port"
+	Wire session.Wire
+	TLS  TLS
+}
+
+// TLS says whether connections of a listener are encrypted, and who may open them.
+type TLS uint8
+
+const (
+	NoTLS  TLS = iota // they are not
+	PerTLS            // clients are asked for certificates as the TLS configuration says
+	Basic             // clients are not asked for certificates
+	Mutual            // clients must have a certificate that can be verified
+)
+
+// Listener is an open listening socket.
+type Listener struct {
+	net.Listener
+	Wire session.Wire
+	TLS  TLS
+}
+
 // Listen opens every address, or none.
-func Listen(opts ListenOptions) (open []net.Listener, err error) {
+func Listen(opts ListenOptions) (open []Listener, err error) {
 	defer func() {
 		if err != nil {
 			CloseAll(open)
 		}
 	}()
-	for _, addr := range opts.TCP {
-		l, err := listenTCP(addr, opts.Backlog)
+	for _, a := range opts.TCP {
+		l, err := listenTCP(a.Addr, opts.Backlog)
 		if err != nil {
 			return open, err
 		}
-		open = append(open, l)
+		open = append(open, Listener{l, a.Wire, a.TLS})
 	}
 	if opts.Unix != "" {
 		l, err := listenUnix(opts.Unix, opts.UnixMask, opts.Backlog)
 		if err != nil {
 			return open, err
 		}
-		open = append(open, l)
+		open = append(open, Listener{Listener: l, Wire: opts.UnixWire})
 	}
 	return open, nil
 }
@@ -109,7 +136,7 @@ func control(c syscall.RawConn, f func(fd int) error) (err error) {
 }
 
 // CloseAll closes listeners.
-func CloseAll(listeners []net.Listener) {
+func CloseAll(listeners []Listener) {
 	for _, l := range listeners {
 		_ = l.Close() // nothing is lost with a listener
 	}

@@ -69,13 +69,13 @@ func TestUnixSocketPathIsTaken(t *testing.T) {
 
 // memcached's -l 0.0.0.0 is IPv4 alone, so that -l 0.0.0.0,:: are two listeners.
 func TestEveryFamilyHasItsListener(t *testing.T) {
-	four, err := Listen(ListenOptions{TCP: []string{"0.0.0.0:0"}, Backlog: 1})
+	four, err := Listen(ListenOptions{TCP: []Address{{Addr: "0.0.0.0:0"}}, Backlog: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer CloseAll(four)
 	port := four[0].Addr().(*net.TCPAddr).Port
-	six, err := Listen(ListenOptions{TCP: []string{fmt.Sprintf("[::]:%d", port)}, Backlog: 1})
+	six, err := Listen(ListenOptions{TCP: []Address{{Addr: fmt.Sprintf("[::]:%d", port)}}, Backlog: 1})
 	if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EADDRNOTAVAIL) {
 		t.Skip("no IPv6 on this machine")
 	}
@@ -87,13 +87,13 @@ func TestEveryFamilyHasItsListener(t *testing.T) {
 
 // Every address is listened on, or none.
 func TestAnAddressInUseLeavesNothingBehind(t *testing.T) {
-	taken, err := Listen(ListenOptions{TCP: []string{"127.0.0.1:0"}, Backlog: 1})
+	taken, err := Listen(ListenOptions{TCP: []Address{{Addr: "127.0.0.1:0"}}, Backlog: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer CloseAll(taken)
 	before := openFiles(t)
-	_, err = Listen(ListenOptions{TCP: []string{"127.0.0.1:0", taken[0].Addr().String()}, Backlog: 1})
+	_, err = Listen(ListenOptions{TCP: []Address{{Addr: "127.0.0.1:0"}, {Addr: taken[0].Addr().String()}}, Backlog: 1})
 	if !errors.Is(err, unix.EADDRINUSE) {
 		t.Errorf("a taken address: %v", err)
 	}

@@ -62,6 +62,7 @@ type Rules struct {
 	DisableDump    bool // no commands that list keys
 	DisableWatch   bool
 	EnableShutdown bool
+	SASL           bool // clients of the binary protocol have to log in
 }
 
 // Logf writes a line of -v.

@@ -28,6 +28,7 @@ type Session struct {
 	fd    int // names the connection in -vv lines
 	wake  func()
 	state State
+	wire  Wire
 	line  []byte     // command, login: the beginning of a line whose end has not come; token: what has come of it
 	long  *longLine  // command: the same of a multiget beyond lineMax
 	want  int        // value, swallow, token: bytes of the block still to come
@@ -91,12 +92,23 @@ const (
 	HangUp                // write what there is and close
 )
 
+// Wire is which of memcached's two protocols a client may speak. It has chosen with the first byte
+// that it sends: 0x80 begins a packet of the binary protocol, and no line of text.
+type Wire uint8
+
+// The wires.
+const (
+	Either Wire = iota
+	Text
+	Binary
+)
+
 // Init begins a conversation, on the worker of the loop that has the connection. fd names the
 // connection in what is logged and told to watchers. wake is called, by any goroutine, when the
 // session should be fed again though nothing has come: after Later, and when the client watches and
 // there are lines for it. It must not wait, nor call the session or the store.
-func (s *Session) Init(w *Worker, fd int, wake func()) {
-	s.w, s.fd, s.wake = w, fd, wake
+func (s *Session) Init(w *Worker, fd int, wake func(), wire Wire) {
+	s.w, s.fd, s.wake, s.wire = w, fd, wake, wire
 	if w.env.Passwords != nil {
 		s.state = StateLogin
 	}

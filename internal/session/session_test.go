@@ -112,7 +112,7 @@ func (p *fixture) client() *client {
 		case v.woken <- struct{}{}:
 		default:
 		}
-	})
+	}, Either)
 	return v
 }
 
