@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"maps"
 	"net"
@@ -38,13 +39,14 @@ const (
 // Options are what the connections are told.
 type Options struct {
 	Loops        int
-	MaxConns     int           // clients at a time; the next one gets an error line …
-	MaxConnsWait bool          // … or waits until somebody leaves
-	IdleTimeout  time.Duration // clients that have said nothing for longer are closed; 0: never
-	Memory       int64         // bytes that all of them may make us hold outside the store
-	Sockets      int64         // bytes that the kernel should hold of them in all (buffers.go); 0: as many as it likes
-	Dwell        *atomic.Bool  // whether loops wait in place when they have nothing to do (dwell.go)
-	UnixSocket   string        // the name of the unix socket, for stats conns
+	MaxConns     int                   // clients at a time; the next one gets an error line …
+	MaxConnsWait bool                  // … or waits until somebody leaves
+	IdleTimeout  time.Duration         // clients that have said nothing for longer are closed; 0: never
+	Memory       int64                 // bytes that all of them may make us hold outside the store
+	Sockets      int64                 // bytes that the kernel should hold of them in all (buffers.go); 0: as many as it likes
+	TLS          func(TLS) *tls.Config // the configuration in force, of a listener that is encrypted so
+	Dwell        *atomic.Bool          // whether loops wait in place when they have nothing to do (dwell.go)
+	UnixSocket   string                // the name of the unix socket, for stats conns
 }
 
 // Conns are the clients' connections, their loops and the acceptors.
@@ -65,18 +67,24 @@ type Conns struct {
 
 	budget budget
 
+	life      context.Context // done when Stop has been called
+	end       func()
+	computing chan struct{} // handshakes
+
 	mu  sync.Mutex
 	all map[*Conn]struct{}
 
 	stop      chan struct{}  // closed by Stop
 	calling   sync.RWMutex   // held for reading while a loop is called by who does not wait for stop
-	accepting sync.WaitGroup // the acceptors, who call the loops
+	accepting sync.WaitGroup // the acceptors and handshakes, who call the loops
 }
 
 // New prepares connections that share an Env.
 func New(opts Options, env *session.Env) *Conns {
 	cs := &Conns{opts: opts, env: env, all: map[*Conn]struct{}{}, stop: make(chan struct{})}
 	cs.engine.conns = cs
+	cs.life, cs.end = context.WithCancel(context.Background())
+	cs.computing = computing()
 	cs.budget.max, cs.budget.holders, cs.budget.close = opts.Memory, map[*Conn]int{}, (*Conn).close
 	return cs
 }
@@ -115,6 +123,7 @@ func (cs *Conns) Stop(ctx context.Context) error {
 	cs.calling.Lock()
 	close(cs.stop)
 	cs.calling.Unlock()
+	cs.end()
 	cs.StopAccepting()
 	cs.accepting.Wait() // while the loops run: one that has ended leaves whoever hands it a client waiting forever
 	ctx, cancel := context.WithTimeout(ctx, flushWithin)
@@ -180,7 +189,13 @@ func (cs *Conns) accept(l Listener) {
 			continue
 		}
 		cs.prepare(c)
-		if err := cs.engine.adopt(&Conn{conns: cs, wire: l.Wire}, c); err != nil {
+		client := &Conn{conns: cs, wire: l.Wire}
+		if l.TLS != NoTLS {
+			config := cs.opts.TLS(l.TLS)
+			cs.accepting.Go(func() { cs.shake(c, client, config) })
+			continue
+		}
+		if err := cs.engine.adopt(client, c); err != nil {
 			cs.current.Add(-1)
 			cs.logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
 		}

@@ -17,7 +17,7 @@ import (
 )
 
 func TestConnectionLimitIsExact(t *testing.T) {
-	h := start(t, options{maxConns: 5})
+	h := start(t, options{plain: true, maxConns: 5})
 	var inside []*client
 	for range 5 {
 		c := dial(t, h)
@@ -38,7 +38,7 @@ func TestConnectionLimitIsExact(t *testing.T) {
 }
 
 func TestOneTooManyWaits(t *testing.T) {
-	h := start(t, options{maxConns: 2, maxConnsWait: true})
+	h := start(t, options{plain: true, maxConns: 2, maxConnsWait: true})
 	a, b := dial(t, h), dial(t, h)
 	a.ping()
 	b.ping()
@@ -58,7 +58,7 @@ func TestOneTooManyWaits(t *testing.T) {
 
 // The process runs out of descriptors, and when it has some again, serves on.
 func TestServesOnAfterRunningOutOfDescriptors(t *testing.T) {
-	h := start(t, options{})
+	h := start(t, options{plain: true})
 	inside := dial(t, h)
 	inside.ping()
 	eventually(t, "the accepted descriptor is closed, of which the loop has a duplicate", func() bool {

@@ -115,7 +115,7 @@ func (c *Conn) valueWaits() bool {
 // read of it is kept here, gets none. The budget counts that as given back already.
 func (c *Conn) refuseValue() {
 	c.held = 0
-	if in := len(c.input()); c.waitsForUs() && in > 0 {
+	if in := c.left(); c.waitsForUs() && in > 0 {
 		c.Refuse() // and it is read past in the next turn
 	} else {
 		c.hold(in)

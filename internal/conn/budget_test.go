@@ -161,7 +161,7 @@ func TestWhatCounts(t *testing.T) {
 		{"the keys of a multiget", "get" + strings.Repeat(" large", 1000) + "\r\n", blocked, 5_000, 20_000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			h := start(t, options{loops: 1})
+			h := start(t, options{plain: true, loops: 1})
 			other := dial(t, h)
 			other.fill("large", 900_000)
 			other.fill("small", 3_000)
@@ -307,7 +307,7 @@ func TestOneByteIsHeldAsSuch(t *testing.T) {
 	for range 200 {
 		dial(t, h).say("g")
 	}
-	eventually(t, "each byte is held", func() bool { return h.holds() >= 200 })
+	eventually(t, "each byte is held", func() bool { return h.in(reading) == 200 && h.holds() >= 200 })
 	if n := h.holds(); n > 200*16 {
 		t.Errorf("%d bytes held for 200", n)
 	}
@@ -316,7 +316,7 @@ func TestOneByteIsHeldAsSuch(t *testing.T) {
 // Pinned values take no memory of the budget however many wait, and when it is used up nobody goes
 // for them.
 func TestPinnedValuesAreNotInTheBudget(t *testing.T) {
-	h := start(t, options{memory: 200 << 10, clock: aClock(), store: storage.Options{MemoryLimit: 64 << 20}})
+	h := start(t, options{memory: withRecords(200<<10, 20), clock: aClock(), store: storage.Options{MemoryLimit: 64 << 20}})
 	var crowd []*client
 	var replies []string
 	for i := range 20 {
@@ -325,7 +325,7 @@ func TestPinnedValuesAreNotInTheBudget(t *testing.T) {
 		c.say("get k" + strconv.Itoa(i) + "\r\n")
 		c.waits(blocked)
 	}
-	if n := h.holds(); n > 20*100 {
+	if n := h.holds(); n > withRecords(20*100, 20) {
 		t.Errorf("%d bytes are held", n)
 	}
 	for i, c := range crowd {
@@ -337,7 +337,7 @@ func TestPinnedValuesAreNotInTheBudget(t *testing.T) {
 // been read of them and waits for its turn, nor for values that have half come.
 func TestNobodyGoesForInputThatWaitsForItsTurn(t *testing.T) {
 	const crowd, sets = 400, 700
-	h := start(t, options{loops: 2, memory: 4 << 20, maxConns: crowd + 10})
+	h := start(t, options{loops: 2, memory: withRecords(4<<20, crowd), maxConns: crowd + 10})
 	pipeline := strings.Repeat("set k 0 0 100\r\n"+strings.Repeat("v", 100)+"\r\n", sets)
 	var clients []*client
 	for range crowd {
@@ -365,7 +365,8 @@ func TestNobodyGoesForInputThatWaitsForItsTurn(t *testing.T) {
 // that: of the values that wait for room in the store some are refused, those that have waited the
 // longest, and not one that has just come.
 func TestNobodyGoesForValuesThatWaitForRoom(t *testing.T) {
-	const crowd, size, budget = 60, 1_900_000, 512 << 10
+	const crowd, size = 60, 1_900_000
+	budget := withRecords(512<<10, crowd)
 	const refusal = "SERVER_ERROR out of memory storing object\r\n"
 	h := start(t, options{loops: 2, clock: aClock(), memory: budget,
 		store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20}})

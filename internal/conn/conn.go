@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"net"
 	"sync/atomic"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -59,15 +60,16 @@ func (c *Conn) unsent() *session.Unsent {
 
 // life is a connection's life cycle.
 type life struct {
-	now    atomic.Uint32 // phase; only the loop changes it
-	opened atomic.Bool
-	over   atomic.Bool   // it is closed when its last replies are sent
-	leave  atomic.Bool   // it shall be closed between two commands (Drain) …
-	letGo  atomic.Bool   // … or let go of the store's memory (still.go) …
-	refuse atomic.Bool   // … or of the value that waits for room there (budget.go)
-	bulky  atomic.Bool   // the kernel may hold much of it: replies had to wait, or a large value came
-	small  bool          // it has small socket buffers; Tick's
-	why    atomic.Uint32 // reason, when we have decided that it is closed
+	now     atomic.Uint32            // phase; only the loop changes it
+	shaking atomic.Pointer[net.Conn] // its socket, from when it begins to shake hands until opened
+	opened  atomic.Bool
+	over    atomic.Bool   // it is closed when its last replies are sent
+	leave   atomic.Bool   // it shall be closed between two commands (Drain) …
+	letGo   atomic.Bool   // … or let go of the store's memory (still.go) …
+	refuse  atomic.Bool   // … or of the value that waits for room there (budget.go)
+	bulky   atomic.Bool   // the kernel may hold much of it: replies had to wait, or a large value came
+	small   bool          // it has small socket buffers; Tick's
+	why     atomic.Uint32 // reason, when we have decided that it is closed
 }
 
 func (l *life) phase() phase { return phase(l.now.Load()) }
@@ -81,13 +83,29 @@ func (l *life) set(p phase) {
 // waitsForUs tells whether it is not the client who has to do something next.
 func (l *life) waitsForUs() bool { p := l.phase(); return p == held || p == inLine }
 
+// ask has the connection closed; from any goroutine.
+func (c *Conn) ask() {
+	if socket := c.shaking.Load(); socket != nil && !c.opened.Load() {
+		_ = (*socket).Close()
+		return
+	}
+	c.socket.ask()
+}
+
 // begin is called on the loop that has taken the connection over.
 func (c *Conn) begin() {
 	c.Init(c.loop.w, c.fd, c.wake, c.wire)
 	c.served.Store(uint32(c.conns.env.Clock.Now()))
 	c.conns.add(c)
 	c.opened.Store(true)
+	c.shaking.Store(nil)
 	c.loop.w.Events.ConnNew(c.fd, c.remote)
+	if c.why.Load() != 0 {
+		c.ask() // it was closed in this moment
+	}
+	if c.secure != nil {
+		c.queue() // some input may have come with the handshake
+	}
 }
 
 // event is called when input has come, or somebody has woken the connection. It is closed when
@@ -185,7 +203,7 @@ func (c *Conn) serve() bool {
 	if v == session.Yield {
 		w.Counters.Add(stats.ConnYields, 1)
 	}
-	waits := err == nil && sent < w.Out.Pending()
+	waits := err == nil && (sent < w.Out.Pending() || c.secure.waits())
 	if waits {
 		c.keep(sent)
 		c.over.Store(v == session.HangUp)
@@ -211,7 +229,7 @@ func (c *Conn) serve() bool {
 		c.pause()
 		c.set(held)
 		c.loop.watch(c)
-	case v != session.Idle:
+	case v != session.Idle, c.secure.more():
 		c.queue() // also when others are not waiting: they may be, by then
 	default:
 		c.hold(len(in) - n)
@@ -224,7 +242,10 @@ func (c *Conn) serve() bool {
 // rest waits for more input. Something has come of it, if came: a Wake is no event, and gnet may
 // have been asked for more that it would not look for while the loop dwells.
 func (c *Conn) rest(came bool) bool {
-	if c.mayLeave() {
+	switch {
+	case c.secure.ended():
+		return c.sayEnded()
+	case c.mayLeave():
 		return false
 	}
 	c.set(reading)
@@ -235,6 +256,16 @@ func (c *Conn) rest(came bool) bool {
 		c.loop.dwell()
 	}
 	return true
+}
+
+// sayEnded is for a client who has said, by TLS, that it will send no more, or who broke its rules. It
+// is not kept, says the result.
+func (c *Conn) sayEnded() (kept bool) {
+	if !c.secure.endedWell() {
+		c.conns.env.Late.AddNow(stats.SSLProtoErrors, 1)
+		c.conns.logf("closed %s: %v\n", c.remote, c.secure.over)
+	}
+	return false
 }
 
 // partsAtOnce is how often a turn writes a part of a reply and makes the next: fewer would have a
@@ -268,9 +299,9 @@ func (c *Conn) send() (full bool, err error) {
 	w.Counters.Add(stats.BytesWritten, uint64(n))
 	w.Counters.Publish()
 	b.written.Add(int64(n))
-	if b.unsent.Sent(n); b.unsent.Bytes() == 0 {
+	if b.unsent.Sent(n); b.unsent.Bytes() == 0 && !c.secure.waits() {
 		c.drop()
-		c.hold(len(c.input()))
+		c.hold(c.left())
 		full = false
 	}
 	return full, err
@@ -301,6 +332,9 @@ func (c *Conn) note(served bool) {
 // input.
 func (c *Conn) hold(left int) {
 	n := left + c.Gathered()
+	if c.secure != nil {
+		n += c.secure.kept() + c.gc.InboundBuffered()
+	}
 	if u := c.unsent(); u != nil {
 		n += u.Copied()
 	}
@@ -316,10 +350,12 @@ func (c *Conn) closed(byItself bool) {
 	delete(c.loop.blocked, int32(c.fd))
 	if c.why.Load() != 0 {
 		c.reset()
+	} else {
+		c.farewell()
 	}
 	c.drop()
 	c.Session.Close()
-	c.loop.w.Events.ConnClose(c.fd, c.remote, c.reason(byItself))
+	c.loop.w.Events.ConnClose(c.fd, c.remote, c.reason(byItself || c.secure.endedWell()))
 	c.conns.remove(c)
 }
 

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"runtime"
 	"strings"
 	"sync"
@@ -280,7 +279,7 @@ func TestRefusalsComeBehindTheBlock(t *testing.T) {
 		c.say(block[:half])
 		eventually(t, "half of it is read", func() bool { return c.served().unread() == 0 && c.served().untaken() == 0 })
 		c.served().onLoop(t, func() {})
-		raw, _ := c.Conn.(*net.TCPConn).SyscallConn()
+		raw, _ := socketOf(c.Conn).SyscallConn()
 		if err := control(raw, func(fd int) error {
 			n, err := unix.IoctlGetInt(fd, unix.TIOCINQ)
 			if n > 0 {
@@ -384,7 +383,7 @@ func ask(c *client, said, want string) error {
 // waiting.
 func TestUploadsWaitForOneAnother(t *testing.T) {
 	const crowd, size = 15, 4 << 20
-	h := start(t, options{clock: aClock(), store: storage.Options{MemoryLimit: 20 << 20, Shards: 1, SegmentSize: 64 << 10, ItemMax: 5 << 20}})
+	h := start(t, options{plain: true, clock: aClock(), store: storage.Options{MemoryLimit: 20 << 20, Shards: 1, SegmentSize: 64 << 10, ItemMax: 5 << 20}})
 	value := text(1, size)
 	var senders []*client
 	for i := range crowd {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,9 @@ import (
 
 // options say what a test's fixture is like. The zero value of a field is the server's default.
 type options struct {
+	tls   bool // -tls sets it for all tests …
+	plain bool // … but for those that are about the bytes of a socket
+
 	loops        int
 	maxConns     int
 	maxConnsWait bool
@@ -52,6 +56,7 @@ type options struct {
 // fixture is what package server makes of this package, without package server.
 type fixture struct {
 	t     testing.TB
+	tls   bool
 	env   session.Env
 	clock *expiry.Clock
 	store *storage.Store
@@ -70,12 +75,13 @@ func start(t testing.TB, o options) *fixture {
 	orElse(&o.memory, 16<<20)
 	orElse(&o.reqs, 20)
 	orElse(&o.mask, 0o700)
+	o.tls = (o.tls || *overTLS) && !o.unix && !o.plain
 	orElse(&o.store.MemoryLimit, 64<<20)
 	orElse(&o.store.ItemMax, 1<<20)
 	if o.log == nil {
 		o.log = os.Stderr
 	}
-	h := &fixture{t: t, clock: o.clock, quit: make(chan struct{})}
+	h := &fixture{t: t, tls: o.tls, clock: o.clock, quit: make(chan struct{})}
 	started := time.Now()
 	started = started.Add(-time.Duration(started.Nanosecond()))
 	if h.clock == nil {
@@ -87,6 +93,9 @@ func start(t testing.TB, o options) *fixture {
 		t.Fatal(err)
 	}
 	listen := ListenOptions{TCP: []Address{{Addr: "127.0.0.1:0"}}, UnixMask: os.FileMode(o.mask), Backlog: 1024}
+	if o.tls {
+		listen.TCP[0].TLS = PerTLS
+	}
 	if o.unix {
 		listen.TCP, listen.Unix = nil, filepath.Join(t.TempDir(), "socket")
 	}
@@ -107,6 +116,7 @@ func start(t testing.TB, o options) *fixture {
 	h.conns = New(Options{
 		Loops: o.loops, MaxConns: o.maxConns, MaxConnsWait: o.maxConnsWait, IdleTimeout: o.idle,
 		Memory: o.memory, Sockets: o.sockets, Dwell: dwell, UnixSocket: listen.Unix,
+		TLS: func(TLS) *tls.Config { return testTLS() },
 	}, env)
 	env.Conns, env.ResetConns, env.Clients = h.conns.Numbers, h.conns.ResetCounts, h.conns.List
 	env.HeldByClients = func() uint64 { return uint64(h.holds()) }
@@ -232,7 +242,12 @@ func dialSmall(t testing.TB, h *fixture, buffer int) *client {
 	}
 	t.Cleanup(func() { _ = c.Close() })
 	_ = c.SetDeadline(time.Now().Add(4 * patience))
-	return &client{t, h, c, bufio.NewReader(c)}
+	if h.tls {
+		over := tls.Client(c, &tls.Config{InsecureSkipVerify: true, DynamicRecordSizingDisabled: true})
+		go func() { _ = over.Handshake() }() // whoever reads or writes waits for it, and sees how it ends
+		c = over
+	}
+	return clientOf(t, h, c)
 }
 
 // slow makes a client for whom the sockets at both ends take little: what it does not read waits
@@ -375,7 +390,7 @@ func (c *client) halfClose() {
 
 // reset leaves without a goodbye.
 func (c *client) reset() {
-	_ = c.Conn.(*net.TCPConn).SetLinger(0)
+	_ = socketOf(c.Conn).SetLinger(0)
 	_ = c.Close()
 }
 
@@ -509,4 +524,8 @@ func (c *Conn) taken() int64 {
 		return b.taken.Load()
 	}
 	return 0
+}
+
+func clientOf(t testing.TB, h *fixture, c net.Conn) *client {
+	return &client{t, h, c, bufio.NewReader(c)}
 }

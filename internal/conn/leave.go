@@ -57,5 +57,5 @@ func (cs *Conns) leaving(n int) int {
 // command has come, and all replies are sent. What the system has received and we have not read
 // counts as come.
 func (c *Conn) mayLeave() bool {
-	return c.leave.Load() && c.BetweenCommands() && len(c.input()) == 0 && c.unread() == 0
+	return c.leave.Load() && c.BetweenCommands() && c.left() == 0 && c.unread() == 0
 }

@@ -82,6 +82,12 @@ type loop struct {
 	blocked  map[int32]*Conn // by descriptor: who waits there, and who is held
 	events   [64]unix.EpollEvent
 	iovecs   []unix.Iovec // for writev
+
+	// Of connections with TLS (secure.go):
+	plain    []byte   // what is decrypted
+	gathered []byte   // what is to be encrypted
+	sealed   []byte   // what is encrypted; empty between two turns
+	records  [][]byte // buffers for records that nobody uses
 }
 
 // start makes n loops, each with its bell.
@@ -294,6 +300,7 @@ func (e *engine) OnClose(gc gnet.Conn, err error) gnet.Action {
 // socket is a client's socket. What is done with it is in socket.go, but for what needs gnet.
 type socket struct {
 	loop          *loop
+	secure        *secure // nil: what is said is not encrypted
 	gc            gnet.Conn
 	fd            int
 	local, remote net.Addr
@@ -301,18 +308,32 @@ type socket struct {
 }
 
 func (s *socket) open(l *loop, gc gnet.Conn) {
-	s.loop, s.gc, s.fd, s.local, s.remote = l, gc, gc.Fd(), gc.LocalAddr(), gc.RemoteAddr()
+	s.loop, s.gc, s.fd, s.local = l, gc, gc.Fd(), gc.LocalAddr()
+	if s.secure != nil {
+		s.secure.open(l)
+		return // remote is known, and others may look at it
+	}
+	s.remote = gc.RemoteAddr()
 }
 
 // input is what gnet has read and nobody has consumed. It is gnet's, until consume.
 func (s *socket) input() []byte {
+	if s.secure != nil {
+		return s.decrypted()
+	}
 	in, _ := s.gc.Peek(-1) // everything there is: cannot fail
 	return in
 }
 
+// left is how much input there is that nobody has consumed.
+func (s *socket) left() int { return s.gc.InboundBuffered() + s.secure.left() }
+
 // consume drops the first n bytes of input.
 func (s *socket) consume(n int) {
-	if n > 0 {
+	switch {
+	case s.secure != nil:
+		s.secure.consume(n)
+	case n > 0:
 		_, _ = s.gc.Discard(n)
 	}
 }

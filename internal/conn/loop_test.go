@@ -61,7 +61,7 @@ func TestEveryLoopHasABell(t *testing.T) {
 // What pausing counts on: gnet does not touch a registration by itself. Paused, input stays in the
 // kernel, while the loop serves others, is woken, and takes connections in; resumed, it is read.
 func TestGnetKeepsToItsRegistrations(t *testing.T) {
-	h := start(t, options{loops: 1})
+	h := start(t, options{plain: true, loops: 1})
 	c, other := dial(t, h), dial(t, h)
 	c.ping()
 	reply := other.fill("k", 500_000)
@@ -95,7 +95,7 @@ func TestGnetKeepsToItsRegistrations(t *testing.T) {
 
 // However a client goes while it is paused, its connection ends and nothing is left of it.
 func TestClosingWhilePaused(t *testing.T) {
-	h := start(t, options{loops: 1})
+	h := start(t, options{plain: true, loops: 1})
 	first := dial(t, h)
 	reply := first.fill("k", 60_000)
 	slow(t, h).reset()

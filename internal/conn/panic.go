@@ -24,6 +24,7 @@ func (c *Conn) recoverPanic(goOn *bool) {
 	c.conns.env.Late.AddNow(stats.ConnPanics, 1)
 	c.conns.logf("a connection is closed for a mistake of ours in %s\n", where) // not p: it may hold a key
 	c.loop.w.Out.Reset()
+	c.loop.sealed = c.loop.sealed[:0]
 	*goOn = false
 }
 

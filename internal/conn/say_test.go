@@ -69,6 +69,7 @@ func TestSaysWhichSettingWasInTheWay(t *testing.T) {
 			for _, verbosity := range []uint32{0, 1} {
 				var log notes
 				row.opts.log, row.opts.verbosity = &log, verbosity
+				row.opts.plain = true
 				row.do(t, start(t, row.opts))
 				if verbosity == 0 {
 					if text := log.String(); text != "" {

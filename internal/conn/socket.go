@@ -22,12 +22,19 @@ const vectorsMax = 1024
 // read takes what has come since gnet read. The end of the stream and errors are left for gnet to
 // find.
 func (s *socket) read(room []byte) (n int, more bool) {
+	if s.secure != nil {
+		n = s.decrypt(room, s.fd)
+		return n, n == len(room)
+	}
 	n, _ = transfer(unix.SYS_READ, s.fd, unsafe.Pointer(unsafe.SliceData(room)), len(room))
 	return n, n == len(room)
 }
 
 // writev sends what the socket takes now of the parts, up to most bytes. full: it takes no more.
 func (s *socket) writev(parts [][]byte, most int) (sent int, full bool, err error) {
+	if s.secure != nil {
+		return s.seal(parts, most)
+	}
 	l := s.loop
 	for len(parts) > 0 && sent < most {
 		if len(parts) == 1 {

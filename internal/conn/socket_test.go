@@ -106,7 +106,7 @@ func TestTransferDoesNotWait(t *testing.T) {
 
 // untaken is what the client, or its system, has not taken, and unread what we have not.
 func TestUntakenAndUnread(t *testing.T) {
-	h := start(t, options{})
+	h := start(t, options{plain: true})
 	c := slow(t, h)
 	reply := c.fill("k", 300_000)
 	c.say("get k\r\n")

@@ -150,7 +150,7 @@ func (c *Conn) letGoOfPins() {
 	case c.conns.budget.room(u.Pinned()):
 		u.Copy()
 		c.behind.Load().pins.Store(false)
-		c.hold(len(c.input()))
+		c.hold(c.left())
 	default:
 		c.close(stoodStillPins)
 	}

@@ -126,7 +126,7 @@ func TestPinsAreKeptWhileTheyDoNotCrowd(t *testing.T) {
 		s.onLoop(t, func() { n = s.unsent().Pinned() })
 		return n
 	}
-	if pinned(crowd[0]) == 0 || pinned(crowd[1]) == 0 || h.holds() > 1000 {
+	if pinned(crowd[0]) == 0 || pinned(crowd[1]) == 0 || h.holds() > withRecords(1000, 3) {
 		t.Errorf("%d bytes are copied", h.holds())
 	}
 	h.tick() // one of those who stand still, or both; not the other
@@ -147,7 +147,7 @@ func TestPinsOfWhoMovesAreKept(t *testing.T) {
 			c.served().onLoop(t, func() {})
 		}
 	}
-	if n := h.holds(); n > 1000 || !h.store.PinsCrowd() {
+	if n := h.holds(); n > withRecords(1000, len(crowd)) || !h.store.PinsCrowd() {
 		t.Errorf("%d bytes are copied, pins crowd: %v", n, h.store.PinsCrowd())
 	}
 	for i, c := range crowd {
@@ -224,7 +224,7 @@ func TestWhoTakesBytesSteadilyStays(t *testing.T) {
 // Who has said quit and does not take its last replies is not kept for ever.
 func TestQuitEnds(t *testing.T) {
 	var log notes
-	h := start(t, options{clock: aClock(), verbosity: 1, log: &log})
+	h := start(t, options{plain: true, clock: aClock(), verbosity: 1, log: &log})
 	c, other := slow(t, h), slow(t, h)
 	c.fill("k", 40_000)
 	c.sayAtOnce("get k\r\nquit\r\n")
@@ -280,7 +280,7 @@ func TestAnUploadThatStandsStill(t *testing.T) {
 func TestPinsOfWhoStandsStillAreCopied(t *testing.T) {
 	h, crowd, replies := crowded(t, options{}, 5)
 	h.step(int(stillAfter) - 1)
-	if h.holds() > 1000 {
+	if h.holds() > withRecords(1000, 5) {
 		t.Fatal("copied before its time")
 	}
 	h.step(1)

@@ -39,7 +39,9 @@ const (
 	IdleKicks     // connections closed because of an idle timeout
 	BudgetDropped // connections closed because memory for all of them was short
 	PinsDropped   // connections closed because they stood still and pinned what others needed
-	ConnPanics    // connections closed because serving them hit a mistake of ours
+	SSLHandshakeErrors
+	SSLProtoErrors
+	ConnPanics // connections closed because serving them hit a mistake of ours
 	NumCounters
 )
 
