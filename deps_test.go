@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"internal/invariants":   {},
 	"internal/conversation": {},
 	"internal/sched":        {},
+	"internal/certs":        {},
 	"internal/session":      {"internal/events", "internal/stats", "protocol", "storage", "expiry"},
 	"internal/linear":       {"github.com/anishathalye/porcupine"},
 	"internal/stats":        {"protocol", "storage"},
@@ -26,7 +27,8 @@ var arrows = map[string][]string{
 	"storage":               {"expiry", "internal/invariants", "github.com/cespare/xxhash/v2", "golang.org/x/sys/unix"},
 	"internal/conn": {"internal/session", "internal/stats", "protocol", "expiry", "golang.org/x/sys/unix",
 		"github.com/panjf2000/gnet/v2", "github.com/panjf2000/gnet/v2/pkg/logging"},
-	"server": {"internal/conn", "internal/session", "internal/events", "internal/stats", "internal/sched", "storage", "expiry",
+	"server": {"internal/conn", "internal/session", "internal/events", "internal/stats", "internal/sched", "internal/certs",
+		"storage", "expiry",
 		"internal/invariants"},
 	"cmd/gomemd": {"server", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }

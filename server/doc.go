@@ -59,7 +59,7 @@
 //	                │             │                 │                  │                  └────────▶ storage ─▶ expiry
 //	                │             │                 └──────────────────┴──▶ protocol, storage, expiry
 //	                │             └──▶ internal/stats, expiry; protocol for one line; gnet, in loop.go alone
-//	                ├──▶ internal/sched
+//	                ├──▶ internal/sched, internal/certs
 //	                └──▶ internal/session, internal/events, internal/stats, storage, expiry
 //	compat_test, bench ─▶ server, and the wire       internal/invariants ◀─ storage, server
 //

@@ -23,13 +23,6 @@ func (p Protocol) String() string { return protocolNames[p] }
 
 var protocolNames = [...]string{Negotiated: "auto-negotiate", ASCII: "ascii", Binary: "binary"}
 
-// TLS says how connections are encrypted.
-type TLS struct {
-	CertFile string // PEM: the certificate, and those between it and its root
-	KeyFile  string // PEM
-	CAFile   string // PEM: who signs the certificates of clients; "": the system's roots
-}
-
 // protocol is what is spoken where an address says nothing else.
 func (o *Options) protocol() Protocol {
 	if o.AuthFile != "" && !o.SASL {
@@ -53,7 +46,7 @@ func (o *Options) addresses() (addrs []conn.Address, err error) {
 			case !ok:
 				continue
 			case o.TLS == nil:
-				return nil, fmt.Errorf("%s: there is no TLS", spec)
+				return nil, fmt.Errorf("'%s' option is valid only when SSL is enabled", strings.TrimSuffix(word, ":"))
 			}
 			a.Addr, a.TLS = rest, mode
 			break

@@ -144,7 +144,7 @@ func (o *Options) settings() stats.Settings {
 		DisableDump: o.DisableDump, EnableShutdown: o.EnableShutdown, MemoryFile: o.MemoryFile, AuthFile: o.AuthFile,
 
 		PrefixDelimiter: o.PrefixDelimiter, TrackSizes: o.TrackSizes, WatcherBuffer: o.WatcherBuffer, RecorderBuffer: events.RecorderBuffer,
-		NoMaintainer: o.Settings.NoMaintainer,
+		NoMaintainer: o.Settings.NoMaintainer, TLS: o.TLS.settings(),
 	}
 }
 
@@ -171,6 +171,11 @@ func (o Options) Validate() error {
 	}
 	if (o.SASL || o.AuthFile != "") && len(o.UDP) > 0 {
 		complain("nobody can log in over UDP")
+	}
+	if o.TLS != nil {
+		if err := o.TLS.complaints(); err != nil {
+			complaints = append(complaints, err)
+		}
 	}
 	if o.MaxConns < 0 {
 		complain("Maximum connections must be greater than 0")

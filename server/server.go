@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"runtime"
@@ -14,6 +15,7 @@ import (
 	"github.com/gomemd/gomemd/internal/invariants"
 	"github.com/gomemd/gomemd/internal/sched"
 	"github.com/gomemd/gomemd/internal/session"
+	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
 )
 
@@ -55,6 +57,11 @@ func Start(opts Options) (*Server, error) {
 	var err error
 	if opts.AuthFile != "" {
 		if passwords, err = session.LoadPasswords(opts.AuthFile, opts.Cancel); err != nil {
+			return nil, err
+		}
+	}
+	if opts.TLS != nil {
+		if opts.TLS, err = opts.TLS.take(); err != nil {
 			return nil, err
 		}
 	}
@@ -135,10 +142,16 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 			srv.end(ErrShutdown)
 		}
 	}
+	var tlsConfig func(conn.TLS) *tls.Config
+	if t := opts.TLS; t != nil {
+		tlsConfig, env.RefreshCerts, env.CertsRead = t.config, t.reload, t.source.Refreshed
+		t.source.NewSession = func() { env.Late.AddNow(stats.SSLNewSessions, 1) }
+	}
 	srv.load = sched.New(func() uint64 { return srv.conns.Total() })
 	srv.conns = conn.New(conn.Options{
 		Loops: opts.Loops, MaxConns: opts.MaxConns, MaxConnsWait: opts.MaxConnsWait, IdleTimeout: opts.IdleTimeout,
 		Memory: opts.ConnMemory, Sockets: opts.SocketMemory, Dwell: &srv.load.Dwell, UnixSocket: opts.UnixSocket,
+		TLS: tlsConfig,
 	}, env)
 	env.Conns, env.ResetConns, env.Clients = srv.conns.Numbers, srv.conns.ResetCounts, srv.conns.List
 	env.HeldByClients = func() uint64 { now, _ := srv.conns.Memory(); return uint64(now) }
@@ -180,13 +193,18 @@ func (srv *Server) Done() <-chan struct{} { return srv.life.Done() }
 // Err is why Done is closed, and nil until it is.
 func (srv *Server) Err() error { return context.Cause(srv.life) }
 
-// Reload reads again what is in files: the passwords. Clients that have logged in stay. When a file
-// cannot be read or understood, what was read before stays in force.
+// Reload reads again what is in files: the passwords and the certificates. Clients that have logged
+// in or made their handshake stay. When a file of the passwords, or one of the certificates, cannot
+// be read or understood, what was read before stays in force of those, and the others are read.
 func (srv *Server) Reload() error {
-	if srv.env.Passwords == nil {
-		return nil
+	var passwords, certificates error
+	if srv.env.RefreshCerts != nil {
+		certificates = srv.env.RefreshCerts()
 	}
-	return srv.env.Passwords.Reload()
+	if srv.env.Passwords != nil {
+		passwords = srv.env.Passwords.Reload()
+	}
+	return errors.Join(passwords, certificates)
 }
 
 // Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket

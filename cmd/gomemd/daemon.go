@@ -26,9 +26,9 @@ const readyFD = "GOMEMD_READY_FD"
 
 func inBackground() bool { return os.Getenv(readyFD) != "" }
 
-// startInBackground is the parent. It returns the exit code. With keepDir, for the sake of core files, the child stays where
-// we are instead of going to /, where it keeps no file system busy.
-func startInBackground(argv []string, keepDir bool) int {
+// startInBackground is the parent. It returns the exit code. The child begins where we are, and soon goes to /, where it keeps
+// no file system busy.
+func startInBackground(argv []string) int {
 	failed := func(err error) int {
 		warn("failed to daemon() in order to daemonize: %s", reasonOf(err))
 		return exFailure
@@ -47,9 +47,6 @@ func startInBackground(argv []string, keepDir bool) int {
 	child.ExtraFiles = []*os.File{theirs}
 	child.Stdout, child.Stderr = os.Stdout, os.Stderr
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if !keepDir {
-		child.Dir = "/"
-	}
 	if err := child.Start(); err != nil {
 		return failed(err)
 	}

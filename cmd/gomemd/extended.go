@@ -41,6 +41,14 @@ var suboptions = []suboption{
 	{"idle_timeout", "Missing numeric argument for idle_timeout", setIdleTimeout},
 	{"track_sizes", "", func(c *config, _ string) error { c.opts.TrackSizes = true; return nil }},
 	{"watcher_logbuf_size", "Missing watcher_logbuf_size argument", setWatcherBuffer},
+	{"ssl_chain_cert", "Missing ssl_chain_cert argument", text(func(c *config) *string { return &c.encryption.tls.ChainFile })},
+	{"ssl_key", "Missing ssl_key argument", text(func(c *config) *string { return &c.encryption.tls.KeyFile })},
+	{"ssl_keyformat", "Missing ssl_keyformat argument", tlsNumber("ssl_keyformat", setKeyFormat)},
+	{"ssl_ca_cert", "Missing ssl_ca_cert argument", text(func(c *config) *string { return &c.encryption.tls.CAFile })},
+	{"ssl_verify_mode", "Missing ssl_verify_mode argument", tlsNumber("ssl_verify_mode", setVerifyMode)},
+	{"ssl_min_version", "Missing ssl_min_version argument", tlsNumber("ssl_min_version", setMinVersion)},
+	{"ssl_ciphers", "Missing ssl_ciphers argument", text(func(c *config) *string { return &c.encryption.tls.Ciphers })},
+	{"ssl_session_cache", "", func(c *config, _ string) error { c.encryption.tls.SessionCache = true; return nil }},
 	{"no_modern", "", func(c *config, v string) error {
 		c.opts.MaxConnsWait, c.opts.Settings.NoCrawler = true, true
 		return maintainer(false)(c, v)
@@ -92,18 +100,8 @@ var tuning = []suboption{
 	{"read_buf_mem_limit", "Missing read_buf_mem_limit argument", unsigned("could not parse argument to read_buf_mem_limit")},
 	{"sock_cookie_id", "Missing sock_cookie_id argument", nil},
 	{"relaxed_privileges", "", nil}, // of memcached's debug build; its test suite passes it to every server
-
-	// without -Z, which is refused, these change nothing in memcached either
-	{"ssl_chain_cert", "Missing ssl_chain_cert argument", nil},
-	{"ssl_key", "Missing ssl_key argument", nil},
-	{"ssl_verify_mode", "Missing ssl_verify_mode argument", nil},
-	{"ssl_keyformat", "Missing ssl_keyformat argument", nil},
-	{"ssl_ciphers", "Missing ssl_ciphers argument", nil},
-	{"ssl_ca_cert", "Missing ssl_ca_cert argument", nil},
-	{"ssl_wbuf_size", "Missing ssl_wbuf_size argument", unsigned("could not parse argument to ssl_wbuf_size")},
-	{"ssl_session_cache", "", nil},
-	{"ssl_kernel_tls", "", nil},
-	{"ssl_min_version", "Missing ssl_min_version argument", nil},
+	{"ssl_wbuf_size", "Missing ssl_wbuf_size argument", setWriteBuffer},
+	{"ssl_kernel_tls", "", func(c *config, _ string) error { c.encryption.tls.KernelTLS = true; return nil }},
 }
 
 // setExtended takes a list as getsubopt does: name or name=value, between commas; a comma at the end is forgiven.
@@ -133,6 +131,8 @@ func setSuboption(c *config, one string) error {
 			return quit(exFailure, "Illegal suboption \"%s\"", one)
 		}
 		c.noops = append(c.noops, "-o "+one)
+	} else if strings.HasPrefix(name, "ssl_") {
+		c.encryption.options = append(c.encryption.options, "-o "+one)
 	}
 	switch s := table[i]; {
 	case s.missing != "" && !valued:

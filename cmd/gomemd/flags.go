@@ -30,6 +30,7 @@ type config struct {
 	spareMemory   int64 // what the system's limits leave beside -m; 0: there are none
 	napiIDs       int
 	lru           lru
+	encryption    encryption
 	reading       bool // a file of --config
 
 	warnings []string // to be printed before anything else
@@ -70,7 +71,8 @@ var options = []option{
 	{"a", "unix-mask", "mask", "access mask for UNIX socket, in octal (default: 700)", setUnixMask},
 	{"A", "enable-shutdown", "", "enable the \"shutdown\" command", on(func(c *config) *bool { return &c.opts.EnableShutdown })},
 	{"l", "listen", "addr", "interface to listen on (default: all, IPv4 and IPv6);\n" +
-		"may be repeated, or a list: 127.0.0.1,[::1]:11212,*", setListen},
+		"may be repeated, or a list: 127.0.0.1,[::1]:11212,*\n" +
+		"with -Z, in front: notls: not encrypted, btls: no client\ncertificates, mtls: client certificates needed", setListen},
 	{"d", "daemon", "", "run as a daemon", on(func(c *config) *bool { return &c.daemon })},
 	{"r", "enable-coredumps", "", "maximize core file limit", on(func(c *config) *bool { return &c.cores })},
 	{"u", "user", "user", "assume identity of <user> (only when run as root)", text(func(c *config) *string { return &c.user })},
@@ -104,7 +106,19 @@ var options = []option{
 		on(func(c *config) *bool { return &c.opts.DisableDump })},
 	{"W", "disable-watch", "", "disable watch commands", on(func(c *config) *bool { return &c.opts.DisableWatch })},
 	{"Y", "auth-file", "file", "ask for a password: <file> has a line user:password for\neach of at most 8 users, and is read again on SIGHUP", setAuthFile},
-	{"Z", "enable-ssl", "", "not built in yet", refused("TLS")},
+	{"Z", "enable-ssl", "", "encrypt TCP connections with TLS 1.2 or 1.3, except where -l says notls:\n" +
+		"files, all PEM, are read again on SIGHUP and refresh_certs:\n" +
+		"   -o ssl_chain_cert=<file>  certificate chain; needed\n" +
+		"   -o ssl_key=<file>         its private key; needed\n" +
+		"   -o ssl_ca_cert=<file>     who signs client certificates\n" +
+		"   -o ssl_verify_mode=<num>  client certificates: 0 none (default),\n" +
+		"                             1 optional, 2 or 3 required\n" +
+		"   -o ssl_min_version=<num>  2 tlsv1.2 (default) or 3 tlsv1.3\n" +
+		"   -o ssl_ciphers=<list>     for TLS 1.2, in OpenSSL's names\n" +
+		"   -o ssl_keyformat=<num>    1 PEM (default) or 2 DER\n" +
+		"   -o ssl_session_cache      sessions are counted in stats; clients\n" +
+		"                             may resume theirs without it, too",
+		on(func(c *config) *bool { return &c.encryption.on })},
 	{"e", "memory-file", "file", "keep the items in a file (best in tmpfs), for the next\nstart with it, however this one ends",
 		setMemoryFile},
 	{"N", "napi-ids", "num", "accepted, changes nothing",
@@ -296,6 +310,9 @@ func (c *config) check() error {
 	}
 	if settings.Port > math.MaxUint16 {
 		return quit(exUsage, "ERROR: Invalid port number %d.", settings.Port)
+	}
+	if err := c.checkTLS(); err != nil {
+		return err
 	}
 	settings.Inter = strings.Join(c.inter, ",")
 	return nil

@@ -16,7 +16,7 @@ import (
 // resolveWithin bounds how long the names in -l may take to be looked up.
 const resolveWithin = 10 * time.Second
 
-// addresses are the TCP addresses to listen on.
+// addresses are the TCP addresses to listen on, as package server takes them: with the words before them that say how.
 //
 //	-s    -p or -l    TCP
 //	no    no          port 11211, everywhere
@@ -39,7 +39,7 @@ func addresses(ctx context.Context, c *config) (addrs []string, err error) {
 	known := map[string]bool{}
 	for _, list := range c.inter {
 		for _, spec := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ';' }) {
-			host, port, err := splitListener(strings.TrimSpace(spec), port)
+			words, host, port, err := splitListener(strings.TrimSpace(spec), port, c.opts.TLS != nil)
 			if err != nil {
 				return nil, listenError(c, err.Error())
 			}
@@ -48,7 +48,7 @@ func addresses(ctx context.Context, c *config) (addrs []string, err error) {
 				return nil, listenError(c, err.Error())
 			}
 			for _, host := range hosts {
-				if a := joinHostPort(host, port); !known[a] {
+				if a := words + joinHostPort(host, port); !known[a] {
 					known[a] = true
 					addrs = append(addrs, a)
 				}
@@ -67,24 +67,28 @@ func joinHostPort(host string, port int) string {
 //
 //	[notls:|btls:|mtls:] [proto[NAME]:] [tag[NAME]:|tag_NAME_:] host | host:port | v6 | [v6] | [v6]:port | * | *:port
 //
-// The tag is for memcached's proxy and means nothing here.
-func splitListener(spec string, port int) (string, int, error) {
-	for _, tls := range []string{"notls", "btls", "mtls"} {
-		if strings.HasPrefix(spec, tls+":") {
-			return "", 0, complaint("'%s' option is valid only when SSL is enabled", tls)
+// The tag is for memcached's proxy and means nothing here. The words before it are for package server.
+func splitListener(spec string, port int, encrypted bool) (words, host string, _ int, _ error) {
+	for _, word := range []string{"notls", "btls", "mtls"} {
+		if rest, ok := strings.CutPrefix(spec, word+":"); ok {
+			if !encrypted {
+				return "", "", 0, complaint("'%s' option is valid only when SSL is enabled", word)
+			}
+			words, spec = word+":", rest
+			break
 		}
 	}
 	if inside, ok := strings.CutPrefix(spec, "proto["); ok {
 		name, rest, ok := strings.Cut(inside, "]:")
 		switch {
 		case !ok:
-			return "", 0, complaint("Invalid protocol spec: \"[%s\"", inside)
-		case name == "binary" || name == "proxy":
-			return "", 0, complaint("Server not built with %s: \"%s\"", name, spec)
-		case name != "ascii" && name != "negotiating":
-			return "", 0, complaint("Invalid protocol spec: \"%s\"", name)
+			return "", "", 0, complaint("Invalid protocol spec: \"[%s\"", inside)
+		case name == "proxy":
+			return "", "", 0, complaint("Server not built with %s: \"%s\"", name, spec)
+		case name != "ascii" && name != "binary" && name != "negotiating":
+			return "", "", 0, complaint("Invalid protocol spec: \"%s\"", name)
 		}
-		spec = rest
+		words, spec = words+"proto["+name+"]:", rest
 	}
 	for prefix, end := range map[string]string{"tag[": "]:", "tag_": "_:"} {
 		inside, ok := strings.CutPrefix(spec, prefix)
@@ -93,22 +97,23 @@ func splitListener(spec string, port int) (string, int, error) {
 		}
 		name, rest, ok := strings.Cut(inside, end)
 		if !ok {
-			return "", 0, complaint("Invalid tag in socket config: \"%s\"", spec[len("tag"):])
+			return "", "", 0, complaint("Invalid tag in socket config: \"%s\"", spec[len("tag"):])
 		}
 		if len(name) < 1 || len(name) > 8 {
-			return "", 0, complaint("Listener tags must be between 1 and 8 characters: \"%s\"", name)
+			return "", "", 0, complaint("Listener tags must be between 1 and 8 characters: \"%s\"", name)
 		}
 		spec = rest
 	}
 
-	host, portText, ported := spec, "", false
+	host = spec
+	portText, ported := "", false
 	if inside, ok := strings.CutPrefix(spec, "["); ok {
 		rest := ""
 		if host, rest, ok = strings.Cut(inside, "]"); !ok {
-			return "", 0, complaint("Invalid IPV6 address: \"%s\"", spec)
+			return "", "", 0, complaint("Invalid IPV6 address: \"%s\"", spec)
 		}
 		if portText, ported = strings.CutPrefix(rest, ":"); !ported && rest != "" {
-			return "", 0, complaint("Invalid IPV6 address: \"%s\"", spec)
+			return "", "", 0, complaint("Invalid IPV6 address: \"%s\"", spec)
 		}
 	} else if strings.Count(spec, ":") == 1 { // more of them are an IPv6 address without brackets
 		host, portText, ported = strings.Cut(spec, ":")
@@ -116,14 +121,14 @@ func splitListener(spec string, port int) (string, int, error) {
 	if ported {
 		n, err := strconv.ParseUint(portText, 10, 16)
 		if err != nil {
-			return "", 0, complaint("Invalid port number: \"%s\"", portText)
+			return "", "", 0, complaint("Invalid port number: \"%s\"", portText)
 		}
 		port = int(n)
 	}
 	if host == "*" {
 		host = ""
 	}
-	return host, port, nil
+	return words, host, port, nil
 }
 
 // complaint is what is wrong with an address, in memcached's words; listenError completes the sentence.
@@ -193,7 +198,7 @@ func portLines(asked []string, opened []net.Addr) string {
 			continue
 		}
 		v6 := tcp.IP.To4() == nil
-		if !v6 || strings.HasPrefix(addr, ":") {
+		if !v6 || hostless(addr) {
 			fmt.Fprintf(&b, "TCP INET: %d\n", tcp.Port)
 		}
 		if v6 {
@@ -201,4 +206,10 @@ func portLines(asked []string, opened []net.Addr) string {
 		}
 	}
 	return b.String()
+}
+
+// hostless tells whether an address names no host. IPv6 addresses are in brackets.
+func hostless(addr string) bool {
+	before := addr[:strings.LastIndexByte(addr, ':')]
+	return before == "" || strings.HasSuffix(before, ":")
 }

@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// encrypted is a command line of -Z, without the addresses.
+const encrypted = "-Z -o ssl_chain_cert=f,ssl_key=f "
+
 func TestAddresses(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                                 ":11211",
@@ -28,15 +31,22 @@ func TestAddresses(t *testing.T) {
 		"-p 7 -l ,127.0.0.1:0,,127.0.0.2,": "127.0.0.1:0 127.0.0.2:7",
 		"-l 127.0.0.1 -l 127.0.0.1:11211":  "127.0.0.1:11211",
 		"-l fe80::1%lo":                    "[fe80::1%lo]:11211",
-		"-l proto[ascii]:127.0.0.1:5":      "127.0.0.1:5",
-		"-l proto[negotiating]:tag[abc]:*": ":11211",
+		"-l proto[ascii]:127.0.0.1:5":      "proto[ascii]:127.0.0.1:5",
+		"-l proto[negotiating]:tag[abc]:*": "proto[negotiating]::11211",
+		"-l proto[binary]:[::1]":           "proto[binary]:[::1]:11211",
 		"-l tag_abc_:[::1]:5":              "[::1]:5",
+		encrypted + "-l notls:127.0.0.1:5": "notls:127.0.0.1:5",
+		encrypted + "-l btls:*":            "btls::11211",
+		encrypted + "-l mtls:proto[ascii]:tag[abc]:[::1]:5,127.0.0.1": "mtls:proto[ascii]:[::1]:5 127.0.0.1:11211",
 	} {
 		c, err := parse("gomemd", strings.Fields(args))
 		if err != nil {
 			t.Fatalf("%s: %v", args, err)
 		}
 		got, err := addresses(t.Context(), c)
+		if c.opts.Listen = got; len(got) > 0 && c.opts.Validate() != nil {
+			t.Errorf("%s: package server does not take it: %v", args, c.opts.Validate())
+		}
 		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, %v; want %q", args, got, err, want)
 		}
@@ -46,13 +56,14 @@ func TestAddresses(t *testing.T) {
 func TestAddressesRefused(t *testing.T) {
 	for spec, reason := range map[string]string{
 		"proto[ascii:127.0.0.1":       `Invalid protocol spec: "[ascii:127.0.0.1"`,
-		"proto[binary]:127.0.0.1":     `Server not built with binary: "proto[binary]:127.0.0.1"`,
 		"proto[proxy]:127.0.0.1":      `Server not built with proxy: "proto[proxy]:127.0.0.1"`,
 		"proto[http]:127.0.0.1":       `Invalid protocol spec: "http"`,
 		"tag_abc:127.0.0.1":           `Invalid tag in socket config: "_abc:127.0.0.1"`,
 		"tag_abcdefghi_:127.0.0.1":    `Listener tags must be between 1 and 8 characters: "abcdefghi"`,
 		"tag[]:127.0.0.1":             `Listener tags must be between 1 and 8 characters: ""`,
+		"notls:127.0.0.1":             `'notls' option is valid only when SSL is enabled`,
 		"btls:127.0.0.1":              `'btls' option is valid only when SSL is enabled`,
+		"mtls:127.0.0.1":              `'mtls' option is valid only when SSL is enabled`,
 		"[::1]5":                      `Invalid IPV6 address: "[::1]5"`,
 		"[::1]:":                      `Invalid port number: ""`,
 		"127.0.0.1:":                  `Invalid port number: ""`,
@@ -103,6 +114,9 @@ func TestPortLines(t *testing.T) {
 		{"127.0.0.1:0", []net.Addr{v4}, "TCP INET: 1\n"},
 		{"[::1]:2 127.0.0.1:1", []net.Addr{v6, v4, socket}, "TCP INET6: 2\nTCP INET: 1\n"},
 		{":3", []net.Addr{everywhere}, "TCP INET: 3\nTCP INET6: 3\n"},
+		{"mtls:proto[ascii]::3", []net.Addr{everywhere}, "TCP INET: 3\nTCP INET6: 3\n"},
+		{"mtls:proto[ascii]:[::]:3", []net.Addr{everywhere}, "TCP INET6: 3\n"},
+		{"notls:127.0.0.1:0", []net.Addr{v4}, "TCP INET: 1\n"},
 		{"[::]:3", []net.Addr{everywhere}, "TCP INET6: 3\n"},
 		{":4", []net.Addr{only4}, "TCP INET: 4\n"},
 		{"", nil, ""},

@@ -7,6 +7,7 @@
 //	extended.go    the tables of -o suboptions
 //	configfile.go  --config
 //	help.go        what -h, -i and -V print
+//	tls.go         -Z and the -o suboptions of it
 //	listen.go      -p, -l and -s → addresses; the port file
 //	daemon.go      -d
 //	pidfile.go     -P
@@ -79,7 +80,7 @@ func run(argv []string) int {
 		return sayWhy(err)
 	case c.daemon && !inBackground():
 		log.Flush(logPatience) // before the child has something to say
-		return startInBackground(argv, c.cores)
+		return startInBackground(argv)
 	}
 	if err := serve(c); err != nil {
 		return sayWhy(err)
@@ -99,9 +100,17 @@ func sayWhy(err error) int {
 
 func warn(format string, args ...any) { fmt.Fprintf(log, format+"\n", args...) }
 
-// serve is the process from here to its end. The order is memcached's: limits and user first, so that nothing is opened
-// by a root that is about to leave; the pid file last, so that whoever waits for it may connect.
+// serve is the process from here to its end. The order is memcached's: keys first, which may be root's alone; then limits and
+// user, so that nothing else is opened by a root that is about to leave; the pid file last, so that whoever waits for it may connect.
 func serve(c *config) error {
+	if err := c.loadTLS(); err != nil {
+		return err
+	}
+	if c.daemon && !c.cores { // a core file is better off where we were started
+		if err := os.Chdir("/"); err != nil {
+			return quit(exFailure, "chdir: %s", reasonOf(err))
+		}
+	}
 	if c.cores {
 		if err := allowCores(); err != nil {
 			return err

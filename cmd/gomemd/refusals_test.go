@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// openSSL is why texts about certificates differ.
+const openSSL = "says OpenSSL's reason, and where in OpenSSL it arose"
+
 // refusals are command lines that end at once. The text is all of standard error, without the last newline; NAME stands for
 // how the program was called.
 var refusals = []struct {
@@ -46,7 +49,40 @@ var refusals = []struct {
 	{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii", ""},
 	{"-B binary", 64, "This server is not built with binary protocol support.", "has it"},
 	{"-S", 64, "This server is not built with SASL support.", "Debian's is built with it"},
-	{"-Z", 64, "This server is not built with TLS support.", "Debian's is built with it"},
+
+	{"-Z", 64, "Error loading the certificate chain: (null) : there is no -o ssl_chain_cert", openSSL},
+	{"-Z -o ssl_key=/dev/null", 64, "Error loading the certificate chain: (null) : there is no -o ssl_chain_cert", openSSL},
+	{"-Z -o ssl_chain_cert=/dev/null", 64, "Error loading the key: (null) : there is no -o ssl_key", openSSL},
+	{"-Z -o ssl_chain_cert=/nonexistent,ssl_key=x", 64, "Error loading the certificate chain: /nonexistent : No such file or directory", openSSL},
+	{"-Z -o ssl_chain_cert=/dev/null,ssl_key=x", 64, "Error loading the certificate chain: /dev/null : there is no certificate in it", openSSL},
+	{"-Z -o ssl_chain_cert=/etc,ssl_key=x", 64, "Error loading the certificate chain: /etc : Is a directory", openSSL},
+	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_ca_cert=", 64, "Error loading the CA certificate:  : No such file or directory", openSSL},
+	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_ciphers=HIGH:TOO", 64,
+		"Error setting the provided cipher(s): HIGH:TOO: TOO is not supported", "leaves it out"},
+	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_ciphers=", 64, "Error setting the provided cipher(s): ", "says it after the certificates are read"},
+	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_min_version=0", 64,
+		"ssl_min_version: this server speaks TLS 1.2 at least: 2(tlsv1.2) or 3(tlsv1.3)", "takes it"},
+	{"-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port.", ""},
+	{"-Z -p 0 -s f", 64, "ERROR: You cannot enable SSL without a TCP port.", ""},
+	{"-Z -p 70000", 64, "ERROR: Invalid port number 70000.", ""},
+	{"-o ssl_chain_cert", 1, "Missing ssl_chain_cert argument", ""},
+	{"-o ssl_key", 1, "Missing ssl_key argument", ""},
+	{"-o ssl_keyformat", 1, "Missing ssl_keyformat argument", ""},
+	{"-o ssl_keyformat=PEM", 1, "could not parse argument to ssl_keyformat", ""},
+	{"-o ssl_ca_cert", 1, "Missing ssl_ca_cert argument", ""},
+	{"-o ssl_ciphers", 1, "Missing ssl_ciphers argument", ""},
+	{"-o ssl_verify_mode", 1, "Missing ssl_verify_mode argument", ""},
+	{"-o ssl_verify_mode=", 1, "could not parse argument to ssl_verify_mode", ""},
+	{"-o ssl_verify_mode=x", 1, "could not parse argument to ssl_verify_mode", ""},
+	{"-o ssl_verify_mode=4", 1, "Invalid ssl_verify_mode. Use help to see valid options.", ""},
+	{"-o ssl_verify_mode=-1", 1, "Invalid ssl_verify_mode. Use help to see valid options.", ""},
+	{"-o ssl_min_version", 1, "Missing ssl_min_version argument", ""},
+	{"-o ssl_min_version=3x", 1, "could not parse argument to ssl_min_version", ""},
+	{"-o ssl_min_version=4", 1, "Invalid ssl_min_version. Use help to see valid options.", ""},
+	{"-o ssl_wbuf_size", 1, "Missing ssl_wbuf_size argument", ""},
+	{"-o ssl_wbuf_size=x", 1, "could not parse argument to ssl_wbuf_size", ""},
+	{"-o ssl_wbuf_size=-1", 1, "could not parse argument to ssl_wbuf_size", ""},
+
 	{"-Y /nonexistent", 1, "Could not open authfile [/nonexistent] for reading, error no such file or directory", "gives the reason twice"},
 	{`-Y ""`, 1, "Could not open authfile [] for reading", "gives a reason: Success"},
 	{"-Y /dev/null", 1, "Authfile [/dev/null] has a malformed entry. Should be 'user:password'", "1.6.18 takes it: nobody can log in"},

@@ -89,8 +89,18 @@ func (s *Session) shutdown(req *request) Verdict {
 	return HangUp
 }
 
-// refreshCerts serves refresh_certs. There is no TLS yet, and so no certificate.
+// refreshCerts serves refresh_certs, whose reply says what is wrong with which file. memcached forgets
+// the noreply here.
 func (s *Session) refreshCerts(*request) Verdict {
-	s.refuse(false, protocol.NoCertificates) // memcached forgets the noreply here
+	if s.w.env.RefreshCerts == nil {
+		s.refuse(false, protocol.NoCertificates)
+		return Idle
+	}
+	s.w.turn.spend(certsWork)
+	if err := s.w.env.RefreshCerts(); err != nil {
+		s.reply(false, err.Error()+"\r\n")
+		return Idle
+	}
+	s.reply(false, protocol.OK)
 	return Idle
 }

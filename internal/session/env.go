@@ -34,6 +34,8 @@ type Env struct {
 	Clients       func() func() (stats.Conn, bool) // gives the listeners, then the clients, by descriptor
 	HeldByClients func() uint64                    // bytes that wait for clients, outside the store
 	LogDropped    func() uint64                    // lines of Log that nobody read in time; nil: there are none
+	RefreshCerts  func() error                     // reads certificates again; nil: there is no TLS
+	CertsRead     func() time.Time                 // when those in force were read
 	Beside        func(n int)                      // so many more goroutines, or fewer, compute beside the loops; nil: nobody asks
 
 	// These change while the server runs.

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
@@ -107,6 +109,9 @@ func (e *Env) snapshot() stats.Snapshot {
 	all.Process.Uptime, all.Process.Time = uint64(max(now-e.Clock.Started(), 1)), e.Clock.Unix(now)
 	all.Settings.Verbosity, all.Settings.StatsDetail = e.Verbosity.Load(), e.Hub.Wanted()&events.Prefixes != 0
 	all.Settings.Tuned = e.tuning.all()
+	if e.CertsRead != nil {
+		all.CertAge = uint64(time.Since(e.CertsRead()) / time.Second)
+	}
 	if e.LogDropped != nil {
 		all.LogDropped = e.LogDropped()
 	}

@@ -34,7 +34,8 @@ const (
 	clientWork  = 1_000  // a client in the list of them
 	flushWork   = 100_000
 	limitWork   = 100_000
-	joinWork    = 500 // up to 16 KiB of the value that is there are copied
+	certsWork   = 200_000 // three files are read, and a key is checked
+	joinWork    = 500     // up to 16 KiB of the value that is there are copied
 
 	bytesOfWork   = 4  // so many bytes of a value are stored in a nanosecond …
 	bytesOfNumber = 32 // … and so many of a number are written over

@@ -41,7 +41,8 @@ const (
 	PinsDropped   // connections closed because they stood still and pinned what others needed
 	SSLHandshakeErrors
 	SSLProtoErrors
-	ConnPanics // connections closed because serving them hit a mistake of ours
+	SSLNewSessions // tickets for sessions of TLS that may be resumed
+	ConnPanics     // connections closed because serving them hit a mistake of ours
 	NumCounters
 )
 

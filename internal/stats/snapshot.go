@@ -21,6 +21,7 @@ type Snapshot struct {
 	Settings Settings
 
 	LogDropped uint64 // lines of the log that nobody read in time
+	CertAge    uint64 // seconds since the certificates in force were read
 
 	// These two take longer to find out, and a snapshot may have been taken without them.
 	Memory  Memory
@@ -57,6 +58,8 @@ type Served struct {
 	AuthCmds, AuthErrors                                          uint64
 	BytesRead, BytesWritten                                       uint64
 	ConnYields, IdleKicks, BudgetDropped, PinsDropped, ConnPanics uint64
+
+	SSLHandshakeErrors, SSLProtoErrors, SSLNewSessions uint64
 }
 
 // Served gives the sums their names.
@@ -74,6 +77,8 @@ func (s *Sums) Served() Served {
 		BytesRead: s[BytesRead], BytesWritten: s[BytesWritten],
 		ConnYields: s[ConnYields], IdleKicks: s[IdleKicks],
 		BudgetDropped: s[BudgetDropped], PinsDropped: s[PinsDropped], ConnPanics: s[ConnPanics],
+
+		SSLHandshakeErrors: s[SSLHandshakeErrors], SSLProtoErrors: s[SSLProtoErrors], SSLNewSessions: s[SSLNewSessions],
 	}
 }
 
@@ -127,6 +132,7 @@ type Settings struct {
 	EnableShutdown  bool
 	MemoryFile      string
 	AuthFile        string
+	TLS             TLS
 
 	PrefixDelimiter byte
 	TrackSizes      bool
@@ -137,6 +143,17 @@ type Settings struct {
 	Verbosity   uint32            // as it is now
 	StatsDetail bool              // likewise
 	Tuned       map[string]string // what the commands that tune memcached's slabs and LRU have set, by setting
+}
+
+// TLS is how connections are encrypted. Without it all is as zero.
+type TLS struct {
+	Enabled                             bool
+	ChainFile, KeyFile, CAFile, Ciphers string
+	Verify                              int // by the numbers of -o ssl_verify_mode
+	KeyFormat                           int // by those of -o ssl_keyformat
+	MinVersion                          uint16
+	WriteBuffer                         int
+	SessionCache, KernelTLS             bool
 }
 
 // Conn is a listener or a client.

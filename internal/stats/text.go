@@ -2,6 +2,7 @@ package stats
 
 import (
 	"cmp"
+	"crypto/tls"
 	"fmt"
 	"strconv"
 	"syscall"
@@ -129,6 +130,14 @@ func AppendGeneral(out []byte, s *Snapshot) []byte {
 	r.number("log_watcher_skipped", s.Watch.Skipped)
 	r.number("log_watcher_sent", s.Watch.Sent)
 	r.count("log_watchers", s.Watch.Watchers)
+	if s.Settings.TLS.Enabled {
+		if s.Settings.TLS.SessionCache {
+			r.number("ssl_new_sessions", served.SSLNewSessions)
+		}
+		r.number("ssl_handshake_errors", served.SSLHandshakeErrors)
+		r.number("ssl_proto_errors", served.SSLProtoErrors)
+		r.number("time_since_server_cert_refresh", s.CertAge)
+	}
 	r.zeros("unexpected_napi_ids", "round_robin_fallback")
 	r.number("bytes", stored.Bytes)
 	r.number("curr_items", stored.CurrItems)
@@ -221,10 +230,31 @@ func AppendSettings(out []byte, s *Snapshot) []byte {
 	r.text("read_buf_mem_limit", "0")
 	r.yesNo("track_sizes", o.TrackSizes)
 	r.yesNo("inline_ascii_response", false)
+	r.tls(&o.TLS)
 	r.text("num_napi_ids", "0")
 	r.text("memory_file", cmp.Or(o.MemoryFile, "(null)"))
 	r.text("client_flags_size", "4")
 	return r.out
+}
+
+// tls is the part of the settings about TLS. Values are those that memcached keeps: OpenSSL's flags
+// for what is asked of clients, and how printf writes no string.
+func (r *lines) tls(o *TLS) {
+	r.yesNo("ssl_enabled", o.Enabled)
+	r.text("ssl_chain_cert", cmp.Or(o.ChainFile, "(null)"))
+	r.text("ssl_key", cmp.Or(o.KeyFile, "(null)"))
+	r.count("ssl_verify_mode", [...]int{0, 1, 1 | 2, 1 | 2 | 4}[o.Verify])
+	r.count("ssl_keyformat", cmp.Or(o.KeyFormat, 1))
+	r.text("ssl_ciphers", orNULL(o.Ciphers))
+	r.text("ssl_ca_cert", orNULL(o.CAFile))
+	r.count("ssl_wbuf_size", o.WriteBuffer)
+	r.yesNo("ssl_session_cache", o.SessionCache)
+	r.yesNo("ssl_kernel_tls", o.KernelTLS)
+	version := "tlsv1.2"
+	if o.MinVersion > tls.VersionTLS12 {
+		version = "tlsv1.3"
+	}
+	r.text("ssl_min_version", version)
 }
 
 // tuned is what a setting was set to, if it was.
