@@ -109,6 +109,7 @@ func TestEveryVerbHasAConversation(t *testing.T) {
 // tcpServer is a server that conversations are held with, by TCP.
 type tcpServer struct {
 	addr   string
+	udp    string // with the option -U -1
 	name   string
 	sleeps bool   // time has to go by for real
 	login  string // to be said first by who asks, if the server wants a password

@@ -38,7 +38,8 @@ func startGomemd(t *testing.T, options []string) *tcpServer {
 		clock.Set(clock.Now() + expiry.Instant(d/time.Second))
 		srv.Sweep()
 	}
-	return &tcpServer{addr: srv.Addrs()[0].String(), name: "gomemd", pass: pass}
+	addrs := srv.Addrs()
+	return &tcpServer{addr: addrs[0].String(), udp: addrs[len(addrs)-1].String(), name: "gomemd", pass: pass}
 }
 
 // gomemdOptions reads those of memcached's options that conversations ask for.
@@ -66,6 +67,10 @@ func gomemdOptions(args []string) (opts server.Options, err error) {
 		}
 		if args[i-1] == "-Y" {
 			opts.AuthFile = args[i]
+			continue
+		}
+		if args[i-1] == "-U" && args[i] == "-1" { // any port
+			opts.UDP = []string{"127.0.0.1:0"}
 			continue
 		}
 		n, err := size(args[i])

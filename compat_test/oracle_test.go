@@ -44,7 +44,12 @@ func tryOracle(t *testing.T, path string, options []string) (*tcpServer, error) 
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"-l", "127.0.0.1", "-p", strconv.Itoa(port), "-U", "0"}, options...)
+	udp := 0
+	if i := slices.Index(options, "-U"); i >= 0 { // memcached would choose the port, and not tell
+		udp = port
+		options = slices.Delete(slices.Clone(options), i, i+2)
+	}
+	args := append([]string{"-l", "127.0.0.1", "-p", strconv.Itoa(port), "-U", strconv.Itoa(udp)}, options...)
 	args = append(args, steadyOptions(path)...)
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root") // it refuses to run as root unless told so
@@ -65,6 +70,7 @@ func tryOracle(t *testing.T, path string, options []string) (*tcpServer, error) 
 		<-ended
 	}
 	server := &tcpServer{addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), sleeps: true, pass: time.Sleep}
+	server.udp = server.addr
 	if slices.Contains(options, "-Y") {
 		server.login = "set auth 0 0 12\r\nalice s3cret\r\n" // of testdata/passwords
 	}

@@ -16,6 +16,7 @@
 //	parse        internal/session/session.go   Feed                   in which state is the conversation
 //	             internal/session/text.go      commands, parse        a batch of lines, warm what they will need
 //	             protocol/parse.go             Parse                  word → table of verbs → keys that point into the input
+//	datagrams    internal/conn/udp.go          run, serve, reply      UDP: a session each, and all its replies
 //	execute get  internal/session/get.go       get, retrieve          hash a batch of keys, warm them; fetch each; then END
 //	             internal/session/commands.go  fetch                  Store.View, and count
 //	             storage/store.go              View                   hash → shard → lock → index → item; over by now? a miss
@@ -50,8 +51,8 @@
 // loop with little to do may wait in place for what comes next (internal/conn/dwell.go). With
 // Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). A dump of
 // all items that is longer than a turn is made by a goroutine (internal/session/dump.go), and one
-// writes the log while there are lines (internal/events/log.go). Nothing else has one: not a slow
-// reader, nor one who watches.
+// writes the log while there are lines (internal/events/log.go). Each UDP socket
+// has one. Nothing else has: not a slow reader, nor one who watches.
 //
 // # Imports
 //

@@ -31,7 +31,8 @@ type Log = events.Log
 func NewLog(out io.Writer) *Log { return events.NewLog(out) }
 
 // Options say what to serve and where. The zero value of a field is memcached's default, named
-// beside it; a server with neither Listen nor UnixSocket serves nobody and is refused by Validate.
+// beside it; a server with none of Listen, UnixSocket and UDP serves nobody and is refused by
+// Validate.
 type Options struct {
 	// Listen are the TCP addresses, "host:port" or ":port". Words before that say what is different
 	// there: notls:, btls: and mtls: without and with TLS, without and with client certificates;
@@ -41,9 +42,11 @@ type Options struct {
 	// Protocol is what is spoken where Listen says nothing else. With AuthFile alone it is ASCII.
 	Protocol Protocol // -B: either, the first byte of a connection says which
 
-	// SASL, -S, has clients of the binary protocol log in by SASL, with AuthFile's passwords. Those of
-	// the text protocol log in as they do with AuthFile alone.
-	SASL bool
+	// SASL, -S, has clients of the binary protocol log in by SASL, with AuthFile's passwords, or, if
+	// there is none, with SASLFile's. Those of the text protocol log in as they do with AuthFile
+	// alone.
+	SASL     bool
+	SASLFile string // MEMCACHED_SASL_PWDB: passwords of users of this host's realm, and of others
 
 	UDP []string // -U: UDP addresses, "host:port"; none may be with AuthFile or SASL
 	TLS *TLS     // -Z: how connections are encrypted; nil: not at all
@@ -141,7 +144,7 @@ func (o *Options) settings() stats.Settings {
 		Protocol: o.protocol().String(), Threads: o.Settings.Threads, ReqsPerEvent: o.ReqsPerEvent,
 
 		ItemMax: o.ItemMax, DisableEviction: o.DisableEviction, DisableCAS: o.DisableCAS, DisableFlush: o.DisableFlush,
-		DisableDump: o.DisableDump, EnableShutdown: o.EnableShutdown, MemoryFile: o.MemoryFile, AuthFile: o.AuthFile,
+		DisableDump: o.DisableDump, EnableShutdown: o.EnableShutdown, MemoryFile: o.MemoryFile, AuthFile: o.AuthFile, SASL: o.SASL,
 
 		PrefixDelimiter: o.PrefixDelimiter, TrackSizes: o.TrackSizes, WatcherBuffer: o.WatcherBuffer, RecorderBuffer: events.RecorderBuffer,
 		NoMaintainer: o.Settings.NoMaintainer, TLS: o.TLS.settings(),
@@ -160,13 +163,13 @@ func (o Options) Validate() error {
 	o = o.withDefaults()
 	var complaints []error
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Errorf(format, args...)) }
-	if len(o.Listen) == 0 && o.UnixSocket == "" {
+	if len(o.Listen) == 0 && o.UnixSocket == "" && len(o.UDP) == 0 {
 		complain("no address to listen on")
 	}
 	if _, err := o.addresses(); err != nil {
 		complain("%w", err)
 	}
-	if o.SASL && o.AuthFile == "" {
+	if o.SASL && o.AuthFile == "" && o.SASLFile == "" {
 		complain("SASL needs a file of passwords")
 	}
 	if (o.SASL || o.AuthFile != "") && len(o.UDP) > 0 {

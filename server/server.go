@@ -55,10 +55,14 @@ func Start(opts Options) (*Server, error) {
 	// Before anybody can connect: it may have to wait for who is writing the file.
 	var passwords *session.Passwords
 	var err error
-	if opts.AuthFile != "" {
-		if passwords, err = session.LoadPasswords(opts.AuthFile, opts.Cancel); err != nil {
-			return nil, err
-		}
+	switch {
+	case opts.AuthFile != "":
+		passwords, err = session.LoadPasswords(opts.AuthFile, opts.Cancel)
+	case opts.SASL:
+		passwords, err = session.LoadRealm(opts.SASLFile, opts.Cancel)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if opts.TLS != nil {
 		if opts.TLS, err = opts.TLS.take(); err != nil {
@@ -72,6 +76,7 @@ func Start(opts Options) (*Server, error) {
 	}
 	listeners, err := conn.Listen(conn.ListenOptions{
 		TCP: addrs, Unix: opts.UnixSocket, UnixWire: session.Wire(opts.protocol()), UnixMask: opts.UnixMask, Backlog: opts.Backlog,
+		UDP: opts.UDP,
 	})
 	if err != nil {
 		return nil, err
@@ -207,8 +212,8 @@ func (srv *Server) Reload() error {
 	return errors.Join(passwords, certificates)
 }
 
-// Addrs are the addresses the server listens on, in the order of Options.Listen, the unix socket
-// last.
+// Addrs are the addresses the server listens on, in the order of Options.Listen, then the unix
+// socket, then Options.UDP.
 func (srv *Server) Addrs() []net.Addr { return srv.conns.Addrs() }
 
 // Drain ends a server so that its clients notice little: it stops accepting, and closes each

@@ -65,7 +65,7 @@ type option struct {
 // them means memcached's. A row is all there is to an option: parsing, abbreviating and -h read the table.
 var options = []option{
 	{"p", "port", "num", "TCP port to listen on (default: 11211)", setPort},
-	{"U", "udp-port", "num", "UDP port; accepted, but UDP is not served (default: 0, off)", setUDPPort},
+	{"U", "udp-port", "num", "UDP port to listen on (default: 0, off); anybody may write\nanybody's address on a datagram, so keep it off the internet", setUDPPort},
 	{"s", "unix-socket", "file", "UNIX socket to listen on; alone it turns TCP off,\nwith -p or -l both are served",
 		setUnixSocket},
 	{"a", "unix-mask", "mask", "access mask for UNIX socket, in octal (default: 700)", setUnixMask},
@@ -98,9 +98,10 @@ var options = []option{
 		positive("Number of requests per event must be greater than 0", func(c *config) *int { return &c.opts.ReqsPerEvent })},
 	{"C", "disable-cas", "", "disable use of CAS", on(func(c *config) *bool { return &c.opts.DisableCAS })},
 	{"b", "listen-backlog", "num", "set the backlog queue limit (default: 1024)", setBacklog},
-	{"B", "protocol", "name", "protocol - one of ascii or auto (default: auto)", setProtocol},
+	{"B", "protocol", "name", "protocol - one of ascii, binary, or auto (default: auto)", setProtocol},
 	{"I", "max-item-size", "num", "adjusts max item size; suffixes k, m, g\n(default: 1m, min: 1k, max: 1024m)", setItemMax},
-	{"S", "enable-sasl", "", "", refused("SASL")},
+	{"S", "enable-sasl", "", "log in by SASL, with the passwords of -Y, or of the file that\n" +
+		"MEMCACHED_SASL_PWDB names; binary protocol only, unless -Y", on(func(c *config) *bool { return &c.opts.SASL })},
 	{"F", "disable-flush-all", "", "disable flush_all command", on(func(c *config) *bool { return &c.opts.DisableFlush })},
 	{"X", "disable-dumping", "", "disable stats cachedump, stats detail and lru_crawler metadump",
 		on(func(c *config) *bool { return &c.opts.DisableDump })},
@@ -293,28 +294,59 @@ func (c *config) check() error {
 	if err := c.lru.check(); err != nil {
 		return err
 	}
-	settings := &c.opts.Settings
-	if c.opts.AuthFile != "" {
-		if c.protocolGiven && c.opts.Protocol != server.ASCII {
-			return quit(exUsage, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
-		}
-		if settings.UDPPort != 0 {
-			return quit(exUsage, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
-		}
+	if err := c.checkLogin(); err != nil {
+		return err
 	}
-	if settings.UDPPort != 0 {
-		c.warn("warning: UDP is not served: -U %d is ignored", settings.UDPPort)
-		if !c.portGiven {
-			settings.Port = settings.UDPPort // memcached's rule: -U alone moves TCP along
-		}
+	settings := &c.opts.Settings
+	if settings.UDPPort != 0 && !c.portGiven {
+		settings.Port = settings.UDPPort // memcached's rule: -U alone moves TCP along
 	}
 	if settings.Port > math.MaxUint16 {
 		return quit(exUsage, "ERROR: Invalid port number %d.", settings.Port)
+	}
+	if settings.UDPPort > math.MaxUint16 {
+		return quit(exUsage, "ERROR: Invalid UDP port number %d.", settings.UDPPort)
 	}
 	if err := c.checkTLS(); err != nil {
 		return err
 	}
 	settings.Inter = strings.Join(c.inter, ",")
+	return nil
+}
+
+// checkLogin is about passwords:
+//
+//	-S    -Y    passwords from        protocol, and logging in
+//	no    no    none                  as -B says
+//	no    yes   -Y                    ascii, with its first command
+//	yes   no    MEMCACHED_SASL_PWDB   binary, by SASL
+//	yes   yes   -Y                    both, each in its way
+//
+// Nobody can log in over UDP.
+func (c *config) checkLogin() error {
+	o := &c.opts
+	if o.SASL {
+		if c.protocolGiven && o.Protocol != server.Binary {
+			return quit(exUsage, "ERROR: You cannot allow the ASCII protocol while using SASL.")
+		}
+		if o.Settings.UDPPort != 0 {
+			return quit(exUsage, "ERROR: Cannot enable UDP while using binary SASL authentication.")
+		}
+		if o.AuthFile == "" {
+			o.SASLFile, o.Protocol = os.Getenv("MEMCACHED_SASL_PWDB"), server.Binary
+		}
+		if o.AuthFile == "" && o.SASLFile == "" {
+			return quit(exUsage, "ERROR: -S needs passwords: of -Y, or of the file that MEMCACHED_SASL_PWDB names. Cyrus' sasldb and saslauthd are not supported.")
+		}
+	}
+	if o.AuthFile != "" {
+		if c.protocolGiven && o.Protocol != server.ASCII {
+			return quit(exUsage, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.")
+		}
+		if o.Settings.UDPPort != 0 {
+			return quit(exUsage, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)")
+		}
+	}
 	return nil
 }
 
@@ -541,7 +573,8 @@ func setProtocol(c *config, v string) error {
 		c.protocolGiven, c.opts.Protocol = true, server.ASCII
 		return nil
 	case "binary":
-		return refused("binary protocol")(nil, v)
+		c.protocolGiven, c.opts.Protocol = true, server.Binary
+		return nil
 	}
 	return quit(exUsage, "Invalid value for binding protocol: %s\n -- should be one of auto, binary, or ascii", v)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/gomemd/gomemd/server"
 )
 
 // TestWhatChartsAndUnitsPass takes command lines as deployments write them.
@@ -69,13 +71,13 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 		{"-U alone moves TCP", []string{"-U", "11222"},
 			func(c *config) {
 				c.opts.Settings.Port, c.opts.Settings.UDPPort = 11222, 11222
-				c.warnings = []string{"warning: UDP is not served: -U 11222 is ignored"}
 			}},
 		{"-U beside -p does not", strings.Fields("-U 11222 -p -1"),
 			func(c *config) {
 				c.opts.Settings.Port, c.portGiven, c.opts.Settings.UDPPort = -1, true, 11222
-				c.warnings = []string{"warning: UDP is not served: -U 11222 is ignored"}
 			}},
+		{"-B binary", strings.Fields("-B binary"), func(c *config) { c.protocolGiven, c.opts.Protocol = true, server.Binary }},
+		{"both protocols, with passwords", strings.Fields("-S -Y f"), func(c *config) { c.opts.SASL, c.opts.AuthFile = true, "f" }},
 		{"-l repeated", strings.Fields("-l 127.0.0.1 -l 127.0.0.2;127.0.0.3 -l 127.0.0.1"),
 			func(c *config) {
 				c.inter = []string{"127.0.0.1", "127.0.0.2;127.0.0.3"}
@@ -121,12 +123,12 @@ func TestPages(t *testing.T) {
 // TestHelpPromisesNothing looks at -h as memcached's test suite does, which decides by these words what to try.
 func TestHelpPromisesNothing(t *testing.T) {
 	page := strings.ToLower(helpPage("gomemd"))
-	for _, word := range []string{"unix-socket", "enable-ssl"} {
+	for _, word := range []string{"unix-socket", "enable-ssl", "enable-sasl", "udp-port"} {
 		if !strings.Contains(page, word) {
 			t.Errorf("%s is missing", word)
 		}
 	}
-	for _, word := range []string{"sasl", "ext_path", "proxy_config", "no_drop_privileges"} {
+	for _, word := range []string{"ext_path", "proxy_config", "no_drop_privileges"} {
 		if strings.Contains(page, word) {
 			t.Errorf("%s would make the suite try it", word)
 		}

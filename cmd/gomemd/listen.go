@@ -16,7 +16,13 @@ import (
 // resolveWithin bounds how long the names in -l may take to be looked up.
 const resolveWithin = 10 * time.Second
 
-// addresses are the TCP addresses to listen on, as package server takes them: with the words before them that say how.
+// address is where to listen.
+type address struct {
+	words string // that package server wants before it; of no meaning for UDP
+	addr  string // "host:port" or ":port"
+}
+
+// addresses are the TCP addresses to listen on, or those of UDP, network being "TCP" or "UDP".
 //
 //	-s    -p or -l    TCP
 //	no    no          port 11211, everywhere
@@ -24,33 +30,37 @@ const resolveWithin = 10 * time.Second
 //	yes   no          none: a unix socket alone means no network
 //	yes   yes         as they say, beside the socket
 //
-// And -p 0 turns TCP off whatever else is said. An address that is mentioned twice is listened on once.
-func addresses(ctx context.Context, c *config) (addrs []string, err error) {
+// And -p 0 turns TCP off whatever else is said. UDP is where TCP is, at the port of -U, or at -l's where one is given, and -U 0
+// turns it off. An address that is mentioned twice is listened on once.
+func addresses(ctx context.Context, c *config, network string) (addrs []address, err error) {
 	port := c.opts.Settings.Port
+	if network == "UDP" {
+		port = c.opts.Settings.UDPPort
+	}
 	if port == 0 || c.opts.UnixSocket != "" && !c.portGiven && len(c.inter) == 0 {
 		return nil, nil
 	}
 	if port < -1 {
-		return nil, listenError(c, "there is no such port")
+		return nil, listenError(c, network, "there is no such port")
 	}
 	if len(c.inter) == 0 {
-		return []string{joinHostPort("", port)}, nil
+		return []address{{"", joinHostPort("", port)}}, nil
 	}
 	known := map[string]bool{}
 	for _, list := range c.inter {
 		for _, spec := range strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ';' }) {
-			words, host, port, err := splitListener(strings.TrimSpace(spec), port, c.opts.TLS != nil)
+			words, host, port, err := splitListener(c, strings.TrimSpace(spec), port)
 			if err != nil {
-				return nil, listenError(c, err.Error())
+				return nil, listenError(c, network, err.Error())
 			}
 			hosts, err := resolve(ctx, host)
 			if err != nil {
-				return nil, listenError(c, err.Error())
+				return nil, listenError(c, network, err.Error())
 			}
 			for _, host := range hosts {
-				if a := words + joinHostPort(host, port); !known[a] {
+				if a := joinHostPort(host, port); !known[a] {
 					known[a] = true
-					addrs = append(addrs, a)
+					addrs = append(addrs, address{words, a})
 				}
 			}
 		}
@@ -68,10 +78,10 @@ func joinHostPort(host string, port int) string {
 //	[notls:|btls:|mtls:] [proto[NAME]:] [tag[NAME]:|tag_NAME_:] host | host:port | v6 | [v6] | [v6]:port | * | *:port
 //
 // The tag is for memcached's proxy and means nothing here. The words before it are for package server.
-func splitListener(spec string, port int, encrypted bool) (words, host string, _ int, _ error) {
+func splitListener(c *config, spec string, port int) (words, host string, _ int, _ error) {
 	for _, word := range []string{"notls", "btls", "mtls"} {
 		if rest, ok := strings.CutPrefix(spec, word+":"); ok {
-			if !encrypted {
+			if c.opts.TLS == nil {
 				return "", "", 0, complaint("'%s' option is valid only when SSL is enabled", word)
 			}
 			words, spec = word+":", rest
@@ -84,9 +94,14 @@ func splitListener(spec string, port int, encrypted bool) (words, host string, _
 		case !ok:
 			return "", "", 0, complaint("Invalid protocol spec: \"[%s\"", inside)
 		case name == "proxy":
-			return "", "", 0, complaint("Server not built with %s: \"%s\"", name, spec)
+			return "", "", 0, complaint("Server not built with proxy: \"%s\"", spec)
 		case name != "ascii" && name != "binary" && name != "negotiating":
 			return "", "", 0, complaint("Invalid protocol spec: \"%s\"", name)
+		case name == "binary" && c.opts.AuthFile != "" && !c.opts.SASL:
+			return "", "", 0, complaint("Cannot use binary protocol when ascii authentication enabled")
+		case name == "negotiating" && c.opts.AuthFile != "" && !c.opts.SASL:
+			warn("WARNING: negotiating ports are ascii only when ascii authentication enabled")
+			name = "ascii"
 		}
 		words, spec = words+"proto["+name+"]:", rest
 	}
@@ -105,8 +120,8 @@ func splitListener(spec string, port int, encrypted bool) (words, host string, _
 		spec = rest
 	}
 
-	host = spec
 	portText, ported := "", false
+	host = spec
 	if inside, ok := strings.CutPrefix(spec, "["); ok {
 		rest := ""
 		if host, rest, ok = strings.Cut(inside, "]"); !ok {
@@ -174,7 +189,7 @@ func hasAddress(ip netip.Addr) bool {
 
 // writePortFile tells, in the file that MEMCACHED_PORT_FILENAME names, which ports were opened: test suites ask for any
 // free port with -p -1. The file appears complete, by renaming. That it cannot be written is no reason not to serve.
-func writePortFile(asked []string, opened []net.Addr) {
+func writePortFile(asked []address, opened []net.Addr) {
 	name := os.Getenv("MEMCACHED_PORT_FILENAME")
 	if name == "" {
 		return
@@ -190,26 +205,22 @@ func writePortFile(asked []string, opened []net.Addr) {
 }
 
 // portLines has memcached's line for every family that an address is open to. A host of "" is open to both, through one socket.
-func portLines(asked []string, opened []net.Addr) string {
+// A unix socket among those that are opened was not asked for as an address.
+func portLines(asked []address, opened []net.Addr) string {
 	var b strings.Builder
-	for i, addr := range asked {
-		tcp, ok := opened[i].(*net.TCPAddr)
-		if !ok {
+	for _, o := range opened {
+		if o.Network() == "unix" {
 			continue
 		}
-		v6 := tcp.IP.To4() == nil
-		if !v6 || hostless(addr) {
-			fmt.Fprintf(&b, "TCP INET: %d\n", tcp.Port)
+		local := netip.MustParseAddrPort(o.String())
+		network, v6 := strings.ToUpper(o.Network()), local.Addr().Is6()
+		if !v6 || strings.HasPrefix(asked[0].addr, ":") {
+			fmt.Fprintf(&b, "%s INET: %d\n", network, local.Port())
 		}
 		if v6 {
-			fmt.Fprintf(&b, "TCP INET6: %d\n", tcp.Port)
+			fmt.Fprintf(&b, "%s INET6: %d\n", network, local.Port())
 		}
+		asked = asked[1:]
 	}
 	return b.String()
-}
-
-// hostless tells whether an address names no host. IPv6 addresses are in brackets.
-func hostless(addr string) bool {
-	before := addr[:strings.LastIndexByte(addr, ':')]
-	return before == "" || strings.HasSuffix(before, ":")
 }

@@ -43,9 +43,42 @@ func TestAddresses(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", args, err)
 		}
-		got, err := addresses(t.Context(), c)
-		if c.opts.Listen = got; len(got) > 0 && c.opts.Validate() != nil {
-			t.Errorf("%s: package server does not take it: %v", args, c.opts.Validate())
+		addrs, err := addresses(t.Context(), c, "TCP")
+		var got []string
+		for _, a := range addrs {
+			got = append(got, a.words+a.addr)
+		}
+		if err != nil || strings.Join(got, " ") != want {
+			t.Errorf("%s: %q, %v; want %q", args, got, err, want)
+		}
+	}
+}
+
+// UDP is where TCP is.
+func TestUDPAddresses(t *testing.T) {
+	for args, want := range map[string]string{
+		"":                                     "",
+		"-p 5":                                 "",
+		"-l 127.0.0.1:5":                       "",
+		"-U 5":                                 ":5",
+		"-U 5 -p 6":                            ":5",
+		"-U 5 -p 0":                            ":5",
+		"-U -1":                                ":0",
+		"-U 0":                                 "",
+		"-U 5 -l 127.0.0.1,[::1]:6":            "127.0.0.1:5 [::1]:6",
+		"-U 5 -l proto[binary]:tag_a_:0.0.0.0": "0.0.0.0:5",
+		"-s f -U 5":                            "",
+		"-s f -U 5 -p 6":                       ":5",
+		"-s f -U 5 -l 127.0.0.1":               "127.0.0.1:5",
+	} {
+		c, err := parse("gomemd", strings.Fields(args))
+		if err != nil {
+			t.Fatalf("%s: %v", args, err)
+		}
+		addrs, err := addresses(t.Context(), c, "UDP")
+		var got []string
+		for _, a := range addrs {
+			got = append(got, a.addr)
 		}
 		if err != nil || strings.Join(got, " ") != want {
 			t.Errorf("%s: %q, %v; want %q", args, got, err, want)
@@ -74,7 +107,7 @@ func TestAddressesRefused(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", spec, err)
 		}
-		_, err = addresses(t.Context(), c)
+		_, err = addresses(t.Context(), c, "TCP")
 		if want := "failed to listen on one of interface(s) " + spec + ": " + reason; err == nil || err.Error() != want {
 			t.Errorf("%s: %v; want %s", spec, err, want)
 		}
@@ -106,6 +139,8 @@ func TestPortLines(t *testing.T) {
 	everywhere := &net.TCPAddr{IP: net.IPv6unspecified, Port: 3}
 	only4 := &net.TCPAddr{IP: net.IPv4zero, Port: 4} // a kernel without IPv6
 	socket := &net.UnixAddr{Name: "f", Net: "unix"}
+	udp := &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5}
+	udpEverywhere := &net.UDPAddr{IP: net.IPv6unspecified, Port: 6}
 	for _, row := range []struct {
 		asked  string
 		opened []net.Addr
@@ -114,14 +149,18 @@ func TestPortLines(t *testing.T) {
 		{"127.0.0.1:0", []net.Addr{v4}, "TCP INET: 1\n"},
 		{"[::1]:2 127.0.0.1:1", []net.Addr{v6, v4, socket}, "TCP INET6: 2\nTCP INET: 1\n"},
 		{":3", []net.Addr{everywhere}, "TCP INET: 3\nTCP INET6: 3\n"},
-		{"mtls:proto[ascii]::3", []net.Addr{everywhere}, "TCP INET: 3\nTCP INET6: 3\n"},
-		{"mtls:proto[ascii]:[::]:3", []net.Addr{everywhere}, "TCP INET6: 3\n"},
-		{"notls:127.0.0.1:0", []net.Addr{v4}, "TCP INET: 1\n"},
 		{"[::]:3", []net.Addr{everywhere}, "TCP INET6: 3\n"},
 		{":4", []net.Addr{only4}, "TCP INET: 4\n"},
+		{"127.0.0.1:0 127.0.0.1:0", []net.Addr{v4, socket, udp}, "TCP INET: 1\nUDP INET: 5\n"},
+		{":3 :0", []net.Addr{everywhere, udpEverywhere}, "TCP INET: 3\nTCP INET6: 3\nUDP INET: 6\nUDP INET6: 6\n"},
+		{"", []net.Addr{socket}, ""},
 		{"", nil, ""},
 	} {
-		if got := portLines(strings.Fields(row.asked), row.opened); got != row.want {
+		var asked []address
+		for _, a := range strings.Fields(row.asked) {
+			asked = append(asked, address{"", a})
+		}
+		if got := portLines(asked, row.opened); got != row.want {
 			t.Errorf("%s: %q, want %q", row.asked, got, row.want)
 		}
 	}

@@ -236,11 +236,23 @@ func reloads(srv *server.Server, wanted <-chan struct{}) {
 
 // start listens and serves. With TCP off and no unix socket nobody can be served, and there is no server: memcached runs all
 // the same, and so do we, for the sake of scripts that count on a process.
-func start(ctx context.Context, c *config) (_ *server.Server, err error) {
-	if c.opts.Listen, err = addresses(ctx, c); err != nil {
+func start(ctx context.Context, c *config) (*server.Server, error) {
+	tcp, err := addresses(ctx, c, "TCP")
+	if err != nil {
 		return nil, err
 	}
-	if len(c.opts.Listen) == 0 && c.opts.UnixSocket == "" {
+	udp, err := addresses(ctx, c, "UDP")
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range tcp {
+		c.opts.Listen = append(c.opts.Listen, a.words+a.addr)
+	}
+	for _, a := range udp {
+		c.opts.UDP = append(c.opts.UDP, a.addr)
+	}
+	asked := append(tcp, udp...)
+	if len(asked) == 0 && c.opts.UnixSocket == "" {
 		warn("warning: no TCP port and no unix socket: nobody can connect")
 		writePortFile(nil, nil)
 		return nil, nil
@@ -254,8 +266,8 @@ func start(ctx context.Context, c *config) (_ *server.Server, err error) {
 	if err != nil {
 		return nil, startError(c, err)
 	}
-	if len(c.opts.Listen) > 0 {
-		writePortFile(c.opts.Listen, srv.Addrs())
+	if len(asked) > 0 {
+		writePortFile(asked, srv.Addrs())
 	}
 	return srv, nil
 }
@@ -278,18 +290,24 @@ func startError(c *config, err error) error {
 	case errors.As(err, &path) && path.Path == c.opts.MemoryFile:
 		return quit(exOSErr, "failed to open memory file: %s: %s", c.opts.MemoryFile, reason)
 	case errors.As(err, &op) && op.Addr != nil && op.Addr.Network() == "tcp":
-		return listenError(c, reason)
+		return listenError(c, "TCP", reason)
+	case errors.As(err, &op) && op.Addr != nil && op.Addr.Network() == "udp":
+		return listenError(c, "UDP", reason)
 	case errors.As(err, &op), errors.As(err, &path) && path.Path == c.opts.UnixSocket:
 		return quit(exOSErr, "failed to listen on UNIX socket: %s: %s", c.opts.UnixSocket, reason)
 	}
 	return quit(exOSErr, "failed to start: %s", err)
 }
 
-func listenError(c *config, reason string) error {
+func listenError(c *config, network, reason string) error {
 	if len(c.inter) > 0 {
 		return quit(exOSErr, "failed to listen on one of interface(s) %s: %s", strings.Join(c.inter, ","), reason)
 	}
-	return quit(exOSErr, "failed to listen on TCP port %d: %s", c.opts.Settings.Port, reason)
+	port := c.opts.Settings.Port
+	if network == "UDP" {
+		port = c.opts.Settings.UDPPort
+	}
+	return quit(exOSErr, "failed to listen on %s port %d: %s", network, port, reason)
 }
 
 // reasonOf is the system's word for an error, without the address or path that our sentence already names.

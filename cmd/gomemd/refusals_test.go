@@ -30,6 +30,10 @@ var refusals = []struct {
 
 	{"-p 70000", 64, "ERROR: Invalid port number 70000.", ""},
 	{"-p 1121l", 64, "ERROR: Invalid port number 1121l.", "takes the digits, or 0"},
+	{"-U 70000", 64, "ERROR: Invalid port number 70000.", ""},
+	{"-U 70000 -p 1", 64, "ERROR: Invalid UDP port number 70000.", "takes it modulo 65536"},
+	{"-U -2 -p 0", 71, "failed to listen on UDP port -2: there is no such port", "says it in two lines"},
+	{"-U -2 -p 0 -l 127.0.0.1", 71, "failed to listen on one of interface(s) 127.0.0.1: there is no such port", "says it in two lines"},
 	{"-U x", 64, "ERROR: Invalid UDP port number x.", "takes the digits, or 0"},
 	{"-c 0", 1, "Maximum connections must be greater than 0", ""},
 	{"-c -1", 1, "Maximum connections must be greater than 0", ""},
@@ -47,9 +51,6 @@ var refusals = []struct {
 	{"-b x", 64, "ERROR: Invalid backlog x.", "takes the digits, or 0"},
 	{"-a 999", 64, "ERROR: Invalid access mask 999: it is octal, like 700.", "takes the octal digits: nobody could connect"},
 	{"-B http", 64, "Invalid value for binding protocol: http\n -- should be one of auto, binary, or ascii", ""},
-	{"-B binary", 64, "This server is not built with binary protocol support.", "has it"},
-	{"-S", 64, "This server is not built with SASL support.", "Debian's is built with it"},
-
 	{"-Z", 64, "Error loading the certificate chain: (null) : there is no -o ssl_chain_cert", openSSL},
 	{"-Z -o ssl_key=/dev/null", 64, "Error loading the certificate chain: (null) : there is no -o ssl_chain_cert", openSSL},
 	{"-Z -o ssl_chain_cert=/dev/null", 64, "Error loading the key: (null) : there is no -o ssl_key", openSSL},
@@ -83,10 +84,18 @@ var refusals = []struct {
 	{"-o ssl_wbuf_size=x", 1, "could not parse argument to ssl_wbuf_size", ""},
 	{"-o ssl_wbuf_size=-1", 1, "could not parse argument to ssl_wbuf_size", ""},
 
+	{"-S", 64, "ERROR: -S needs passwords: of -Y, or of the file that MEMCACHED_SASL_PWDB names. Cyrus' sasldb and saslauthd are not supported.",
+		"asks Cyrus"},
+	{"-S -B ascii", 64, "ERROR: You cannot allow the ASCII protocol while using SASL.", ""},
+	{"-S -B auto", 64, "ERROR: You cannot allow the ASCII protocol while using SASL.", ""},
+	{"-S -U 1", 64, "ERROR: Cannot enable UDP while using binary SASL authentication.", ""},
+	{"-S -Y f -B ascii", 64, "ERROR: You cannot allow the ASCII protocol while using SASL.", ""},
+	{"-S -Y f -B binary", 64, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.", ""},
 	{"-Y /nonexistent", 1, "Could not open authfile [/nonexistent] for reading, error no such file or directory", "gives the reason twice"},
 	{`-Y ""`, 1, "Could not open authfile [] for reading", "gives a reason: Success"},
 	{"-Y /dev/null", 1, "Authfile [/dev/null] has a malformed entry. Should be 'user:password'", "1.6.18 takes it: nobody can log in"},
 	{"-Y f -B auto", 64, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.", ""},
+	{"-Y f -B binary", 64, "ERROR: You cannot allow the BINARY protocol while using ascii authentication tokens.", ""},
 	{"-Y f -U 1", 64, "Cannot use UDP with ascii authentication enabled (-U 0 to disable)", ""},
 	{"--memory-total lots", 64, "ERROR: Invalid memory total lots: megabytes, a number with m or g, or auto.", "has no such option"},
 	{"--memory-total 64m -m 64", 64, "ERROR: --memory-total has no room for -m 64 -c 1024: it would have to be 94m.", "has no such option"},
@@ -195,8 +204,8 @@ func TestAccepted(t *testing.T) {
 		"":                             "",
 		"junk and more":                "",
 		"-U 0":                         "",
-		"-U 11211":                     "warning: UDP is not served: -U 11211 is ignored\n",
-		"-U -1":                        "warning: UDP is not served: -U -1 is ignored\n",
+		"-U -1":                        "",
+		"-U -1 -l 127.0.0.1,::1":       "*", // where there is no IPv6, that is said
 		"-A -C -F -M -X -W -L -k":      "*", // whether memory may be locked depends on where we are
 		"-D : -f 1.5 -n 64 -b 16 -N 2": "",
 		"-B auto -B ascii -R 5 -r":     "*", // so do core files

@@ -54,6 +54,7 @@ type Conns struct {
 	opts      Options
 	env       *session.Env
 	listeners []Listener
+	packets   []*packets
 	engine    engine
 
 	current  atomic.Int64
@@ -76,7 +77,7 @@ type Conns struct {
 
 	stop      chan struct{}  // closed by Stop
 	calling   sync.RWMutex   // held for reading while a loop is called by who does not wait for stop
-	accepting sync.WaitGroup // the acceptors and handshakes, who call the loops
+	accepting sync.WaitGroup // the acceptors and handshakes, who call the loops, and who serve datagrams
 }
 
 // New prepares connections that share an Env.
@@ -98,7 +99,18 @@ func (cs *Conns) Start(listeners []Listener) error {
 		return err
 	}
 	for _, l := range listeners {
+		if l.Packets != nil {
+			cs.packets = append(cs.packets, newPackets(cs, l.Packets))
+		}
+	}
+	for _, p := range cs.packets {
+		cs.accepting.Go(p.run)
+	}
+	for _, l := range listeners {
 		for range acceptors {
+			if l.Packets != nil {
+				continue
+			}
 			cs.accepting.Go(func() { cs.accept(l) })
 		}
 	}
@@ -291,18 +303,24 @@ func (cs *Conns) list() []*Conn {
 	return slices.SortedFunc(maps.Keys(cs.all), func(a, b *Conn) int { return a.fd - b.fd })
 }
 
-// List gives the listeners, then the clients there are now, by descriptor: one with each call.
+// List gives the listeners, those for datagrams last, then the clients there are now, by descriptor:
+// one with each call.
 func (cs *Conns) List() (next func() (stats.Conn, bool)) {
-	clock, listeners, clients := cs.env.Clock, cs.listeners, cs.list()
+	clock, listeners, packets, clients := cs.env.Clock, cs.listeners, cs.packets, cs.list()
 	return func() (stats.Conn, bool) {
-		if len(listeners) > 0 {
-			l, fd := listeners[0], 0
+		for len(listeners) > 0 {
+			l := listeners[0]
 			listeners = listeners[1:]
-			if c, err := l.Listener.(syscall.Conn).SyscallConn(); err == nil {
-				_ = control(c, func(n int) error { fd = n; return nil })
+			if l.Packets != nil {
+				continue
 			}
-			return stats.Conn{FD: fd, Addr: addressText(l.Addr()), State: "conn_listening",
+			return stats.Conn{FD: descriptorOf(l.Listener.(syscall.Conn)), Addr: addressText(l.Addr()), State: "conn_listening",
 				Quiet: uint64(clock.Now() - clock.Started())}, true
+		}
+		if len(packets) > 0 {
+			p := packets[0]
+			packets = packets[1:]
+			return p.stat(), true
 		}
 		for len(clients) > 0 {
 			c := clients[0]
@@ -337,6 +355,11 @@ func addressText(a net.Addr) string {
 			return "tcp6:" + a.String()
 		}
 		return "tcp:" + a.String()
+	case *net.UDPAddr:
+		if strings.Contains(a.IP.String(), ":") {
+			return "udp6:" + a.String()
+		}
+		return "udp:" + a.String()
 	case *net.UnixAddr:
 		return "unix:" + a.Name
 	default:

@@ -13,6 +13,8 @@ import (
 // small values. Each client has bounds of its own: of replies a turn's worth, of input what gnet
 // reads at once, of a line multigetMax. This bounds the sum.
 //
+// Long replies over UDP are counted, too, which belong to no connection: they have the first half.
+//
 //	0 ────────── 1/2 ──────────────── max ───────────────── 5/4 ────────────── twice
 //	    as usual  │ little is made     │ who has stood still  │ those go who     │ those who
 //	              │ that must be kept  │ for stillAfter goes  │ hold most, but   │ wait for us,
@@ -48,6 +50,18 @@ func (b *budget) hold(c *Conn, n int) {
 	if b.sum > b.max && n > before {
 		b.relieve(c.conns.env.Clock.Now())
 	}
+}
+
+// lend counts n bytes that are held for no connection, unless more than half would be held then. A
+// negative n gives them back.
+func (b *budget) lend(n int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if n > 0 && b.sum+int64(n) > b.max/2 {
+		return false
+	}
+	b.add(n)
+	return true
 }
 
 // release is for a connection that is no more, or is about to be closed.

@@ -5,6 +5,7 @@
 //	listen.go    the listening sockets
 //	accept.go    who is let in; Conns, all connections there are
 //	loop.go      the event loops, and all that is known of gnet
+//	udp.go       datagrams
 //	conn.go      Conn: one connection, its phases, and what it does in a turn
 //	turns.go     whose turn it is
 //	socket.go    the system calls on a client's socket: there is no other way to a client
@@ -36,6 +37,6 @@
 // # Who runs where
 //
 // Everything of a connection belongs to its loop's goroutine. From elsewhere one may only ask it to
-// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own. Tick is
-// called by the server's, every 250 ms.
+// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own, and each UDP
+// socket has one that serves it. Tick is called by the server's, every 250 ms.
 package conn

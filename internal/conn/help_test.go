@@ -45,6 +45,7 @@ type options struct {
 
 	unix bool   // a unix socket instead of TCP …
 	mask uint32 // … with this mask
+	udp  string // beside it, an address for datagrams
 
 	reqs      int
 	store     storage.Options
@@ -98,6 +99,9 @@ func start(t testing.TB, o options) *fixture {
 	}
 	if o.unix {
 		listen.TCP, listen.Unix = nil, filepath.Join(t.TempDir(), "socket")
+	}
+	if o.udp != "" {
+		listen.UDP = []string{o.udp}
 	}
 	listeners, err := Listen(listen)
 	if err != nil {

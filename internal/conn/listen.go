@@ -16,6 +16,7 @@ import (
 // ListenOptions are the addresses to listen on.
 type ListenOptions struct {
 	TCP      []Address
+	UDP      []string     // "host:port" or ":port"
 	Unix     string       // path of a unix socket, or ""
 	UnixWire session.Wire // how clients may talk there
 	UnixMask os.FileMode
@@ -39,14 +40,31 @@ const (
 	Mutual            // clients must have a certificate that can be verified
 )
 
-// Listener is an open listening socket.
+// Listener is an open socket to which clients come: with connections, or with datagrams.
 type Listener struct {
-	net.Listener
-	Wire session.Wire
-	TLS  TLS
+	net.Listener // nil: Packets is not
+	Packets      *net.UDPConn
+	Wire         session.Wire
+	TLS          TLS
 }
 
-// Listen opens every address, or none.
+// Addr is where it listens.
+func (l Listener) Addr() net.Addr {
+	if l.Packets != nil {
+		return l.Packets.LocalAddr()
+	}
+	return l.Listener.Addr()
+}
+
+// Close closes it.
+func (l Listener) Close() error {
+	if l.Packets != nil {
+		return l.Packets.Close()
+	}
+	return l.Listener.Close()
+}
+
+// Listen opens every address, or none: those for connections, then those for datagrams.
 func Listen(opts ListenOptions) (open []Listener, err error) {
 	defer func() {
 		if err != nil {
@@ -58,7 +76,7 @@ func Listen(opts ListenOptions) (open []Listener, err error) {
 		if err != nil {
 			return open, err
 		}
-		open = append(open, Listener{l, a.Wire, a.TLS})
+		open = append(open, Listener{Listener: l, Wire: a.Wire, TLS: a.TLS})
 	}
 	if opts.Unix != "" {
 		l, err := listenUnix(opts.Unix, opts.UnixMask, opts.Backlog)
@@ -66,6 +84,15 @@ func Listen(opts ListenOptions) (open []Listener, err error) {
 			return open, err
 		}
 		open = append(open, Listener{Listener: l, Wire: opts.UnixWire})
+	}
+	for _, addr := range opts.UDP {
+		socket, err := listenUDP(addr)
+		if socket != nil {
+			open = append(open, Listener{Packets: socket})
+		}
+		if err != nil {
+			return open, err
+		}
 	}
 	return open, nil
 }
@@ -79,7 +106,7 @@ func listenTCP(addr string, backlog int) (net.Listener, error) {
 			})
 		},
 	}
-	l, err := config.Listen(context.Background(), networkOf(addr), addr)
+	l, err := config.Listen(context.Background(), networkOf("tcp", addr), addr)
 	if err != nil {
 		return nil, err
 	}
@@ -88,16 +115,16 @@ func listenTCP(addr string, backlog int) (net.Listener, error) {
 
 // networkOf keeps an address to its family: for package net, 0.0.0.0 means IPv6 too unless it is
 // told otherwise.
-func networkOf(addr string) string {
+func networkOf(protocol, addr string) string {
 	host, _, _ := net.SplitHostPort(addr)
 	ip, err := netip.ParseAddr(host)
 	switch {
 	case err != nil: // no host, or a name: both families
-		return "tcp"
+		return protocol
 	case ip.Is4():
-		return "tcp4"
+		return protocol + "4"
 	default:
-		return "tcp6"
+		return protocol + "6"
 	}
 }
 

@@ -13,19 +13,30 @@ import (
 // Not so when a shard of the store was locked: what its lock guards may be changed by half. Serving
 // on would be serving wrong values, so the process dies with the panic's own text.
 func (c *Conn) recoverPanic(goOn *bool) {
-	p := recover()
-	if p == nil {
-		return
+	if p := recover(); p != nil {
+		c.conns.mistake(p, "a connection is closed")
+		c.loop.w.Out.Reset()
+		c.loop.sealed = c.loop.sealed[:0]
+		*goOn = false
 	}
+}
+
+// recoverPanic is the same for a datagram: it is dropped.
+func (p *packets) recoverPanic() {
+	if why := recover(); why != nil {
+		p.conns.mistake(why, "a datagram is dropped")
+		p.end()
+	}
+}
+
+// mistake counts and tells of a panic, unless it has to go on.
+func (cs *Conns) mistake(p any, done string) {
 	where := panicSite()
-	if c.conns.env.Store.Broken() {
+	if cs.env.Store.Broken() {
 		panic(p)
 	}
-	c.conns.env.Late.AddNow(stats.ConnPanics, 1)
-	c.conns.logf("a connection is closed for a mistake of ours in %s\n", where) // not p: it may hold a key
-	c.loop.w.Out.Reset()
-	c.loop.sealed = c.loop.sealed[:0]
-	*goOn = false
+	cs.env.Late.AddNow(stats.ConnPanics, 1)
+	cs.logf("%s for a mistake of ours in %s\n", done, where) // not p: it may hold a key
 }
 
 // panicSite tells, from a deferred function, which function panicked.

@@ -47,6 +47,7 @@ func newAccount(user, password []byte) (a account) {
 // Passwords are the accounts of a password file, as last read.
 type Passwords struct {
 	file     string
+	realm    string // "@" and the host's name, if it is a file of a realm (realm.go)
 	accounts atomic.Pointer[[]account]
 
 	reading sync.Mutex // one at a time reads the file
@@ -57,7 +58,11 @@ type Passwords struct {
 // LoadPasswords reads a password file: a line "user:password" each, of at most 255 bytes, 8 at
 // most. It waits for somebody who is writing it, up to five seconds, or until cancel is closed.
 func LoadPasswords(file string, cancel <-chan struct{}) (*Passwords, error) {
-	p := &Passwords{file: file, sleep: func(d time.Duration) {
+	return loadPasswords(file, "", cancel)
+}
+
+func loadPasswords(file, realm string, cancel <-chan struct{}) (*Passwords, error) {
+	p := &Passwords{file: file, realm: realm, sleep: func(d time.Duration) {
 		select {
 		case <-cancel:
 		case <-time.After(d):
@@ -96,7 +101,11 @@ func (p *Passwords) read(looks int, start bool) error {
 
 // take lets a file's text be in force, if it is that of a password file.
 func (p *Passwords) take(text []byte) error {
-	accounts, err := parseAccounts(text)
+	parse := parseAccounts
+	if p.realm != "" {
+		parse = p.parseRealm
+	}
+	accounts, err := parse(text)
 	if err != nil {
 		return err
 	}

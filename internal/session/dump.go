@@ -132,7 +132,7 @@ func (s *Session) dumpAll(req *request, classes []byte, forbidden, notFirst prot
 	switch {
 	case env.CrawlerOff.Load():
 		refusal = protocol.CrawlerDisabled
-	case env.Rules.DisableDump:
+	case env.Rules.DisableDump, s.w.Datagrams:
 		refusal = forbidden
 	case len(s.w.Out.buf) > 0: // memcached's rule, and its tests count on it: dumps come alone
 		refusal = notFirst

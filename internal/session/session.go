@@ -119,7 +119,7 @@ func (s *Session) Init(w *Worker, fd int, wake func(), wire Wire) {
 // needed again. The input may be empty: there may be replies to go on with.
 func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 	t := &s.w.turn
-	t.begin(s.w.env.Rules.ReqsPerEvent)
+	t.begin(s.w.perEvent())
 	s.w.wake = s.wake
 	s.w.Events.Look(s.fd)
 	for {

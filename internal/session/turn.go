@@ -44,7 +44,7 @@ const (
 // turn is what one client may have done before the other connections of its loop are served.
 // Everything that can take long asks it whether to go on:
 //
-//	commands    Rules.ReqsPerEvent of them         then Feed says Yield
+//	commands    Rules.ReqsPerEvent of them         then Feed says Yield; 1 of a datagram
 //	work        TurnWork                           then Feed says Yield; multigets stop, and are resumed
 //	replies     OutMax bytes, and one value more   then Feed says Full; multigets and dumps stop, and are resumed
 //	a dump      dumpChunk bytes                    then Feed says Full; before the first, dumpSteps steps
@@ -66,6 +66,14 @@ type turn struct {
 
 // begin begins the turn of a session that is fed.
 func (t *turn) begin(commands int) { t.commands, t.work = commands, TurnWork }
+
+// perEvent is how many commands may be served at once.
+func (w *Worker) perEvent() int {
+	if w.Datagrams {
+		return 1
+	}
+	return w.env.Rules.ReqsPerEvent
+}
 
 // full tells whether the replies must be written.
 func (t *turn) full(out *Replies) bool { return out.Pending() >= t.outMax }

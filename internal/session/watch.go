@@ -11,7 +11,7 @@ func (s *Session) watch(req *request) Verdict {
 	w := s.w
 	wants, known := events.Named(req.Args())
 	switch {
-	case w.env.Rules.DisableWatch:
+	case w.env.Rules.DisableWatch, w.Datagrams:
 		s.refuse(false, protocol.WatchNotAllowed)
 	case len(w.Out.buf) > 0:
 		s.refuse(false, protocol.WatchPipelined)

@@ -24,6 +24,11 @@ type Worker struct {
 	Counters stats.Counters  // published when it ends
 	Events   events.Recorder // what there is to tell those who watch
 
+	// Datagrams is for sessions that are a datagram long (UDP): Feed comes back after each command,
+	// and what makes a connection of its client's something else is not allowed, watch and dumps of
+	// all items.
+	Datagrams bool
+
 	env   *Env
 	store *storage.Store
 	clock *expiry.Clock

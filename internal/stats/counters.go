@@ -42,7 +42,8 @@ const (
 	SSLHandshakeErrors
 	SSLProtoErrors
 	SSLNewSessions // tickets for sessions of TLS that may be resumed
-	ConnPanics     // connections closed because serving them hit a mistake of ours
+	ConnPanics     // connections closed, and datagrams dropped, because serving them hit a mistake of ours
+	UDPDropped     // replies over UDP that were not sent whole
 	NumCounters
 )
 

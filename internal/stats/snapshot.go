@@ -58,6 +58,7 @@ type Served struct {
 	AuthCmds, AuthErrors                                          uint64
 	BytesRead, BytesWritten                                       uint64
 	ConnYields, IdleKicks, BudgetDropped, PinsDropped, ConnPanics uint64
+	UDPDropped                                                    uint64
 
 	SSLHandshakeErrors, SSLProtoErrors, SSLNewSessions uint64
 }
@@ -77,6 +78,7 @@ func (s *Sums) Served() Served {
 		BytesRead: s[BytesRead], BytesWritten: s[BytesWritten],
 		ConnYields: s[ConnYields], IdleKicks: s[IdleKicks],
 		BudgetDropped: s[BudgetDropped], PinsDropped: s[PinsDropped], ConnPanics: s[ConnPanics],
+		UDPDropped: s[UDPDropped],
 
 		SSLHandshakeErrors: s[SSLHandshakeErrors], SSLProtoErrors: s[SSLProtoErrors], SSLNewSessions: s[SSLNewSessions],
 	}
@@ -132,6 +134,7 @@ type Settings struct {
 	EnableShutdown  bool
 	MemoryFile      string
 	AuthFile        string
+	SASL            bool
 	TLS             TLS
 
 	PrefixDelimiter byte
@@ -159,8 +162,9 @@ type TLS struct {
 // Conn is a listener or a client.
 type Conn struct {
 	FD     int
+	UDP    bool   // a socket for datagrams, which is all that there is of their clients
 	Addr   string // "tcp:127.0.0.1:1234"
-	Listen string // where the client came in; "" for a listener
+	Listen string // where the client came in; "" for a listener and for UDP
 	State  string // memcached's name for it
 	Quiet  uint64 // seconds since it last asked something
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -174,6 +175,14 @@ func hashPower(indexBytes uint64) (power uint64) {
 	return power
 }
 
+// threadsPerUDP is what memcached has for each UDP socket.
+func threadsPerUDP(o *Settings) int {
+	if strings.Contains(o.Inter, ",") {
+		return 1
+	}
+	return o.Threads
+}
+
 // AppendSettings is `stats settings`. The slab and LRU settings have no meaning here; their values
 // are memcached's defaults, since exporters refuse an answer that lacks them.
 func AppendSettings(out []byte, s *Snapshot) []byte {
@@ -192,14 +201,14 @@ func AppendSettings(out []byte, s *Snapshot) []byte {
 	r.text("growth_factor", "1.25")
 	r.text("chunk_size", "48")
 	r.count("num_threads", o.Threads)
-	r.count("num_threads_per_udp", o.Threads)
+	r.count("num_threads_per_udp", threadsPerUDP(o))
 	r.text("stat_key_prefix", string(o.PrefixDelimiter))
 	r.yesNo("detail_enabled", o.StatsDetail)
 	r.count("reqs_per_event", o.ReqsPerEvent)
 	r.yesNo("cas_enabled", !o.DisableCAS)
 	r.count("tcp_backlog", o.Backlog)
 	r.text("binding_protocol", o.Protocol)
-	r.yesNo("auth_enabled_sasl", false)
+	r.yesNo("auth_enabled_sasl", o.SASL)
 	r.text("auth_enabled_ascii", cmp.Or(o.AuthFile, "no"))
 	r.count("item_size_max", o.ItemMax)
 	r.yesNo("maxconns_fast", !o.MaxConnsWait)
@@ -353,6 +362,7 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 //	items_…       where the part of it is that -m bounds
 //	evicted_…     live items that were lost, by reason; their sum is evictions
 //	conn_…        clients that were closed, by reason
+//	udp_…         replies over UDP
 //	log_…         the log
 //	restored_…    what the start found in the memory file
 func AppendOwn(out []byte, s *Snapshot) []byte {
@@ -381,6 +391,7 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("conn_budget_dropped", served.BudgetDropped)
 	r.number("conn_pins_dropped", served.PinsDropped)
 	r.number("conn_panics", served.ConnPanics)
+	r.number("udp_dropped", served.UDPDropped)
 
 	r.number("log_dropped", s.LogDropped) // lines that nobody read in time
 
@@ -398,6 +409,9 @@ func AppendConn(out []byte, c *Conn, asks int) []byte {
 	fd, state := strconv.Itoa(c.FD), c.State
 	if c.FD == asks {
 		state = "conn_parse_cmd"
+	}
+	if c.UDP {
+		r.text(fd+":UDP", "UDP")
 	}
 	r.text(fd+":addr", c.Addr)
 	if c.Listen != "" {
