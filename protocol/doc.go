@@ -1,6 +1,8 @@
-// Package protocol is memcached's text protocol, words in and words out: Parse cuts a command line into a Request, and
-// reply.go and refusal.go have every line the server can say. It knows no socket, no store and no clock, and imports the
-// standard library only.
+// Package protocol is memcached's two protocols, bytes in and bytes out: Parse cuts a line of text into a Request and
+// ParsePacket the head of a packet into a Packet; reply.go, binary.go and refusal.go have everything the server can say. It
+// knows no socket, no store and no clock, and imports the standard library only.
+//
+// # Text
 //
 // The grammar, on a dozen lines (SP is one or more blanks, never a tab; EOL is LF with an optional CR before it):
 //
@@ -26,4 +28,28 @@
 //     says how much to read past. One whose bytes cannot be read owns nothing: its block is parsed as commands.
 //   - A flag of the meta commands is a letter, for some letters with a token right behind it (meta.go).
 //   - flags and exptime of the storage commands are read as C's strtoul and strtol read them, all other numbers strictly.
+//
+// # Packets
+//
+// binary.go has their picture. What stands between a packet's first 24 bytes and its end, by opcode (q: of its quiet form):
+//
+//	get 00 q09, getk 0c q0d                            key
+//	touch 1c, gat 1d q1e, gatk 23 q24                  exptime 4           key
+//	set 01 q11, add 02 q12, replace 03 q13             flags 4, exptime 4  key  value
+//	append 0e q19, prepend 0f q1a                                          key  value
+//	delete 04 q14                                                          key
+//	increment 05 q15, decrement 06 q16                 delta 8, initial 8, exptime 4  key
+//	flush 08 q18                                       [delay 4]
+//	stat 10                                            [key]
+//	noop 0a, version 0b, quit 07 q17, mechanisms 20    nothing
+//	auth 21, step 22                                   key: the mechanism  value: its message
+//
+// What a newcomer would not guess:
+//
+//   - Quiet commands say nothing of success, and quiet retrievals nothing of a miss. All else they tell.
+//   - A unique in a set, an add or a replace makes a cas of it.
+//   - Exptimes are unsigned here: none is negative, and so over already. Only that of increment and decrement has a value
+//     of its own, 0xffffffff: nothing comes to be.
+//   - A packet whose lengths are not those of its opcode is answered, and then the connection ends. One whose opcode is
+//     unknown is read past.
 package protocol

@@ -28,7 +28,12 @@ const (
 	BadArithmeticMode
 	OpaqueTooLong
 
-	// Refusals of what a well-formed line asks for.
+	// Refusals of a packet, by ParsePacket: what follows it cannot be understood.
+	BadPacket    // its lengths are not those of its opcode, or its key is too long
+	BodyTooShort // for the key and extras that it shall have
+	BodyTooLong
+
+	// Refusals of what a well-formed line or packet asks for.
 	BadChunk
 	NotNumber
 	FlushNotAllowed
@@ -104,6 +109,10 @@ var refusalLines = [numRefusals]string{
 	BadArithmeticMode:      "CLIENT_ERROR invalid mode for ma M token\r\n",
 	OpaqueTooLong:          "CLIENT_ERROR opaque token too long\r\n",
 
+	BadPacket:    "CLIENT_ERROR bad packet\r\n",
+	BodyTooShort: "CLIENT_ERROR packet with a body that is too short\r\n",
+	BodyTooLong:  "CLIENT_ERROR packet with a body that is too long\r\n",
+
 	BadChunk:            "CLIENT_ERROR bad data chunk\r\n",
 	NotNumber:           "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
 	FlushNotAllowed:     "CLIENT_ERROR flush_all not allowed\r\n",
@@ -150,6 +159,70 @@ var refusalLines = [numRefusals]string{
 	BadTermination:  "CLIENT_ERROR bad command line termination\r\n",
 	BadTokenFormat:  "CLIENT_ERROR bad authentication token format\r\n",
 	AuthFailure:     "CLIENT_ERROR authentication failure\r\n",
+}
+
+// Status is the outcome in a reply of the binary protocol.
+type Status uint16
+
+// The statuses.
+const (
+	StatusOK        Status = 0x00
+	StatusNotFound  Status = 0x01
+	StatusExists    Status = 0x02
+	StatusTooLarge  Status = 0x03
+	StatusInvalid   Status = 0x04
+	StatusNotStored Status = 0x05
+	StatusNotNumber Status = 0x06
+	StatusAuth      Status = 0x20
+	StatusAuthMore  Status = 0x21 // SASL goes on with a step
+	StatusUnknown   Status = 0x81
+	StatusNoMemory  Status = 0x82
+)
+
+// statusTexts are the bodies of replies with a status. Source: memcached's write_bin_error.
+var statusTexts = [...]string{
+	StatusNotFound:  "Not found",
+	StatusExists:    "Data exists for key.",
+	StatusTooLarge:  "Too large.",
+	StatusInvalid:   "Invalid arguments",
+	StatusNotStored: "Not stored.",
+	StatusNotNumber: "Non-numeric server-side value for incr or decr",
+	StatusAuth:      "Auth failure.",
+	StatusUnknown:   "Unknown command",
+	StatusNoMemory:  "Out of memory",
+}
+
+// refusalStatuses are the refusals in the binary protocol. Those that no packet meets are OK.
+var refusalStatuses = [numRefusals]Status{
+	Unknown:         StatusUnknown,
+	BadPacket:       StatusInvalid,
+	BodyTooShort:    StatusUnknown,
+	BodyTooLong:     StatusInvalid,
+	NotNumber:       StatusNotNumber,
+	FlushNotAllowed: StatusAuth,
+	TooLarge:        StatusTooLarge,
+	OutOfMemory:     StatusNoMemory,
+	OutOfMemoryIncr: StatusNoMemory,
+	OutOfMemoryNew:  StatusNoMemory,
+
+	DetailNotAllowed: StatusNotFound,
+	Unauthenticated:  StatusAuth,
+	AuthFailure:      StatusAuth,
+}
+
+// Status is the refusal in the binary protocol, and its text.
+func (r Refusal) Status() (status Status, text string) {
+	status = refusalStatuses[r]
+	text = statusTexts[status]
+	switch r {
+	case OutOfMemory:
+		text = "Out of memory allocating item"
+	case OutOfMemoryIncr:
+		text = "Out of memory incrementing value"
+	case OutOfMemoryNew:
+		text = "Out of memory allocating new item"
+	}
+	return status, text
 }
 
 // Line is the refusal in the text protocol, with its line end.

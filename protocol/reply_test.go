@@ -37,3 +37,20 @@ func TestEveryRefusalIsWorded(t *testing.T) {
 		seen[line] = r
 	}
 }
+
+// What a packet can be refused for has a status, and that a text.
+func TestEveryRefusalOfAPacketHasAStatus(t *testing.T) {
+	n := 0
+	for r := None + 1; r < numRefusals; r++ {
+		status, text := r.Status()
+		if (status == StatusOK) != (text == "") {
+			t.Errorf("refusal %d: status %d, %q", r, status, text)
+		}
+		if status != StatusOK {
+			n++
+		}
+	}
+	if n != 13 {
+		t.Errorf("%d refusals have a status", n)
+	}
+}

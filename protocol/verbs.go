@@ -38,6 +38,9 @@ const (
 	OpSlabs
 	OpRefreshCerts
 	OpDebugTime
+	OpMechanisms // of SASL, which there are; this and the next two in packets only
+	OpAuth
+	OpAuthStep
 	NumOps
 )
 

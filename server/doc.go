@@ -7,26 +7,35 @@
 // Where to look for what, by file and function, in the order in which a request comes by:
 //
 //	accept       internal/conn/accept.go       accept, admit          a client is let in, or told that there are too many
+//	             internal/conn/handshake.go    shake                  TLS: a goroutine shakes hands with it
 //	             internal/conn/loop.go         adopt, OnOpen          and given to the loop with the fewest
 //	read         internal/conn/loop.go         OnTraffic              gnet has read what came
 //	             internal/conn/conn.go         event, serve           input → Session.Feed → one write for the whole pipeline
 //	             internal/conn/socket.go       read                   large values are read to where they will lie
+//	             internal/conn/secure.go       decrypt                TLS: records → what they have
 //	turn         internal/session/turn.go      begin, full, spent     how much one client may have done at a time
 //	             internal/conn/turns.go        turn, add, next        who comes next, of those who are not done
-//	parse        internal/session/session.go   Feed                   in which state is the conversation
+//	parse        internal/session/session.go   Feed, chooses          in which state is the conversation; text or packets
 //	             internal/session/text.go      commands, parse        a batch of lines, warm what they will need
 //	             protocol/parse.go             Parse                  word → table of verbs → keys that point into the input
+//	             internal/session/binary.go    packets, parsePackets  the same for the heads of packets
+//	             protocol/binary.go            ParsePacket            opcode → table of opcodes → key that points into the input
 //	datagrams    internal/conn/udp.go          run, serve, reply      UDP: a session each, and all its replies
 //	execute get  internal/session/get.go       get, retrieve          hash a batch of keys, warm them; fetch each; then END
+//	             internal/session/binary.go    packetGet              a packet has one key; quiet ones are a multiget
 //	             internal/session/commands.go  fetch                  Store.View, and count
 //	             storage/store.go              View                   hash → shard → lock → index → item; over by now? a miss
-//	execute set  internal/session/set.go       begin, value, Stream   too large? refuse, when the block has been read
+//	execute set  internal/session/set.go       begin, receive, value  too large? refuse, when the block has been read
+//	             internal/session/set.go       Stream                 a large value is read to where it will lie
+//	             internal/session/binary.go    beginPacket            the same, of a packet
 //	             internal/session/commands.go  put                    Store.Put or Incoming.Commit, count, tell who watches
 //	             storage/store.go              Put                    hash → shard → lock → rule of the mode → room → append
 //	             storage/incoming.go           Receive, Write, Commit the same for a large value, as it comes
 //	reply        protocol/reply.go             AppendValueHead        VALUE <key> <flags> <bytes> into the worker's Replies
+//	             protocol/binary.go            AppendHit              the same in a packet
 //	             internal/session/replies.go   Pending, Parts         large values stay where they lie, pinned
 //	             internal/conn/socket.go       writev, transfer       the only way to a client
+//	             internal/conn/secure.go       seal, encrypt          TLS: records of them, as they lie
 //	slow reader  internal/session/unsent.go    Keep, Sent, Release    what the socket does not take
 //	             internal/conn/conn.go         block, keep, send      reading pauses until it is sent
 //	             internal/conn/loop.go         whoIsWritable          its socket takes more

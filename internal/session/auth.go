@@ -82,6 +82,11 @@ func (p *Passwords) admits(who account) bool {
 	return found == 1
 }
 
+// admits tells whether somebody may come in. Without passwords nobody may.
+func (e *Env) admits(user, password []byte) bool {
+	return e.Passwords != nil && e.Passwords.admits(newAccount(user, password))
+}
+
 // Reload reads the file again, whole or not at all: it waits for somebody who is writing it, up to
 // a second. When that fails, or the file is no password file, the accounts stay as they were.
 func (p *Passwords) Reload() error { return p.read(fileLooks, false) }
@@ -205,6 +210,9 @@ func (s *Session) login(in []byte) (consumed int, _ Verdict) {
 
 // token gathers "user password" and its line end, and lets the client in or not.
 func (s *Session) token(in []byte) (consumed int) {
+	if s.wire == Binary {
+		return s.gatherMessage(in)
+	}
 	in = in[:min(len(in), s.want)]
 	s.want -= len(in)
 	if s.want > 0 {
@@ -224,12 +232,12 @@ func (s *Session) token(in []byte) (consumed int) {
 		return len(in)
 	}
 	s.w.Counters.Add(stats.AuthCmds, 1)
-	if !s.w.env.Passwords.admits(newAccount(user, password)) {
+	if !s.w.env.admits(user, password) {
 		s.w.Counters.Add(stats.AuthErrors, 1)
 		s.refuse(false, protocol.AuthFailure)
 		return len(in)
 	}
-	s.state = StateCommand
+	s.state, s.admitted = StateCommand, true
 	s.reply(false, protocol.Stored)
 	return len(in)
 }

@@ -24,16 +24,21 @@ func BenchmarkFeed(b *testing.B) {
 		{"ms overwrite", func(key int) string { return fmt.Sprintf("ms key:%010d 32\r\n%s\r\n", key, value) }},
 		{"ms q", func(key int) string { return fmt.Sprintf("ms key:%010d 32 q T100 F1\r\n%s\r\n", key, value) }},
 		{"md miss", func(key int) string { return fmt.Sprintf("md key:%010d: q\r\n", key) }},
+		{"packet get hit", func(key int) string { return bGet(0x00, fmt.Sprintf("key:%010d", key)) }},
+		{"packet getkq hit", func(key int) string { return bGet(0x0d, fmt.Sprintf("key:%010d", key)) }},
+		{"packet getkq miss", func(key int) string { return bGet(0x0d, fmt.Sprintf("key:%010d:", key)) }},
+		{"packet set overwrite", func(key int) string { return bSet(0x01, fmt.Sprintf("key:%010d", key), string(value)) }},
+		{"packet setq overwrite", func(key int) string { return bSet(0x11, fmt.Sprintf("key:%010d", key), string(value)) }},
 		{"incr miss", func(key int) string { return fmt.Sprintf("incr key:%010d: 1\r\n", key) }},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			p := newFixture(b, options{})
-			v := p.client()
+			v, filler := p.client(), p.client()
 			var turns [][]byte
 			for key := 0; key < keys; key += pipeline {
 				var turn bytes.Buffer
 				for i := range pipeline {
-					_, _ = v.Write([]byte(fmt.Sprintf("set key:%010d 0 0 32\r\n%s\r\n", key+i, value)))
+					_, _ = filler.Write([]byte(fmt.Sprintf("set key:%010d 0 0 32\r\n%s\r\n", key+i, value)))
 					turn.WriteString(bb.said(key + i))
 				}
 				turns = append(turns, turn.Bytes())

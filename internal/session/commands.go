@@ -191,11 +191,24 @@ func (w *Worker) countAdd(down bool, status storage.Status) {
 // delete removes an item.
 func (w *Worker) delete(hash uint64, key []byte) (hit bool) {
 	hit = w.store.Delete(hash, key)
+	w.countDelete(key, hit)
+	return hit
+}
+
+func (w *Worker) countDelete(key []byte, hit bool) {
 	w.Counters.HitOrMiss(hit, stats.DeleteHits, stats.DeleteMisses)
 	if hit && w.Events.Watched&events.Deletions != 0 {
 		w.Events.Deleted("delete", key, false)
 	}
-	return hit
+}
+
+// deleteIf is delete of the version with this unique, or with 0 of any. Another version is Exists.
+func (w *Worker) deleteIf(hash uint64, key []byte, unique uint64) storage.Status {
+	status := w.store.Remove(hash, key, storage.Removal{Compare: unique != 0, Unique: unique})
+	if status != storage.Exists { // which memcached does not count
+		w.countDelete(key, status == storage.Stored)
+	}
+	return status
 }
 
 // remove is delete with conditions, and with items that stay as something else. What stays stale
@@ -224,21 +237,21 @@ func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
 	case !delayOK:
 		return protocol.BadExptime
 	}
-	w.turn.spend(flushWork)
-	w.store.FlushAll(w.flushTime(delay))
+	w.flushAt(w.clock.Deadline(max(delay, 0)))
 	return protocol.None
 }
 
-// flushTime is when a flush_all with this delay takes effect; Never is at once. memcached takes a
-// second off, so that a delay of 1 is none. And a date from before the server's start finds nothing
-// that old: all it does is to replace a flush that was due.
-func (w *Worker) flushTime(delay int32) expiry.Instant {
-	if delay <= 0 {
-		return expiry.Never
+// flushAt ends everything stored until the second before the deadline, or until now if that is
+// Never. memcached takes the second off, so that a delay of 1 is none. And a date from before the
+// server's start finds nothing that old: all it does is to replace a flush that was due.
+func (w *Worker) flushAt(deadline expiry.Instant) {
+	w.turn.spend(flushWork)
+	switch deadline {
+	case expiry.Never:
+	case expiry.Past:
+		deadline = math.MaxUint32
+	default:
+		deadline--
 	}
-	deadline := w.clock.Deadline(delay)
-	if deadline == expiry.Past {
-		return math.MaxUint32
-	}
-	return deadline - 1
+	w.store.FlushAll(deadline)
 }

@@ -1,5 +1,5 @@
 // Package session is the conversation with a client, without its socket: bytes in, replies out. It
-// knows the protocol and the store, and is where the two meet.
+// knows the protocols and the store, and is where they meet.
 //
 //	env.go         Env         what all conversations of a server share, and what they ask of the server
 //	worker.go      Worker      what the sessions of one event loop share
@@ -8,6 +8,7 @@
 //	session.go     Session     Feed: the states of a conversation
 //	commands.go                what commands about items do, however they are asked for and answered
 //	text.go, meta.go           the text protocol: input → requests → those → replies
+//	binary.go, sasl.go         the binary protocol: input → packets → the same → replies
 //	get.go, set.go             multigets, and values, that take several turns
 //	long.go        longLine    a multiget whose line comes in pieces
 //	handlers.go                which verb is served by what
@@ -34,7 +35,7 @@
 //
 // The input is the caller's; what Feed has consumed is never needed again. Replies are the worker's
 // until Reset. A session owns nothing between commands; in the middle of one it owns a copy of the
-// beginning of a line, of the keys still to be served, or of a small value. What an item's callback
+// beginning of a line or packet, of the keys still to be served, or of a small value. What an item's callback
 // sees is the store's, until it returns.
 //
 // # Locks

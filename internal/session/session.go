@@ -5,21 +5,24 @@ import (
 
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
 )
 
 // Session is the conversation with one client.
 //
-//	          a line            a storage line             block complete
-//	command ─────────▶ command ───────────────▶ value ─────────────────▶ command
-//	   ▲                   └── refused ───────▶ swallow ── block gone ──▶ command
+//	          a line, or packet   one with a value           value complete
+//	command ────────────────▶ command ──────────────▶ value ─────────────────▶ command
+//	   ▲                         └── refused ───────▶ swallow ── value gone ──▶ command
 //	   │ all keys served
 //	retrieval ◀── replies of a multiget pass OutMax ── command
 //	   dump   ◀── something that lists all items ── command
 //	  clients ◀── stats conns ───────────────────── command
 //	   again  ◀── the store has no room to pin ──── command
 //
-// After watch it stays in that state, and what comes is dropped (watch.go). With passwords (-Y) a
-// session begins in login; auth.go has the way from there to command.
+// It begins in first: the first byte says whether lines are spoken or packets, from then on (Wire).
+// In text with passwords (-Y) the next state is login; auth.go has the way from there to command.
+// Packets have a login of their own (sasl.go), in which token is the only state. After watch a
+// session stays in that state, and what comes is dropped (watch.go).
 //
 // Whoever feeds it writes out what gathers in Worker.Out, and feeds it no further while that does
 // not fit the socket. The zero value is ready for Init.
@@ -29,18 +32,20 @@ type Session struct {
 	wake  func()
 	state State
 	wire  Wire
-	line  []byte     // command, login: the beginning of a line whose end has not come; token: what has come of it
+	line  []byte     // command, login: the beginning of a line or a packet's head; token: what has come of it
 	long  *longLine  // command: the same of a multiget beyond lineMax
 	want  int        // value, swallow, token: bytes of the block still to come
-	kept  []byte     // swallow: what is said when they have; again: the line that is served when the store has room
+	kept  []byte     // swallow: what is said when they have; again, token: the line or head that is to be served
 	block *block     // value: what the block is for
 	rest  *retrieval // retrieval: the keys still to be served
 	dump  *dump      // dump: what is listed
 
 	clients func() (stats.Conn, bool) // clients: gives those still to be listed
 
-	watcher *events.Watcher // watch
-	quits   bool            // has said so
+	watcher  *events.Watcher // watch
+	quits    bool            // has said so
+	admitted bool            // has logged in, or need not
+	steps    bool            // a step of SASL may come
 }
 
 // State is where in the conversation a session is.
@@ -58,11 +63,14 @@ const (
 	StateToken
 	StateWatch
 	StateAgain
+	StateFirst
 )
 
 // Waits tells whether a session in this state waits for its client to begin a command. The
-// beginning of a line may have come.
-func (st State) Waits() bool { return st == StateCommand || st == StateLogin }
+// beginning of one may have come.
+func (st State) Waits() bool {
+	return st == StateFirst || st == StateCommand || st == StateLogin
+}
 
 // String is the state's name in stats conns, which is memcached's.
 func (st State) String() string { return stateTexts[st] }
@@ -78,6 +86,7 @@ var stateTexts = [...]string{
 	StateToken:     "conn_nread",
 	StateWatch:     "conn_watch",
 	StateAgain:     "conn_mwrite",
+	StateFirst:     "conn_read",
 }
 
 // Verdict says why Feed came back.
@@ -92,8 +101,9 @@ const (
 	HangUp                // write what there is and close
 )
 
-// Wire is which of memcached's two protocols a client may speak. It has chosen with the first byte
-// that it sends: 0x80 begins a packet of the binary protocol, and no line of text.
+// Wire is which of memcached's two protocols a client may speak, and then which it does. It chooses
+// with the first byte that it sends: 0x80 begins a packet of the binary protocol, and no line of
+// text. Who begins with what he may not speak is hung up on.
 type Wire uint8
 
 // The wires.
@@ -106,12 +116,32 @@ const (
 // Init begins a conversation, on the worker of the loop that has the connection. fd names the
 // connection in what is logged and told to watchers. wake is called, by any goroutine, when the
 // session should be fed again though nothing has come: after Later, and when the client watches and
-// there are lines for it. It must not wait, nor call the session or the store.
+// there are lines for it. It must not wait, nor call the session or the store. With passwords and no
+// SASL the wire is Text, whichever is given.
 func (s *Session) Init(w *Worker, fd int, wake func(), wire Wire) {
+	env := w.env
 	s.w, s.fd, s.wake, s.wire = w, fd, wake, wire
-	if w.env.Passwords != nil {
+	if env.Passwords != nil && !env.Rules.SASL {
+		s.wire = Text // in packets there would be no way to log in
+	}
+	s.admitted = env.Passwords == nil && !env.Rules.SASL
+	s.state = StateFirst
+}
+
+// chooses lets the first byte of a conversation choose the wire, if it may.
+func (s *Session) chooses(first byte) bool {
+	wire := Text
+	if first == protocol.MagicRequest {
+		wire = Binary
+	}
+	if s.wire != Either && s.wire != wire {
+		return false
+	}
+	s.wire, s.state = wire, StateCommand
+	if wire == Text && !s.admitted {
 		s.state = StateLogin
 	}
+	return true
 }
 
 // Feed serves the commands in the input and tells how much of it was consumed and why it stopped.
@@ -131,11 +161,20 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 			return consumed, Full
 		}
 		switch s.state {
+		case StateFirst:
+			if !s.chooses(rest[0]) {
+				return consumed, HangUp
+			}
 		case StateCommand:
 			if t.spent() {
 				return consumed, Yield
 			}
-			n, v := s.commands(rest)
+			n, v := 0, Idle
+			if s.wire == Binary {
+				n, v = s.packets(rest)
+			} else {
+				n, v = s.commands(rest)
+			}
 			consumed += n
 			if v != Idle {
 				return consumed, v

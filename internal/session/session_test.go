@@ -104,7 +104,9 @@ func (p *fixture) list() (next func() (stats.Conn, bool)) {
 
 func (p *fixture) Dial() (conversation.Conn, error) { return p.client(), nil }
 
-func (p *fixture) client() *client {
+func (p *fixture) client() *client { return p.clientOn(Either) }
+
+func (p *fixture) clientOn(wire Wire) *client {
 	v := &client{p: p}
 	v.woken = make(chan struct{}, 1)
 	v.Init(p.w, 0, func() {
@@ -112,7 +114,7 @@ func (p *fixture) client() *client {
 		case v.woken <- struct{}{}:
 		default:
 		}
-	}, Either)
+	}, wire)
 	return v
 }
 

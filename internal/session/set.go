@@ -28,6 +28,7 @@ type block struct {
 	storing // its key is the block's own copy
 	answer
 	bytes int
+	ends  int               // bytes of the line end after the value: a packet has none
 	buf   []byte            // the value and its line end, when it is small
 	large *storage.Incoming // the value, when it is large
 	tail  []byte            // the line end after a large value
@@ -52,29 +53,35 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 	} else {
 		c.item.Unique, c.item.Deadline = req.Unique, w.clock.Deadline(req.Exptime)
 	}
+	return s.receive(&c, &a, req.Bytes, req.Block, in)
+}
+
+// receive does that for a storage command with a value of n bytes, which with its line end are whole.
+func (s *Session) receive(c *storing, a *answer, n, whole int, in []byte) (consumed int) {
+	w := s.w
 	c.drops = c.mode == storage.Set // a refused replace, append or cas leaves what there is
-	if storage.Charge(len(req.Key), req.Flags, req.Bytes, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
-		w.turnAway(&c)
-		s.afterBlock(req.Block, func() { s.refuse(req.NoReply, protocol.TooLarge) })
+	if storage.Charge(len(c.item.Key), c.item.Flags, n, !w.env.Rules.DisableCAS) > w.env.Rules.ItemMax {
+		w.turnAway(c)
+		s.afterBlock(whole, func() { s.answerStored(a, &c.item, storage.TooLarge) })
 		return 0
 	}
 	w.Counters.Add(stats.CmdSet, 1)
-	if len(in) >= req.Block {
-		if !endsLine(in[:req.Block]) {
-			s.refuse(req.NoReply, protocol.BadChunk)
-			return req.Block
+	if len(in) >= whole {
+		if whole > n && !endsLine(in[:whole]) {
+			s.refuse(a.noReply, protocol.BadChunk)
+			return whole
 		}
-		c.item.Value = in[:req.Bytes]
-		s.answerStored(&a, &c.item, w.put(&c, nil))
-		return req.Block
+		c.item.Value = in[:n]
+		s.answerStored(a, &c.item, w.put(c, nil))
+		return whole
 	}
-	b := &block{storing: c, answer: a, bytes: req.Bytes}
-	b.item.Key, b.flags, b.opaque = bytes.Clone(req.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
-	if req.Bytes >= w.store.LargeMin() || w.turn.short() && req.Bytes >= pinMin {
-		b.large, _ = w.store.Receive(b.hash, &b.item, req.Bytes, s.wake) // it is not too large: that was asked
-		b.tail = make([]byte, 0, len(lineEnd))
+	b := &block{storing: *c, answer: *a, bytes: n, ends: whole - n}
+	b.item.Key, b.flags, b.opaque = bytes.Clone(c.item.Key), bytes.Clone(a.flags), bytes.Clone(a.opaque)
+	if n >= w.store.LargeMin() || w.turn.short() && n >= pinMin {
+		b.large, _ = w.store.Receive(b.hash, &b.item, n, s.wake) // it is not too large: that was asked
+		b.tail = make([]byte, 0, b.ends)
 	}
-	s.state, s.want, s.block = StateValue, req.Block, b
+	s.state, s.want, s.block = StateValue, whole, b
 	return 0
 }
 
@@ -83,7 +90,7 @@ func (s *Session) begin(req *request, in []byte) (consumed int) {
 func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 	b := s.block
 	in = in[:min(len(in), s.want)]
-	ofValue := min(len(in), max(0, s.want-len(lineEnd)))
+	ofValue := min(len(in), max(0, s.want-b.ends))
 	if b.large == nil && s.w.turn.short() && len(b.buf)+len(in) > cap(b.buf) {
 		s.w.toStore(b, s.wake)
 	}
@@ -101,7 +108,7 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 		if need := len(b.buf) + len(in); need > cap(b.buf) {
 			// At once if a quarter is here: who announces a value and sends none of it has no
 			// buffer either.
-			b.buf = append(make([]byte, 0, min(b.bytes+len(lineEnd), 4*need)), b.buf...)
+			b.buf = append(make([]byte, 0, min(b.bytes+b.ends, 4*need)), b.buf...)
 		}
 		b.buf = append(b.buf, in...)
 		if s.want == 0 {
@@ -130,7 +137,7 @@ func (w *Worker) toStore(b *block, wake func()) {
 		large.Abort()
 		return
 	}
-	b.large, b.buf, b.tail = large, nil, make([]byte, 0, len(lineEnd))
+	b.large, b.buf, b.tail = large, nil, make([]byte, 0, b.ends)
 }
 
 // Stream has bytes of a large value that are still to come read to where they will lie. Idle: there
@@ -142,7 +149,7 @@ func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int, _ Ve
 			return n, Full
 		}
 		var got int
-		if s.want <= len(lineEnd) {
+		if s.want <= s.block.ends {
 			got, more = read(s.w.end[:s.want])
 			n += got
 			_, _ = s.value(s.w.end[:got])
@@ -157,6 +164,9 @@ func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int, _ Ve
 		if status != storage.Stored {
 			return n, s.noRoom(status)
 		}
+		if s.want == 0 { // no line end follows
+			s.finish(nil)
+		}
 	}
 	return n, Idle
 }
@@ -169,7 +179,7 @@ func (s *Session) finish(end []byte) {
 	b := s.block
 	s.state, s.block = StateCommand, nil
 	switch {
-	case !endsLine(end):
+	case b.ends > 0 && !endsLine(end):
 		b.abort()
 		s.refuse(b.noReply, protocol.BadChunk)
 	default:

@@ -15,20 +15,38 @@ const (
 
 // stats serves the statistics.
 func (s *Session) stats(req *request) Verdict {
-	w, env, args, word := s.w, s.w.env, req.Args(), ""
+	w, args, word := s.w, req.Args(), ""
 	if len(args) > 0 {
 		word = string(args[0])
 	}
-	begin := len(w.Out.buf)
-	defer func() { w.turn.spend((len(w.Out.buf) - begin) / lineBytes * lineWork) }()
+	defer w.spendLines(len(w.Out.buf))
+	switch word {
+	case "reset":
+		s.resetStats()
+		w.Out.buf = append(w.Out.buf, protocol.Reset...)
+	case "conns":
+		s.clients, s.state = w.env.Clients(), StateClients
+	case "detail":
+		s.detail(args[1:])
+	case "cachedump":
+		s.cachedump(args[1:])
+	default:
+		if !s.appendStats(word) {
+			s.refuse(false, protocol.Unknown)
+			break
+		}
+		w.Out.buf = append(w.Out.buf, protocol.End...)
+	}
+	return Idle
+}
+
+// appendStats appends the STAT lines of what is made at once, without END, or finds that there is
+// no such thing.
+func (s *Session) appendStats(word string) (known bool) {
+	w, env := s.w, s.w.env
 	switch word {
 	case "":
 		s.report(stats.AppendGeneral)
-	case "reset":
-		w.turn.spend(shardsWork)
-		w.Counters.Publish() // what came before is reset too
-		env.resetStats()
-		w.Out.buf = append(w.Out.buf, protocol.Reset...)
 	case "settings":
 		s.report(stats.AppendSettings)
 	case "items":
@@ -41,21 +59,27 @@ func (s *Session) stats(req *request) Verdict {
 			all.Memory = env.memory()
 			return stats.AppendOwn(out, all)
 		})
-	case "conns":
-		s.clients, s.state = env.Clients(), StateClients
 	case "sizes":
 		if env.Settings.TrackSizes {
 			w.turn.spend(env.Rules.ItemMax / sizeBytes)
 		}
-		w.Out.buf = append(stats.AppendSizes(w.Out.buf, env.Settings.TrackSizes, env.Store.Sizes), protocol.End...)
-	case "detail":
-		s.detail(args[1:])
-	case "cachedump":
-		s.cachedump(args[1:])
+		w.Out.buf = stats.AppendSizes(w.Out.buf, env.Settings.TrackSizes, env.Store.Sizes)
 	default:
-		s.refuse(false, protocol.Unknown)
+		return false
 	}
-	return Idle
+	return true
+}
+
+// spendLines is called when statistics have been appended, from begin on.
+func (w *Worker) spendLines(begin int) {
+	w.turn.spend((len(w.Out.buf) - begin) / lineBytes * lineWork)
+}
+
+// resetStats serves stats reset.
+func (s *Session) resetStats() {
+	s.w.turn.spend(shardsWork)
+	s.w.Counters.Publish() // what came before is reset too
+	s.w.env.resetStats()
 }
 
 // resumeClients goes on with stats conns: there may be many.
@@ -77,13 +101,13 @@ func (s *Session) resumeClients() Verdict {
 	return Idle
 }
 
-// report answers with STAT lines made of a snapshot.
+// report appends STAT lines made of a snapshot.
 func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 	w := s.w
 	w.turn.spend(shardsWork)
 	w.Counters.Publish() // the commands before this one on its own connection are counted in it
 	all := w.env.snapshot()
-	w.Out.buf = append(lines(w.Out.buf, &all), protocol.End...)
+	w.Out.buf = lines(w.Out.buf, &all)
 }
 
 // Snapshot is everything that can be told of the server now.

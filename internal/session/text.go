@@ -120,6 +120,9 @@ func (s *Session) serveAgain(req *request) Verdict {
 
 // resumeAgain serves it.
 func (s *Session) resumeAgain() Verdict {
+	if s.wire == Binary {
+		return s.resumePacket()
+	}
 	req := &s.w.batch[0]
 	req.line = s.kept
 	s.state, s.kept = StateCommand, nil
@@ -234,12 +237,17 @@ var storeLines = [...]string{
 type answer struct {
 	op      protocol.Op
 	noReply bool
-	flags   []byte // of ms: what to tell, in this order …
-	opaque  []byte // … and what to say again
+	flags   []byte       // of ms: what to tell, in this order …
+	opaque  []byte       // … and what to say again
+	tag     protocol.Tag // of a packet: what to say again
 }
 
 // answerStored tells the outcome of a storage command.
 func (s *Session) answerStored(a *answer, item *storage.Item, status storage.Status) {
+	if s.wire == Binary {
+		s.packetStored(a, item, status)
+		return
+	}
 	if a.op == protocol.OpMetaSet {
 		s.w.metaStored(a, item, status)
 		return

@@ -25,6 +25,7 @@ const (
 
 	commandWork = 400    // a command: its line is parsed, a key looked up and a reply made
 	keyWork     = 80     // each key of a multiget
+	quietWork   = 200    // a quiet retrieval in a packet
 	wordWork    = 8      // a word of a long line that comes in pieces, and as much for each 8 bytes
 	eventWork   = 1_000  // a command, or a key of a multiget, while somebody watches
 	stepWork    = 10_000 // a step of a walk over all items
@@ -53,10 +54,11 @@ const (
 // Work is charged where it is done, each kind in one place:
 //
 //	a command              turn.serve
+//	a quiet retrieval      Session.packets
 //	a key of a multiget    Session.retrieve
 //	bytes of values        Worker.put, Worker.add, Worker.count
 //	a long line            Session.gather
-//	statistics             Session.stats
+//	statistics             Worker.spendLines
 //	the others             the handler of the command
 type turn struct {
 	outMax   int

@@ -41,12 +41,17 @@ func (s *Session) detail(args [][]byte) {
 	case w.env.Rules.DisableDump:
 		s.refuse(false, protocol.DetailNotAllowed)
 	case word == "on", word == "off":
-		w.env.Hub.SetDetail(word == "on")
-		w.Events.Look(s.fd) // for what follows in this read event
+		s.setDetail(word == "on")
 		s.reply(false, protocol.OK)
 	case word == "dump":
 		w.Out.buf = w.env.Hub.AppendDetail(w.Out.buf)
 	default:
 		s.refuse(false, protocol.DetailUsage)
 	}
+}
+
+// setDetail turns stats detail on or off.
+func (s *Session) setDetail(on bool) {
+	s.w.env.Hub.SetDetail(on)
+	s.w.Events.Look(s.fd) // for what follows in this read event
 }

@@ -40,6 +40,11 @@ type Worker struct {
 	batch  [batchMax]request  // the commands being served
 	keys   [batchMax][]byte   // the keys of a multiget being served …
 	hashes [batchMax]uint64   // … and the hashes of either
+
+	packets    [batchMax]packet            // the packets being served …
+	asked      *packet                     // … and that of them for which these two append a reply
+	showsHit   func(storage.Item)          // appendHit
+	showsCount func(*storage.Item, uint64) // appendCount
 }
 
 // request is one command of a batch.
@@ -54,6 +59,7 @@ type request struct {
 // NewWorker makes the worker of one loop, whose counters are in all sums from now on.
 func NewWorker(e *Env) *Worker {
 	w := &Worker{env: e, store: e.Store, clock: e.Clock, Events: e.Hub.NewRecorder(e.Clock)}
+	w.showsHit, w.showsCount = w.appendHit, w.appendCount
 	w.Short(false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
