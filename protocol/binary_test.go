@@ -21,6 +21,11 @@ func TestParsePacket(t *testing.T) {
 		p.Flags != 7 || p.Exptime != 60 || string(p.Key) != "key" || p.Value != 5 || p.Quiet {
 		t.Errorf("head %d, %v, %+v", head, err, p)
 	}
+	// Nothing of it is left for the next.
+	flush := []byte("\x80\x08" + string(make([]byte, 22)))
+	if head, err := ParsePacket(flush, &p); err != nil || head != 24 || p.Op != OpFlushAll || p.Exptime != 0 || p.Flags != 0 || len(p.Key) > 0 || p.Value != 0 {
+		t.Errorf("head %d, %v, %+v", head, err, p)
+	}
 	if n := testing.AllocsPerRun(100, func() { _, _ = ParsePacket(setPacket, &p) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -15,7 +15,7 @@ import (
 const writeBuffer = 16 << 10
 
 // TLS says how connections are encrypted: with TLS 1.2 or 1.3, those of TCP listeners that do not
-// say notls:. The zero value of a field is memcached's default. All files are PEM, and are read
+// say notls:. The zero value of a field is memcached's default. Files are PEM, and are read
 // again by [Server.Reload] and by a client's refresh_certs.
 type TLS struct {
 	ChainFile string    // -o ssl_chain_cert: the certificate, then those between it and its root

@@ -108,7 +108,7 @@ var options = []option{
 	{"W", "disable-watch", "", "disable watch commands", on(func(c *config) *bool { return &c.opts.DisableWatch })},
 	{"Y", "auth-file", "file", "ask for a password: <file> has a line user:password for\neach of at most 8 users, and is read again on SIGHUP", setAuthFile},
 	{"Z", "enable-ssl", "", "encrypt TCP connections with TLS 1.2 or 1.3, except where -l says notls:\n" +
-		"files, all PEM, are read again on SIGHUP and refresh_certs:\n" +
+		"files are PEM, and read again on SIGHUP and refresh_certs:\n" +
 		"   -o ssl_chain_cert=<file>  certificate chain; needed\n" +
 		"   -o ssl_key=<file>         its private key; needed\n" +
 		"   -o ssl_ca_cert=<file>     who signs client certificates\n" +

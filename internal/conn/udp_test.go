@@ -75,7 +75,7 @@ func (c *sender) receive(within time.Duration) (d datagram, came bool) {
 		return d, false
 	case err != nil:
 		c.t.Fatal(err)
-	case n < udpHeader || n > 1400 || binary.BigEndian.Uint16(in[6:]) != 0:
+	case n <= udpHeader || n > 1400 || binary.BigEndian.Uint16(in[6:]) != 0:
 		c.t.Fatalf("not a datagram of a reply: %q", in[:n])
 	}
 	return datagram{binary.BigEndian.Uint16(in), binary.BigEndian.Uint16(in[2:]), binary.BigEndian.Uint16(in[4:]),
@@ -308,17 +308,25 @@ func TestAReplyTooLongForUDP(t *testing.T) {
 	}
 }
 
-// Uploads that end with their datagram hold nothing of the store.
+// Uploads, and lines, that end with their datagram hold nothing.
 func TestUploadsThatEndWithTheirDatagram(t *testing.T) {
 	h := start(t, options{udp: "127.0.0.1:0", store: storage.Options{MemoryLimit: 8 << 20}})
 	c, stores := sends(t, h), dial(t, h)
 	stores.fill("here", 10)
-	for i := range 200 {
-		c.expect(fmt.Sprintf("set k%d 0 0 900000\r\n%s", i, strings.Repeat("x", 50_000)))
+	for range 200 { // of one shard
+		c.expect("set k 0 0 900000\r\n" + strings.Repeat("x", 50_000))
 	}
 	stores.fill("k", 900_000)
 	if n := stores.stat("curr_items"); n != "2" {
 		t.Errorf("%s items", n)
+	}
+	before := h.counted(stats.BytesRead)
+	eventually(t, "half a line has come", func() bool { c.send("get half a line"); return h.counted(stats.BytesRead) > before })
+	if err := h.stop(); err != nil {
+		t.Error(err)
+	}
+	if n := h.conns.packets[0].s.Gathered(); n > 0 {
+		t.Errorf("the last session keeps %d bytes", n)
 	}
 }
 

@@ -596,6 +596,61 @@ func TestPacketsWhenMemoryIsShort(t *testing.T) {
 	}
 }
 
+// Wherever packets are cut and turns end, what is said is what would have been said at once.
+func TestPacketsHoweverCut(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	opcodes := []byte{0x00, 0x09, 0x0c, 0x0d, 0x1c, 0x1d, 0x1e, 0x23, 0x24, 0x01, 0x11, 0x02, 0x12, 0x03, 0x13, 0x0e, 0x19, 0x0f, 0x1a,
+		0x04, 0x14, 0x05, 0x15, 0x06, 0x16, 0x08, 0x18, 0x0a, 0x0b, 0x21, 0x50}
+	for range 5 {
+		var in strings.Builder
+		for range 300 {
+			opcode, key, unique := opcodes[r.IntN(len(opcodes))], fmt.Sprint("key", r.IntN(5)), uint64(0)
+			if r.IntN(10) == 0 {
+				unique = 99
+			}
+			value := strings.Repeat(string(byte('0'+r.IntN(10))), 1<<r.IntN(15)-1)
+			if r.IntN(20) == 0 {
+				value = strings.Repeat("x", 30_000+r.IntN(80_000)) // too large, some of them
+			}
+			switch opcode {
+			case 0x01, 0x11, 0x02, 0x12, 0x03, 0x13:
+				in.WriteString(ask(opcode, u32(r.Uint32(), 0), key, value, unique))
+			case 0x0e, 0x19, 0x0f, 0x1a, 0x21, 0x50:
+				in.WriteString(ask(opcode, "", key, value, unique))
+			case 0x05, 0x15, 0x06, 0x16:
+				in.WriteString(bCount(opcode, key, r.Uint32(), 5, uint32(r.IntN(2))*0xffffffff, unique))
+			case 0x1c, 0x1d, 0x1e, 0x23, 0x24:
+				in.WriteString(bTouch(opcode, key, 0))
+			case 0x08, 0x18, 0x0a, 0x0b:
+				in.WriteString(ask(opcode, "", "", "", 0))
+			default:
+				in.WriteString(ask(opcode, "", key, "", unique))
+			}
+		}
+		heard := func(commands int, pins bool, cut func() int) string {
+			v := newFixture(t, options{MemoryLimit: 16 << 20, Rules: Rules{ItemMax: 100_000, ReqsPerEvent: commands}}).client()
+			v.w.Out.Pins = pins
+			var all bytes.Buffer
+			for rest := in.String(); len(rest) > 0; {
+				n := min(len(rest), cut())
+				all.WriteString(v.say(rest[:n]))
+				rest = rest[n:]
+			}
+			return bRead(t, all.String())
+		}
+		whole := heard(1<<30, false, func() int { return 1 << 30 })
+		for _, most := range []int{50, 5_000, 200_000} {
+			if got := heard(1+r.IntN(30), true, func() int { return 1 + r.IntN(most) }); got != whole {
+				at := 0
+				for at < min(len(got), len(whole)) && got[at] == whole[at] {
+					at++
+				}
+				t.Fatalf("in parts of %d: heard %d bytes of %d, from %d on %.100q, not %.100q", most, len(got), len(whole), at, got[at:], whole[at:])
+			}
+		}
+	}
+}
+
 // packetSeeds are conversations, and heads that servers have stumbled over.
 func packetSeeds() []string {
 	lying := func(opcode byte, key uint16, extras byte, body uint32, rest string) string {

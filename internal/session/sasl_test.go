@@ -54,6 +54,7 @@ func TestSASL(t *testing.T) {
 		{"three NULs", bAuth(0x21, "\x00alice\x00s3cret\x00"), out},
 		{"an entry with the host", bAuth(0x21, "\x00carol\x00x") + bAuth(0x21, "\x00carol@"+host+"\x00x"), in + "; " + in},
 		{"an entry with another host", bAuth(0x21, "\x00dave\x00x") + bAuth(0x21, "\x00dave@elsewhere.example\x00x"), out + "; " + in},
+		{"a host has no other", bAuth(0x21, "\x00erin@x\x00x"), out},
 		{"a host that is not in the entry", bAuth(0x21, "\x00alice@"+host+"\x00s3cret"), out},
 		{"a step", bAuth(0x21, "") + bAuth(0x22, "\x00alice\x00s3cret") + bNoop, "21 status 21; 22 Authenticated; 0a"},
 		{"right, then what asks for a step", bAuth(0x21, "\x00alice\x00s3cret") + bAuth(0x21, "") + bNoop,
@@ -72,7 +73,7 @@ func TestSASL(t *testing.T) {
 		{"a long message *", bAuth(0x21, "\x00alice\x00"+strings.Repeat("x", 1<<20)) + ask(0x20, "", "", "", 0), out + "; 20 PLAIN"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			file := accounts(t, "alice:s3cret\nbob:a:b\nempty:\ncarol@"+host+":x\ndave@elsewhere.example:x\n")
+			file := accounts(t, "alice:s3cret\nbob:a:b\nempty:\ncarol@"+host+":x\ndave@elsewhere.example:x\nerin@x@"+host+":x\n")
 			for _, cut := range []int{1 << 30, 7} {
 				v := newFixture(t, options{MemoryLimit: 1 << 20, AuthFile: file, Rules: Rules{SASL: true}}).client()
 				heard := ""

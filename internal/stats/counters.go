@@ -36,14 +36,14 @@ const (
 	BytesRead
 	BytesWritten
 	ConnYields
-	IdleKicks     // connections closed because of an idle timeout
-	BudgetDropped // connections closed because memory for all of them was short
-	PinsDropped   // connections closed because they stood still and pinned what others needed
-	SSLHandshakeErrors
-	SSLProtoErrors
-	SSLNewSessions // tickets for sessions of TLS that may be resumed
-	ConnPanics     // connections closed, and datagrams dropped, because serving them hit a mistake of ours
-	UDPDropped     // replies over UDP that were not sent whole
+	IdleKicks          // connections closed because of an idle timeout
+	BudgetDropped      // connections closed because memory for all of them was short
+	PinsDropped        // connections closed because they stood still and pinned what others needed
+	SSLHandshakeErrors // connections of TLS that ended before they were one
+	SSLProtoErrors     // and after
+	SSLNewSessions     // tickets for sessions of TLS that may be resumed
+	ConnPanics         // connections closed, and datagrams dropped, because serving them hit a mistake of ours
+	UDPDropped         // replies over UDP that were not sent whole
 	NumCounters
 )
 
