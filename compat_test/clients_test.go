@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -252,6 +254,59 @@ func TestClientGomemcacheExpiry(t *testing.T) {
 	s.pass(2000)
 	_, err = c.Get("date")
 	wantError(t, "get after its date", err, memcache.ErrCacheMiss)
+}
+
+func TestClientGomemcacheInTLS(t *testing.T) {
+	server, told := startForWay(t, "tls")
+	pem, err := os.ReadFile(told[1])
+	must(t, err)
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(pem)
+	c := memcache.New(server.addr)
+	c.Timeout = 20 * time.Second
+	c.MaxIdleConns = 4
+	c.DialContext = (&tls.Dialer{Config: &tls.Config{RootCAs: pool}}).DialContext
+
+	must(t, c.Ping())
+	large := strings.Repeat("0123456789abcdef", 32_000)
+	var callers sync.WaitGroup
+	for caller := range 4 {
+		callers.Go(func() {
+			var keys []string
+			for i := range 100 {
+				key, value := fmt.Sprintf("key%d-%d", caller, i), large[:i*i]
+				keys = append(keys, key)
+				if err := c.Set(&memcache.Item{Key: key, Value: []byte(value), Flags: uint32(i)}); err != nil {
+					t.Errorf("set %s: %v", key, err)
+				}
+			}
+			items, err := c.GetMulti(keys)
+			if err != nil || len(items) != len(keys) {
+				t.Errorf("%d of %d keys, %v", len(items), len(keys), err)
+			}
+			for i, key := range keys {
+				if it := items[key]; it == nil || string(it.Value) != large[:i*i] || it.Flags != uint32(i) {
+					t.Errorf("%s is not as it was set", key)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	must(t, c.Set(&memcache.Item{Key: "large", Value: []byte(large)}))
+	wantValue(t, c, "large", large)
+	must(t, c.Delete("large"))
+	wantError(t, "delete again", c.Delete("large"), memcache.ErrCacheMiss)
+
+	// One that knows the authority and not the server's name, and one that does not speak TLS.
+	c = memcache.New(server.addr)
+	c.DialContext = (&tls.Dialer{Config: &tls.Config{RootCAs: pool, ServerName: "example.com"}}).DialContext
+	var wrongName x509.HostnameError
+	if err := c.Ping(); !errors.As(err, &wrongName) {
+		t.Errorf("with another name: %v", err)
+	}
+	if err := memcache.New(server.addr).Ping(); err == nil {
+		t.Error("it answers in plain text")
+	}
 }
 
 // OpenSIPS and Kamailio say each of these and wait for the reply. OpenSIPS' libmemcached aborts the process over a

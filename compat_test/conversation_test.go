@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/tls"
 	"flag"
 	"io"
 	"net"
@@ -25,7 +26,10 @@ var (
 		"let the oracle fill in the drafts of conversations, and note where it answers otherwise than written")
 )
 
-const conversations = "testdata/conversations"
+const (
+	conversations = "testdata/conversations"
+	passwords     = "testdata/passwords"
+)
 
 // TestConversations plays every file twice: as said, and cut at random, as a network might deliver it.
 func TestConversations(t *testing.T) {
@@ -113,6 +117,8 @@ type tcpServer struct {
 	name   string
 	sleeps bool   // time has to go by for real
 	login  string // to be said first by who asks, if the server wants a password
+	sasl   bool   // it wants one of testdata/passwords in the binary protocol
+	tls    bool
 	pass   func(time.Duration)
 }
 
@@ -127,6 +133,18 @@ func (s *tcpServer) Dial() (conversation.Conn, error) {
 	return conn.(*net.TCPConn), nil
 }
 
+// dial connects for half a minute, in TLS where that is spoken; whose certificate it is does not matter here.
+func (s *tcpServer) dial() (net.Conn, error) {
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		return nil, err
+	}
+	if s.tls {
+		conn = tls.Client(conn, &tls.Config{InsecureSkipVerify: true})
+	}
+	return conn, conn.SetDeadline(time.Now().Add(30 * time.Second))
+}
+
 // flush empties the server for the next conversation.
 func (s *tcpServer) flush(t *testing.T) {
 	t.Helper()
@@ -138,14 +156,11 @@ func (s *tcpServer) flush(t *testing.T) {
 
 // ask says one line and returns the lines heard, up to the one that begins with last.
 func (s *tcpServer) ask(line, last string) ([]string, error) {
-	conn, err := net.Dial("tcp", s.addr)
+	conn, err := s.dial()
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
-		return nil, err
-	}
 	if _, err := conn.Write([]byte(s.login + line + "\r\n")); err != nil {
 		return nil, err
 	}

@@ -1,9 +1,12 @@
 package compat_test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -61,12 +64,38 @@ func gomemdOptions(args []string) (opts server.Options, err error) {
 		case "-M":
 			opts.DisableEviction = true
 			continue
+		case "-S":
+			opts.SASL, opts.AuthFile = true, passwords
+			continue
+		case "-Z":
+			opts.TLS = cmp.Or(opts.TLS, new(server.TLS))
+			continue
 		}
 		if i++; i == len(args) {
 			return opts, fmt.Errorf("%s lacks its value, or is not known here", args[i-1])
 		}
-		if args[i-1] == "-Y" {
+		switch args[i-1] {
+		case "-Y":
 			opts.AuthFile = args[i]
+			continue
+		case "-U":
+			opts.UDP = []string{net.JoinHostPort("127.0.0.1", args[i])}
+			continue
+		case "-o":
+			if opts.TLS == nil {
+				return opts, errors.New("-o is known after -Z alone")
+			}
+			for option := range strings.SplitSeq(args[i], ",") {
+				name, value, _ := strings.Cut(option, "=")
+				switch name {
+				case "ssl_chain_cert":
+					opts.TLS.ChainFile = value
+				case "ssl_key":
+					opts.TLS.KeyFile = value
+				default:
+					return opts, fmt.Errorf("-o %s is not known here", name)
+				}
+			}
 			continue
 		}
 		if args[i-1] == "-U" && args[i] == "-1" { // any port

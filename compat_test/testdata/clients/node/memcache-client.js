@@ -1,9 +1,11 @@
 // memcache-client, which speaks by promises and asks for several keys in one line.
+const { readFileSync } = require("fs");
 const { MemcacheClient } = require("memcache-client");
 const { want, refuses, passes, raw, range } = require("./round");
 
-const [host, port] = process.argv.slice(2);
-const mc = new MemcacheClient({ server: `${host}:${port}`, cmdTimeout: 5000, ignoreNotStored: false });
+const [host, port, way, ca] = process.argv.slice(2);
+const tls = way === "tls" ? { tls: { ca: readFileSync(ca) } } : {};
+const mc = new MemcacheClient({ server: `${host}:${port}`, cmdTimeout: 5000, ignoreNotStored: false, ...tls });
 
 // A get of nothing is undefined, a get of something has the value beside its line.
 const get = async (key) => (await mc.get(key))?.value;

@@ -1,6 +1,7 @@
 <?php
-// php-memcached: libmemcached under PHP, with its text protocol, the default. Sessions live in it, too.
-[, $host, $port] = $argv;
+// php-memcached: libmemcached under PHP, with its text protocol, the default, with its binary one, and by UDP. Sessions
+// live in it, too; they speak binary unless told otherwise.
+[, $host, $port, $way] = $argv;
 
 function want($what, $got, $wanted) {
     if ($got !== $wanted) {
@@ -14,10 +15,56 @@ function passes($seconds) { // lets the test move the server's clock
     fgets(STDIN);
 }
 
-$mc = new Memcached();
-$mc->addServer($host, (int)$port);
-$mc->setOption(Memcached::OPT_COMPRESSION, false);
+function connect($options = [], $user = null, $password = null) {
+    global $host, $port;
+    $mc = new Memcached();
+    $mc->setOptions($options);
+    if ($user !== null) {
+        $mc->setSaslAuthData($user, $password);
+    }
+    $mc->addServer($host, (int)$port);
+    return $mc;
+}
+
 $raw = implode('', array_map('chr', range(0, 255)));
+
+if ($way === 'udp') { // it sends and hears nothing
+    $udp = new Memcached();
+    $udp->setOptions([Memcached::OPT_USE_UDP => true, Memcached::OPT_COMPRESSION => false]);
+    $udp->addServer($host, (int)$argv[4]);
+    $mc = connect();
+    $arrives = function ($what, $key, $wanted) use ($mc) {
+        for ($until = microtime(true) + 20; $mc->get($key) !== $wanted; usleep(5000)) {
+            if (microtime(true) > $until) {
+                want($what, $mc->get($key), $wanted);
+            }
+        }
+    };
+    $udp->set('k', 'v');
+    $arrives('set', 'k', 'v');
+    $udp->set('k', str_repeat('x', 1000));
+    $arrives('set of as much as a datagram takes', 'k', str_repeat('x', 1000));
+    $udp->append('k', 'end');
+    $arrives('append', 'k', str_repeat('x', 1000) . 'end');
+    $udp->set('n', '35');
+    $arrives('set of a number', 'n', '35');
+    $udp->increment('n', 7);
+    $arrives('incr', 'n', '42');
+    $udp->delete('k');
+    $arrives('delete', 'k', false);
+    for ($i = 0; $i < 50; $i++) {
+        $udp->set("many$i", "v$i");
+        $arrives('set many', "many$i", "v$i");
+    }
+    exit;
+}
+
+$binary = $way !== 'text';
+// With the options that Symfony's adapter has on unless told otherwise. Compression is off, for values to be as long as said.
+$options = [Memcached::OPT_COMPRESSION => false] + ($binary ? [Memcached::OPT_BINARY_PROTOCOL => true,
+    Memcached::OPT_LIBKETAMA_COMPATIBLE => true, Memcached::OPT_TCP_NODELAY => true, Memcached::OPT_NO_BLOCK => true] : []);
+$login = $way === 'sasl' ? ['alice', 's3cret'] : [];
+$mc = connect($options, ...$login);
 
 foreach (['', 'x', $raw, "a\r\nEND\r\nVALUE x 0 1\r\n", 42, 1.5, true, ['a' => [1, null]]] as $value) {
     want('set', $mc->set('k', $value), true);
@@ -93,7 +140,12 @@ $mc->setOption(Memcached::OPT_NOREPLY, false);
 want('set without a word', $mc->get('quiet99'), 'q');
 want('deleted without a word', $mc->get('quiet0'), false);
 
-ini_set('memcached.sess_binary_protocol', '0');
+if ($way === 'text') {
+    ini_set('memcached.sess_binary_protocol', '0');
+} elseif ($way === 'sasl') {
+    ini_set('memcached.sess_sasl_username', 'alice');
+    ini_set('memcached.sess_sasl_password', 's3cret');
+}
 ini_set('session.save_handler', 'memcached');
 ini_set('session.save_path', "$host:$port");
 ini_set('session.use_cookies', '0');
@@ -113,3 +165,12 @@ want('version', substr($mc->getVersion()["$host:$port"], 0, 4), '1.6.');
 want('stats', $mc->getStats()["$host:$port"]['curr_items'] > 0, true);
 want('flush_all', $mc->flush(), true);
 want('get after it', $mc->get('n1'), false);
+
+if ($way === 'sasl') {
+    foreach ([['alice', 'wrong'], ['nobody', 's3cret'], []] as $who) {
+        $stranger = connect($options, ...$who);
+        want('a wrong password, or none', $stranger->set('k', 'x'), false);
+        want('what it says', $stranger->getResultCode(), Memcached::RES_AUTH_FAILURE);
+    }
+    want('what has come of it', $mc->get('k'), false);
+}

@@ -1,10 +1,11 @@
-# pylibmc: libmemcached under Python, with its text protocol.
+# pylibmc: libmemcached under Python, with its text protocol and with its binary one.
 import sys
 import pylibmc
 from round import passes, want, refuses
 
-server = "%s:%s" % (sys.argv[1], sys.argv[2])
-mc = pylibmc.Client([server], binary=False, behaviors={"cas": True})
+server, way = "%s:%s" % (sys.argv[1], sys.argv[2]), sys.argv[3]
+login = dict(username="alice", password="s3cret") if way == "sasl" else {}
+mc = pylibmc.Client([server], binary=way != "text", behaviors={"cas": True}, **login)
 raw = bytes(range(256))
 
 # values of every kind; the type travels in the flags
@@ -18,7 +19,10 @@ for key in (b"k" * 250, b"k\xc3\xa9\xf0\x9f\x98\x80\xff\x01"):
 
 want("add to something", mc.add("k", b"x"), False)
 want("add", mc.add("n1", b"x"), True)
-want("replace nothing", mc.replace("n2", b"x"), False)
+if way == "text":
+    want("replace nothing", mc.replace("n2", b"x"), False)
+else:
+    refuses("replace nothing", pylibmc.NotFound, lambda: mc.replace("n2", b"x"))
 want("replace", mc.replace("n1", b"b"), True)
 want("append", mc.append("n1", b"c\x00"), True)
 want("prepend", mc.prepend("n1", b"a"), True)
@@ -40,7 +44,7 @@ want("incr far", mc.incr("n", (1 << 31) - 1), (1 << 31) - 1)
 mc.set("n", (1 << 64) - 1)
 want("incr over the end", mc.incr("n", 9), 8)
 refuses("incr of nothing", pylibmc.NotFound, lambda: mc.incr("n2"))
-refuses("incr of a word", pylibmc.ClientError, lambda: mc.incr("n1"))
+refuses("incr of a word", pylibmc.ClientError if way == "text" else pylibmc.UnknownReadFailure, lambda: mc.incr("n1"))
 
 many = {"many%d" % i: b"v%d" % i for i in range(500)}
 want("set many", mc.set_multi(many), [])
@@ -69,3 +73,9 @@ want("version", stats["version"].startswith(b"1.6."), True)
 
 want("flush_all", mc.flush_all(), True)
 want("get after it", mc.get("n"), None)
+
+if way == "sasl":
+    for login in (dict(username="alice", password="wrong"), dict(username="nobody", password="s3cret"), {}):
+        stranger = pylibmc.Client([server], binary=True, **login)
+        refuses("a wrong password, or none", pylibmc.Error, lambda: stranger.set("k", b"x"))
+    want("what has come of it", mc.get("k"), None)

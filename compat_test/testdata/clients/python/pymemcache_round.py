@@ -1,10 +1,13 @@
 # pymemcache, a client all in Python.
+import ssl
 import sys
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheClientError, MemcacheServerError
 from round import passes, want, refuses
 
-mc = Client((sys.argv[1], int(sys.argv[2])), default_noreply=False, timeout=5)
+host, port, way = sys.argv[1:4]
+context = ssl.create_default_context(cafile=sys.argv[4]) if way == "tls" else None
+mc = Client((host, int(port)), default_noreply=False, timeout=5, tls_context=context)
 raw = bytes(range(256))
 
 for value in (b"", b"x", raw, b"a\r\nEND\r\nVALUE x 0 1\r\n"):
