@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -32,8 +33,8 @@ func TestARowSaysWhatMissesItsBar(t *testing.T) {
 	theirs := []sample{{rate: 100_000, user: 2, sys: 2, p999: 80}}
 	w := &workload{name: "row", bar: bar{rate: 2, cpu: 0.4, p999: 1.1}}
 	var out strings.Builder
-	notes := printRow(&out, w, [2]string{"gomemd", "memcached"}, [2][]sample{ours, theirs})
-	for _, want := range []string{"300k (270k–330k)", "3.00 ≥ 2.00", "0.50 MISSES ≤ 0.40", "1.25 MISSES ≤ 1.10"} {
+	notes := printRow(&out, w, []side{{name: "gomemd", samples: ours}, {name: "memcached", samples: theirs}})
+	for _, want := range []string{"  ratio  ", "300k (270k–330k)", "3.00 ≥ 2.00", "0.50 MISSES ≤ 0.40", "1.25 MISSES ≤ 1.10"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -43,6 +44,35 @@ func TestARowSaysWhatMissesItsBar(t *testing.T) {
 	}
 	if len(notes) != 2 {
 		t.Errorf("two bars are missed, noted are %q", notes)
+	}
+}
+
+// Of three others one is slower than the first, one does not know what the row needs, and one failed.
+func TestARowHasARatioToEachPeer(t *testing.T) {
+	at := func(rate float64) []sample { return []sample{{rate: rate, user: 1}} }
+	sides := []side{
+		{name: "gomemd", samples: at(3000)}, {name: "memcached", samples: at(1000)}, {name: "slow", samples: at(500)},
+		{name: "plain", without: errors.New("illegal option Z"), cannot: true}, {name: "ill", without: errors.New("it hung up")},
+	}
+	var out strings.Builder
+	notes := printRow(&out, &workload{name: "row", bar: bar{rate: 2}}, sides)
+	for _, want := range []string{"to memcached", "3.00 ≥ 2.00", "to slow", "6.00 ", "plain: not run: illegal option Z", "ill: FAILED: it hung up"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	for _, not := range []string{"ratio", "to plain", "to ill", "6.00 ≥"} {
+		if strings.Contains(out.String(), not) {
+			t.Errorf("%q in\n%s", not, out.String())
+		}
+	}
+	if len(notes) != 1 || notes[0] != "row: ill failed" {
+		t.Errorf("noted are %q", notes)
+	}
+	out.Reset()
+	sides[0] = side{name: "gomemd", without: errors.New("illegal option Z"), cannot: true}
+	if notes := printRow(&out, &workload{name: "row", bar: bar{rate: 2}}, sides[:2]); len(notes) > 0 || strings.Contains(out.String(), "ratio") {
+		t.Errorf("a ratio to nothing: %q\n%s", notes, out.String())
 	}
 }
 

@@ -40,6 +40,10 @@ var errAbsent = errors.New("not installed")
 
 // ourLoad is load, as a child process of its own.
 func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
+	args := w.args + " " + r.with
+	if w.tls != "" {
+		args += " -tls"
+	}
 	if w.beside != "" {
 		stop, err := load.Beside(s.Addr(), w.beside, "-warmup", "0s", "-time", (r.warmup + r.seconds + time.Minute).String())
 		if err != nil {
@@ -47,9 +51,12 @@ func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
 		}
 		defer stop()
 	}
-	got, err := load.RunSelf(s.Addr(), w.args+" "+r.with, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.PID()))
+	got, err := load.RunSelf(s.Addr(), args, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.PID()))
 	if err != nil {
 		return m, err
+	}
+	if got.Ops == 0 {
+		return m, fmt.Errorf("nothing was answered: %s", got.FirstError)
 	}
 	m = sample{
 		rate: got.Rate, user: got.ServerUser, sys: got.ServerSys, client: got.ClientCPU, p50: got.P50, p99: got.P99, p999: got.P999,

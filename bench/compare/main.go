@@ -1,14 +1,21 @@
-// Command compare measures gomemd beside memcached: the same loads, the same machine, the same hour.
+// Command compare measures gomemd beside memcached, and beside other servers of its protocol: the same loads, the same machine,
+// the same hour.
 //
-// For each workload it starts the two in turn, several times over (A B A B …), each time afresh on a port of the kernel's
+// For each workload it starts them in turn, several times over (A B A B …), each time afresh on a port of the kernel's
 // choice; puts them under load; and reads from /proc what that cost them. What it prints are medians, with the smallest and the
-// largest in brackets, and ratios gomemd to memcached. Where there is a bar, the ratio stands beside it.
+// largest in brackets, and ratios gomemd to each of the others. Bars are for the first of them: there the bar stands beside
+// the ratio. A server that cannot do what a row needs is left out of the row, with what it said.
+//
+// Rows with TLS have certificates of their own, made at the start: servers get -Z and the files, clients shake hands before
+// the measurement, in full, by TLS 1.3 with X25519.
 //
 //	compare                                  all workloads, about half an hour
-//	compare -quick                           the most telling ones, five minutes
+//	compare -quick                           the most telling ones, seven minutes
 //	compare -only 'pipe|mget' -rounds 5      those whose names match
 //	compare -env GOMAXPROCS=1 -threads 1     how gomemd does with that in its environment
 //	compare -gomemd /usr/bin/memcached       memcached beside itself: how far the numbers can be trusted
+//	compare -peer 'new=/opt/memcached-1.6.45 -o no_modern' -peer 'x=x --port {port} -t {threads}'
+//	                                         further servers; -memcached '' leaves memcached out
 //	compare -with '-exptime 2-6'             every workload, while items expire
 //	compare -quick -o quick.txt              keep the result in bench/results
 //
@@ -22,7 +29,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"strconv"
+	"slices"
 	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/load"
@@ -35,6 +42,7 @@ type run struct {
 	warmup, seconds time.Duration
 	rounds, threads int
 	with            string
+	identities      map[string]*pair.Identity // by kind of key, made when the first row needs one
 }
 
 func main() {
@@ -47,12 +55,13 @@ func main() {
 
 func compare() error {
 	both := pair.Flags(flag.CommandLine)
+	both.Peers(flag.CommandLine)
 	pattern := flag.String("only", "", "a regular expression: only workloads whose names it matches")
-	quick := flag.Bool("quick", false, "a selection that takes about 5 minutes")
+	quick := flag.Bool("quick", false, "a selection that takes about 7 minutes")
 	rounds := flag.Int("rounds", 3, "how often each server is measured")
 	seconds := flag.Float64("seconds", 5, "how long a measurement takes (2 with -quick)")
 	warmup := flag.Float64("warmup", 1, "how long to run before it (0.5 with -quick)")
-	threads := flag.Int("threads", 2, "-t of both servers")
+	threads := flag.Int("threads", 2, "-t of the servers")
 	with := flag.String("with", "", "options of load added to every workload of ours")
 	list := flag.Bool("list", false, "print the workloads and do nothing")
 	flag.Parse()
@@ -81,8 +90,14 @@ func compare() error {
 		return nil
 	}
 
+	if both.Kinds[1].Path == "" {
+		both.Kinds = slices.Delete(both.Kinds, 1, 2)
+	}
+	if len(both.Kinds) < 2 {
+		return errors.New("nothing to measure gomemd against: -memcached or -peer")
+	}
 	both.Kinds[0].Env = append(both.Kinds[0].Env, pair.GCTrace)
-	r := &run{Pair: both, rounds: *rounds, threads: *threads, with: *with}
+	r := &run{Pair: both, rounds: *rounds, threads: *threads, with: *with, identities: map[string]*pair.Identity{}}
 	r.seconds, r.warmup = time.Duration(*seconds*float64(time.Second)), time.Duration(*warmup*float64(time.Second))
 	// Before any server starts: they inherit what we may open.
 	if err := load.AllowFiles(connsMost); err != nil {
@@ -105,7 +120,7 @@ func (r *run) table(rows []workload) {
 	var notes []string
 	for i := range rows {
 		w := &rows[i]
-		samples, err := r.measure(w)
+		sides, err := r.measure(w)
 		if errors.Is(err, errAbsent) {
 			fmt.Fprintf(out, "%-22s%v\n\n", w.name, err)
 			continue
@@ -115,7 +130,7 @@ func (r *run) table(rows []workload) {
 			notes = append(notes, w.name+": failed")
 			continue
 		}
-		notes = append(notes, printRow(out, w, [2]string{r.Kinds[0].Name, r.Kinds[1].Name}, samples)...)
+		notes = append(notes, printRow(out, w, sides)...)
 	}
 	if len(notes) == 0 {
 		fmt.Fprintln(out, "Every bar is met.")
@@ -132,32 +147,66 @@ const (
 	connsMost  = 12_000 // for the rows with thousands of connections
 )
 
-func (r *run) measure(w *workload) (samples [2][]sample, err error) {
+// A side is what one server did in a row.
+type side struct {
+	name    string
+	samples []sample
+	without error // why there are none, or no more
+	cannot  bool  // it does not know what the row needs; else it failed
+}
+
+// measure runs a row's rounds. A server that fails in one is left out of those that follow. What concerns all servers alike is
+// an error.
+func (r *run) measure(w *workload) (sides []side, err error) {
 	drive := w.driver
 	if drive == nil {
 		drive = ourLoad
 	}
-	memory, conns := w.memory, connsUsual
-	if memory == 0 {
-		memory = memoryUsual
+	setup := pair.Setup{Memory: w.memory, Threads: r.threads, Conns: connsUsual}
+	if setup.Memory == 0 {
+		setup.Memory = memoryUsual
 	}
 	if w.bar.perConn > 0 || w.option("idle") != "" {
-		conns = connsMost
+		setup.Conns = connsMost
 	}
+	if w.tls != "" {
+		if setup.TLS, err = r.identity(w.tls); err != nil {
+			return nil, err
+		}
+	}
+	sides = make([]side, len(r.Kinds))
 	for range r.rounds {
-		for side := range r.Kinds {
-			s, err := r.Kinds[side].Start("-m", strconv.Itoa(memory), "-t", strconv.Itoa(r.threads), "-c", strconv.Itoa(conns))
+		for i := range sides {
+			k, at := &r.Kinds[i], &sides[i]
+			if at.name = k.Name; at.without != nil {
+				continue
+			}
+			s, err := k.StartAs(setup)
 			if err != nil {
-				return samples, err
+				at.without, at.cannot = err, w.tls != ""
+				continue
 			}
 			m, err := drive(r, s, w)
 			s.Stop()
 			m.gc = s.GC()
-			if err != nil {
-				return samples, fmt.Errorf("%s: %w", r.Kinds[side].Name, err)
+			if errors.Is(err, errAbsent) {
+				return nil, err
 			}
-			samples[side] = append(samples[side], m)
+			if err != nil {
+				at.without = err
+				continue
+			}
+			at.samples = append(at.samples, m)
 		}
 	}
-	return samples, nil
+	return sides, nil
+}
+
+func (r *run) identity(kind string) (id *pair.Identity, err error) {
+	if id = r.identities[kind]; id == nil {
+		if id, err = pair.NewIdentity(r.Temp, kind); err == nil {
+			r.identities[kind] = id
+		}
+	}
+	return id, err
 }

@@ -75,54 +75,72 @@ func count(v float64) string {
 //	  gomemd        91.0k (88.4k–92.1k)     9.21 (9.02–9.40) …
 //	  memcached     90.2k (87.9k–90.8k)     9.30 (9.11–9.52) …
 //	  ratio         1.01 ≥ 1.00             0.99 ≤ 1.00 …
-func printRow(out io.Writer, w *workload, names [2]string, samples [2][]sample) (notes []string) {
+//
+// With more than one other there is a ratio for each, and it says to whom.
+func printRow(out io.Writer, w *workload, sides []side) (notes []string) {
 	if w.bar.perConn > 0 {
-		return printPerConn(out, w, names, samples)
+		return printPerConn(out, w, sides)
 	}
-	var lines [4]strings.Builder
+	lines := make([]strings.Builder, 2*len(sides))
 	fmt.Fprintf(&lines[0], "%-22s", w.name)
-	for i, name := range []string{names[0], names[1], "ratio"} {
-		fmt.Fprintf(&lines[i+1], "  %-20s", name)
+	for i, s := range sides {
+		fmt.Fprintf(&lines[1+i], "  %-20s", s.name)
+		if title := "ratio"; i > 0 {
+			if len(sides) > 2 {
+				title = "to " + s.name
+			}
+			fmt.Fprintf(&lines[len(sides)+i], "  %-20s", title)
+		}
 	}
 	for _, c := range columns {
-		var both [2]spread
-		for side := range both {
+		all := make([]spread, len(sides))
+		measured := false
+		for i := range sides {
 			var values []float64
-			for i := range samples[side] {
-				values = append(values, c.of(&samples[side][i]))
+			for k := range sides[i].samples {
+				values = append(values, c.of(&sides[i].samples[k]))
 			}
-			both[side] = spreadOf(values)
+			all[i] = spreadOf(values)
+			measured = measured || all[i].median != 0
 		}
-		if both[0].median == 0 && both[1].median == 0 {
+		if !measured {
 			continue
 		}
 		pad(&lines[0], c.title, c.width)
-		for side, s := range both {
-			text := c.format(s.median)
-			if c.width > narrow && s.least < s.most {
-				text += " (" + c.format(s.least) + "–" + c.format(s.most) + ")"
-			}
-			pad(&lines[side+1], text, c.width)
-		}
-		text := ""
-		if both[1].median > 0 {
-			ratio := both[0].median / both[1].median
-			text = fmt.Sprintf("%.2f", ratio)
-			if c.bar != nil && c.bar(w.bar) > 0 {
-				verdict, missed := judge(ratio, c.bar(w.bar), c.higher)
-				if text += verdict; missed {
-					notes = append(notes, fmt.Sprintf("%s: %s %s", w.name, c.title, text))
+		for i, s := range all {
+			text := ""
+			if len(sides[i].samples) > 0 {
+				text = c.format(s.median)
+				if c.width > narrow && s.least < s.most {
+					text += " (" + c.format(s.least) + "–" + c.format(s.most) + ")"
 				}
 			}
+			pad(&lines[1+i], text, c.width)
+			if i == 0 {
+				continue
+			}
+			text = ""
+			if s.median > 0 && len(sides[0].samples) > 0 {
+				ratio := all[0].median / s.median
+				text = fmt.Sprintf("%.2f", ratio)
+				if i == 1 && c.bar != nil && c.bar(w.bar) > 0 {
+					verdict, missed := judge(ratio, c.bar(w.bar), c.higher)
+					if text += verdict; missed {
+						notes = append(notes, fmt.Sprintf("%s: %s %s", w.name, c.title, text))
+					}
+				}
+			}
+			pad(&lines[len(sides)+i], text, c.width)
 		}
-		pad(&lines[3], text, c.width)
 	}
 	for i := range lines {
+		if other, isRatio := &sides[i%len(sides)], i > len(sides); isRatio && (len(other.samples) == 0 || len(sides[0].samples) == 0) {
+			continue
+		}
 		fmt.Fprintln(out, strings.TrimRight(lines[i].String(), " "))
 	}
-	for side, name := range names {
-		printRemarks(out, name, samples[side])
-	}
+	notes = append(notes, printWithout(out, w, sides)...)
+	printRemarks(out, sides)
 	fmt.Fprintln(out)
 	return notes
 }
@@ -140,16 +158,19 @@ func judge(is, bar float64, higher bool) (verdict string, missed bool) {
 	return fmt.Sprintf(" MISSES ≤ %.2f", bar), true
 }
 
-func printPerConn(out io.Writer, w *workload, names [2]string, samples [2][]sample) (notes []string) {
+func printPerConn(out io.Writer, w *workload, sides []side) (notes []string) {
 	fmt.Fprintf(out, "%-22sKiB of RSS for each of %d idle connections that did a get\n", w.name, idleConns)
-	for side, name := range names {
+	for i := range sides {
 		var values []float64
-		for _, s := range samples[side] {
+		for _, s := range sides[i].samples {
 			values = append(values, s.perConn/1024)
 		}
 		s := spreadOf(values)
-		fmt.Fprintf(out, "  %-20s%.2f (%.2f–%.2f)", name, s.median, s.least, s.most)
-		if side == 0 {
+		fmt.Fprintf(out, "  %-20s", sides[i].name)
+		if len(values) > 0 {
+			fmt.Fprintf(out, "%.2f (%.2f–%.2f)", s.median, s.least, s.most)
+		}
+		if i == 0 && len(values) > 0 {
 			verdict, missed := judge(s.median, w.bar.perConn/1024, false)
 			if fmt.Fprint(out, verdict); missed {
 				notes = append(notes, fmt.Sprintf("%s: %.2f%s", w.name, s.median, verdict))
@@ -157,6 +178,7 @@ func printPerConn(out io.Writer, w *workload, names [2]string, samples [2][]samp
 		}
 		fmt.Fprintln(out)
 	}
+	notes = append(notes, printWithout(out, w, sides)...)
 	fmt.Fprintln(out)
 	return notes
 }
@@ -169,20 +191,44 @@ const (
 // clientBusy: above it, the one thread of the client has no time left, and what is measured is the client.
 const clientBusy = 0.9
 
-func printRemarks(out io.Writer, name string, samples []sample) {
-	var busy []float64
-	for _, s := range samples {
-		busy = append(busy, s.rate*s.client/1e6)
-		if s.errors > 0 {
-			fmt.Fprintf(out, "  %s: %d ERRORS: %s\n", name, s.errors, s.complaint)
-		}
-		if s.gc.Share > gcMost || s.gc.LongestStop > stopMost {
-			fmt.Fprintf(out, "  %s: %d collections took %.1f %% of the CPU time, the longest stop %v\n",
-				name, s.gc.Collections, 100*s.gc.Share, s.gc.LongestStop)
+// printWithout says why servers have no numbers. One that failed is noted like a bar that is missed; one that does not know what
+// the row needs is not.
+func printWithout(out io.Writer, w *workload, sides []side) (notes []string) {
+	for i := range sides {
+		switch at := &sides[i]; {
+		case at.without == nil:
+		case at.cannot:
+			fmt.Fprintf(out, "  %s: not run: %s\n", at.name, oneLine(at.without))
+		default:
+			fmt.Fprintf(out, "  %s: FAILED: %s\n", at.name, oneLine(at.without))
+			notes = append(notes, w.name+": "+at.name+" failed")
 		}
 	}
-	if b := spreadOf(busy).median; b > clientBusy {
-		fmt.Fprintf(out, "  %s: the client was busy %.0f %% of the time: the rate is its own\n", name, b*100)
+	return notes
+}
+
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+}
+
+// printRemarks says of each server what the numbers do not.
+func printRemarks(out io.Writer, sides []side) {
+	for i := range sides {
+		at := &sides[i]
+		var busy []float64
+		for _, s := range at.samples {
+			busy = append(busy, s.rate*s.client/1e6)
+			if s.errors > 0 {
+				fmt.Fprintf(out, "  %s: %d ERRORS: %s\n", at.name, s.errors, s.complaint)
+			}
+			if s.gc.Share > gcMost || s.gc.LongestStop > stopMost {
+				fmt.Fprintf(out, "  %s: %d collections took %.1f %% of the CPU time, the longest stop %v\n",
+					at.name, s.gc.Collections, 100*s.gc.Share, s.gc.LongestStop)
+			}
+		}
+		if b := spreadOf(busy).median; b > clientBusy {
+			fmt.Fprintf(out, "  %s: the client was busy %.0f %% of the time: the rate is its own\n", at.name, b*100)
+		}
 	}
 }
 

@@ -1,6 +1,10 @@
 package main
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/gomemd/gomemd/bench/internal/pair"
+)
 
 // A workload is one row: what to send, and what the server needs for it.
 type workload struct {
@@ -8,12 +12,13 @@ type workload struct {
 	args   string // of load, see its -h
 	driver driver // nil: load
 	memory int    // -m
+	tls    string // the server's kind of key, if it is to serve TLS; the client then does too
 	beside string // a second load at the same time, which is there to disturb and is not measured
 	quick  bool   // belongs to -quick
 	bar    bar
 }
 
-// A bar is what gomemd wants to reach, as ratios to the other. Zero is no bar.
+// A bar is what gomemd wants to reach, as ratios to the first of the others. Zero is no bar.
 type bar struct {
 	rate, cpu, p999 float64
 	perConn         float64 // bytes, not a ratio
@@ -42,6 +47,21 @@ var workloads = []workload{
 	{name: "pipe20-mg", args: "-mix mg -pipeline 20 -conns 20", quick: true},
 	{name: "pipe20-ms", args: "-mix ms -pipeline 20 -conns 20", quick: true},
 	{name: "mget100", args: "-mix mget -multi 100 -conns 20"},
+
+	// The binary protocol, one at a time and many at once.
+	{name: "bin-get-1", args: "-binary -mix get -size 32"},
+	{name: "bin-get", args: "-binary -mix get -pipeline 20 -conns 20", quick: true},
+	{name: "bin-set", args: "-binary -mix set -pipeline 20 -conns 20"},
+
+	// TLS: records one at a time, many requests in one, many records for one value; handshakes in full, by both kinds of key;
+	// and a polite client alone and beside somebody who shakes hands 500 times a second.
+	{name: "tls-get", tls: pair.ECDSA, args: "-mix get -size 32", quick: true},
+	{name: "tls-pipe", tls: pair.ECDSA, args: "-mix get -size 32 -pipeline 20 -conns 20", quick: true},
+	{name: "tls-get-100k", tls: pair.ECDSA, args: "-mix get -size 100000 -keys 200 -conns 10"},
+	{name: "tls-handshake", tls: pair.ECDSA, args: "-mix handshake -conns 8", quick: true},
+	{name: "tls-handshake-rsa", tls: pair.RSA, args: "-mix handshake -conns 8"},
+	{name: "tls-hands-alone", tls: pair.ECDSA, args: polite},
+	{name: "tls-hands-beside", tls: pair.ECDSA, args: polite, beside: "-tls -mix handshake -conns 16 -rate 500"},
 
 	// Large values: mostly copying.
 	{name: "get-10k", args: "-mix get -size 10000 -keys 1000 -conns 20", quick: true, bar: bar{rate: 1, cpu: 1}},
@@ -76,6 +96,9 @@ var workloads = []workload{
 		args: "send=ascii_mget,recv=blind_read,conns=20,mget_count=50,key_prefix=key:,key_prealloc=0,key_count=10000"},
 	{name: "memcaslap", driver: slap, args: "-T 1 -c 48 -w 1k -X 32"},
 }
+
+// polite asks as often as users do, whatever others do meanwhile.
+const polite = "-mix get:10,set:1 -size 32 -rate 2000"
 
 // memoryUsual is -m of rows that are not about memory: nothing is evicted.
 const memoryUsual = 1024

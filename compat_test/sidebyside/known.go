@@ -45,6 +45,8 @@ var (
 	just1645   = []generation{memcached1645}
 	just1618   = []generation{memcached1618}
 	since1645  = []generation{gomemd, memcached1645}
+
+	allMemcached = []generation{memcached1645, memcached1618}
 )
 
 const (
@@ -141,6 +143,27 @@ var knownDifferences = []known{
 	}, {
 		reason: "1.6.18 says of numbers of 2^63 and more that they are none if there is a minus sign in the memory behind",
 		newer:  since1645, older: just1618, name: match(`^(incr|decr)`),
+	},
+}
+
+// knownPacketDifferences are those of the binary protocol. There a reply begins with its status.
+var knownPacketDifferences = []known{
+	{
+		reason: "memcached takes key and extras of an unknown packet off twice, loses count and hangs up, gomemd answers and goes on",
+		newer:  justGomemd, older: allMemcached, name: match(`^unknown: key`), replies: [2]string{"unknown: opcode", ""},
+	}, {
+		reason: "memcached takes the value behind a touch or a gat for the next packet, gomemd refuses it as it does that of a get",
+		newer:  justGomemd, older: allMemcached, name: match(`^(touch|gatk?q?): (value|body that does not come)$`),
+		replies: [2]string{"invalid: ", ""},
+	}, {
+		reason: "memcached resets the connection at a key that is longer than its buffer, gomemd answers first",
+		newer:  justGomemd, older: allMemcached, name: match(`: key too long for a buffer$`), replies: [2]string{"invalid: ", ""},
+	}, {
+		reason: "1.6.18 waits for bodies that nobody takes",
+		newer:  since1645, older: just1618, name: match(`: body above all bounds$`), replies: [2]string{"invalid: ", ""},
+	}, {
+		reason: "1.6.18 says of numbers of 2^63 and more that they are none if there is a minus sign in the memory behind",
+		newer:  since1645, older: just1618, name: match(`^(incr|decr)q?( cas)?$`), replies: [2]string{"", "no number: "},
 	},
 }
 

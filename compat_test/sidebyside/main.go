@@ -13,6 +13,9 @@
 // whose reply holds a number. Whatever stands between two markers is one command's reply. After a difference
 // the keys it touched are deleted on both sides; after a lost marker both connections are opened anew.
 //
+// With -protocol binary the commands are packets of the binary protocol instead, right ones and wrong ones; there a reply is
+// known by its opaque, and behind each batch goes a noop in the place of markers. Neither server may have SASL.
+//
 // At the end of a run with the narrow grammar, where all replies must agree, what stats has counted must agree too. At the
 // end of one with the full grammar both servers dump their items, and these must be the same.
 //
@@ -42,6 +45,7 @@ func main() {
 	flag.IntVar(&opt.commands, "n", 100_000, "how many commands")
 	flag.Uint64Var(&opt.seed, "seed", 1, "what to begin the random numbers with")
 	flag.IntVar(&opt.conns, "conns", 4, "connections to each server, 1 to 16")
+	flag.StringVar(&opt.protocol, "protocol", "text", "text or binary")
 	flag.StringVar(&opt.grammar, "grammar", "full", "full, or 1.6.18: without what memcached 1.6.18 answers unlike 1.6.45")
 	flag.IntVar(&opt.itemMax, "item-max", 1<<20, "the servers' -I in bytes, for values about that size")
 	flag.DurationVar(&opt.patience, "patience", 5*time.Second, "how long a server may be silent")
@@ -68,13 +72,17 @@ func run(a, b string, opt options) int {
 	}
 	fmt.Printf("A is %s\nB is %s\n", sides[0], sides[1])
 	began := time.Now()
-	rep, err := compare(sides, opt, os.Stdout)
+	talk := compare
+	if opt.protocol == "binary" {
+		talk = comparePackets
+	}
+	rep, err := talk(sides, opt, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sidebyside:", err)
 		return 2
 	}
-	fmt.Printf("%d commands in %.1f s, seed %d, grammar %s\n",
-		rep.commands, time.Since(began).Seconds(), opt.seed, opt.grammar)
+	fmt.Printf("%d commands in %.1f s, seed %d, protocol %s, grammar %s\n",
+		rep.commands, time.Since(began).Seconds(), opt.seed, opt.protocol, opt.grammar)
 	rep.summary(os.Stdout)
 	if rep.unlisted() > 0 {
 		return 1

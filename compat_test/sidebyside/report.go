@@ -43,10 +43,14 @@ func newReport(servers [2]*peer, opt options, out io.Writer) *report {
 	if opt.grammar != "full" {
 		return r // it says nothing about which these servers are known to differ
 	}
-	for i := range knownDifferences {
-		if newer, ok := knownDifferences[i].between(servers); ok {
+	list := knownDifferences
+	if opt.protocol == "binary" {
+		list = knownPacketDifferences
+	}
+	for i := range list {
+		if newer, ok := list[i].between(servers); ok {
 			r.newer = newer
-			r.known = append(r.known, &knownDifferences[i])
+			r.known = append(r.known, &list[i])
 		}
 	}
 	return r

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,15 +52,7 @@ func openForTest(t *testing.T, spec string) *peer {
 
 // The narrow grammar holds for every memcached since 1.6.18, so whichever is installed will do.
 func TestSideBySide(t *testing.T) {
-	memcached, err := exec.LookPath("memcached")
-	if err != nil {
-		skip(t, "memcached is not installed (make deps)")
-	}
-	// Without the background threads, which at moments of their own hold items that incr would change in place.
-	command := memcached + " -l 127.0.0.1 -U 0 -m 256 -o no_lru_maintainer,no_lru_crawler -p {port}"
-	if os.Geteuid() == 0 {
-		command += " -u root"
-	}
+	command := memcachedCommand(t)
 	opt := options{commands: 20_000, conns: 4, grammar: "1.6.18", itemMax: 1 << 20, seed: 1, patience: 20 * time.Second, show: 3}
 	var out strings.Builder
 	rep, err := compare([2]*peer{openForTest(t, startGomemd(t)), openForTest(t, command)}, opt, &out)
@@ -70,7 +61,7 @@ func TestSideBySide(t *testing.T) {
 	}
 	if rep.unlisted() > 0 {
 		rep.summary(&out)
-		t.Errorf("A is gomemd, B is %s\n%s", memcached, out.String())
+		t.Errorf("A is gomemd, B is %s\n%s", command, out.String())
 	}
 }
 
@@ -94,10 +85,15 @@ func TestNoticesAPlantedFish(t *testing.T) {
 	}
 }
 
-// A proxy stands before a server and, when every is not 0, changes one byte after so many ENDs.
+// A proxy stands before a server and, when every is not 0, changes one byte after so many ENDs. When everyPacket is not 0, it
+// changes a status after so many reads that begin with a packet.
 type proxy struct {
-	addr    string
-	every   int
+	addr  string
+	every int
+
+	everyPacket int
+	packets     atomic.Int64
+
 	ends    atomic.Int64
 	planted atomic.Int64
 }
@@ -142,6 +138,10 @@ func (p *proxy) carry(client, server net.Conn) {
 		ends := int64(bytes.Count(said, []byte("END\r\n")))
 		if now := p.ends.Add(ends); p.every > 0 && now/int64(p.every) > (now-ends)/int64(p.every) {
 			said[0] ^= 0x04
+			p.planted.Add(1)
+		}
+		if n >= packetHead && said[0] == says && p.everyPacket > 0 && p.packets.Add(1)%int64(p.everyPacket) == 0 {
+			said[atStatus+1] ^= 0x40
 			p.planted.Add(1)
 		}
 		if _, werr := client.Write(said); err != nil || werr != nil {

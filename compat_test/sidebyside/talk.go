@@ -18,7 +18,7 @@ import (
 type options struct {
 	commands, conns, itemMax, show int
 	seed                           uint64
-	grammar                        string
+	protocol, grammar              string
 	patience                       time.Duration
 }
 
@@ -28,6 +28,8 @@ func (o options) check() error {
 		return fmt.Errorf("-conns %d: 1 to 16", o.conns)
 	case o.grammar != "full" && o.grammar != "1.6.18":
 		return fmt.Errorf("-grammar %q: full or 1.6.18", o.grammar)
+	case o.protocol != "" && o.protocol != "text" && o.protocol != "binary":
+		return fmt.Errorf("-protocol %q: text or binary", o.protocol)
 	case o.itemMax < 4096:
 		return fmt.Errorf("-item-max %d: 4096 at least", o.itemMax)
 	}

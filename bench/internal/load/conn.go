@@ -25,9 +25,11 @@ type conn struct {
 	ids    []int64   // the keys of pend's mgets
 	follow []request // what replies have led to: the set after a miss, the cas after a gets
 
+	tls     *secure // nil: none
 	in      stream
-	value   value // under reception
-	served  int   // requests, for -reconnect
+	packet  packet // the binary protocol's, in the place of in
+	value   value  // under reception
+	served  int    // requests, for -reconnect
 	born    int64
 	quit    bool // we have said so, and wait for the server to hang up
 	waiting bool // for the socket to take more
@@ -76,6 +78,9 @@ func (c *conn) forget() {
 
 // flush writes what it can, all of a batch in one call, and says whether all is gone.
 func (c *conn) flush(iov []unix.Iovec) (bool, error) {
+	if c.tls != nil {
+		return c.tls.flush(c)
+	}
 	total := len(c.out)
 	for _, cut := range c.cuts {
 		total += len(cut.bytes)

@@ -13,8 +13,13 @@
 //	         conn: what was asked and not yet answered, oldest first
 //	            ▲
 //	         stream: bytes, cut anywhere ──▶ lines and value blocks
+//	      or packet: the same of the binary protocol
 //
-// A thread neither allocates nor asks Go's scheduler for anything while it measures: reads, writes and waits are raw system
+// With -tls a secure stands between the socket and the conn: crypto/tls, given what was read and never the socket itself, so
+// that the thread stays as it is. Hands are shaken before anybody measures; -mix handshake measures that alone, with
+// goroutines, since crypto/tls waits inside of a handshake.
+//
+// A thread without TLS neither allocates nor asks Go's scheduler for anything while it measures: reads, writes and waits are raw system
 // calls on descriptors that never block, and the garbage collector is off. The processor stays with the thread while it
 // sleeps in epoll; nobody else needs it.
 //

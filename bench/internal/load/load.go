@@ -72,6 +72,9 @@ func Run(s Spec) (r Result, err error) {
 	}
 	// One more processor than threads: the threads never let go of theirs.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(s.Threads + 1))
+	if w.onlyHandshakes() {
+		return shakeHands(&s, to)
+	}
 	if err := populate(&s, w, to); err != nil {
 		return r, err
 	}
@@ -156,6 +159,7 @@ func newThread(s *Spec, w *workload, to netip.AddrPort, base time.Time, i int) *
 		events: make([]unix.EpollEvent, 512),
 		iov:    make([]unix.Iovec, 0, vectorsMax),
 		buf:    make([]byte, bufLen),
+		plain:  make([]byte, recordMax),
 		hist:   hdrhistogram.New(1, latest, 3),
 	}
 	if s.Ops > 0 {
@@ -244,6 +248,7 @@ func populate(s *Spec, w *workload, to netip.AddrPort) error {
 		sets := &workload{
 			keys: w.keys, counters: w.counters, choose: choose, sizes: w.sizes, longest: w.longest,
 			expFrom: w.expFrom, expTo: w.expTo, picks: []op{kind.op}, block: w.block, seed: w.seed,
+			binary: w.binary, secure: w.secure,
 		}
 		r, err := drive(&quick, sets, to)
 		// memcached refuses some of the sets of a plain fill for want of memory; what is measured comes afterwards.
@@ -287,27 +292,14 @@ func OpenIdle(addr string, n int) (*Idle, error) {
 }
 
 func ask(fd int, question, answer string, buf []byte) error {
-	ready := func(events int16) error {
-		fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
-		for {
-			n, err := unix.Poll(fds, 5000)
-			if err == unix.EINTR {
-				continue
-			}
-			if n == 0 && err == nil {
-				err = unix.ETIMEDOUT
-			}
-			return err
-		}
-	}
-	if err := ready(unix.POLLOUT); err != nil {
+	if err := awaitSocket(fd, unix.POLLOUT); err != nil {
 		return err
 	}
 	if _, err := unix.Write(fd, []byte(question)); err != nil {
 		return err
 	}
 	for got := 0; got < len(answer); {
-		if err := ready(unix.POLLIN); err != nil {
+		if err := awaitSocket(fd, unix.POLLIN); err != nil {
 			return err
 		}
 		n, err := unix.Read(fd, buf[got:])

@@ -59,6 +59,12 @@ func (f *fake) talk(c net.Conn) {
 		if in.Buffered() == 0 {
 			_ = out.Flush()
 		}
+		if first, err := in.Peek(1); err == nil && first[0] == packetAsks {
+			if !f.talkPacket(in, out) {
+				return
+			}
+			continue
+		}
 		line, err := in.ReadString('\n')
 		words := strings.Fields(line)
 		if err != nil || words[0] == "quit" {
@@ -89,6 +95,8 @@ func (f *fake) talk(c net.Conn) {
 
 func (f *fake) reply(words []string, block string) string {
 	switch words[0] {
+	case "version":
+		return "VERSION 1.6.45\r\n"
 	case "lru_crawler":
 		return "OK\r\nkey=a exp=-1\r\nkey=b exp=-1\r\nEND\r\n"
 	case "stats":

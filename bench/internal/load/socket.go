@@ -102,6 +102,21 @@ func epollWait(ep int, events []unix.EpollEvent, ns int64) int {
 	return int(n)
 }
 
+// awaitSocket waits until it can be read or written, before and after anybody measures.
+func awaitSocket(fd int, events int16) error {
+	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}
+	for {
+		n, err := unix.Poll(fds, 5000)
+		if err == unix.EINTR {
+			continue
+		}
+		if n == 0 && err == nil {
+			err = unix.ETIMEDOUT
+		}
+		return err
+	}
+}
+
 // AllowFiles makes room for n descriptors.
 func AllowFiles(n int) error {
 	const spare = 64

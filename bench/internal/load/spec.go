@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -20,6 +21,7 @@ type Spec struct {
 	// how
 	Conns, Threads, Pipeline, Active, Reconnect, Idle int
 	Rate                                              float64
+	Binary, TLS                                       bool
 	// how long
 	Warmup, Seconds time.Duration
 	Ops             int64
@@ -48,13 +50,16 @@ func (s *Spec) Flags(f *flag.FlagSet) {
 	f.IntVar(&s.Active, "active", 0, "closed loop: connections with a request under way at one time, drawn anew for each (0: all)")
 	f.IntVar(&s.Reconnect, "reconnect", 0, "requests before a connection says quit, is closed with RST and made again (0: never)")
 	f.IntVar(&s.Idle, "idle", 0, "further connections that do one get each and then nothing")
+	f.BoolVar(&s.Binary, "binary", false, "speak the binary protocol: get and set alone")
+	f.BoolVar(&s.TLS, "tls", false, "TLS 1.3 with X25519; the server's certificate is not checked")
 
 	f.DurationVar(&s.Warmup, "warmup", time.Second, "how long to run before measuring (with -ops: 0)")
 	f.DurationVar(&s.Seconds, "time", 5*time.Second, "how long to measure")
 	f.Int64Var(&s.Ops, "ops", 0, "end after so many requests (0: only the time counts)")
 
 	f.StringVar(&s.Mix, "mix", "get:10,set:1", "what is sent, with weights: get, mget, set, aside (a get, and a set when it missed),\n"+
-		"cas (a gets, and a cas when it hit), incr, touch, delete, mg (with v), ms, metadump (of all), stats (of all kinds)")
+		"cas (a gets, and a cas when it hit), incr, touch, delete, mg (with v), ms, metadump (of all), stats (of all kinds);\n"+
+		"handshake alone, with -tls: a connection with a full handshake, one command on it, and its end")
 	f.IntVar(&s.Multi, "multi", 50, "keys of an mget")
 	f.Int64Var(&s.Keys, "keys", 10_000, "how many different keys")
 	f.Int64Var(&s.Populate, "populate", -1, "keys set beforehand, from the first on (-1: all)")
@@ -103,6 +108,7 @@ type workload struct {
 	fresh          uint64 // of 2^64
 	freshNext      atomic.Int64
 	verify         int
+	binary, secure bool
 	block          []byte // see offset
 	seed           uint64
 }
@@ -124,11 +130,12 @@ const (
 	metaSet // ms
 	metadump
 	stats
+	handshake
 	seed // a set of a number, for incr
 )
 
 var opNames = map[string]op{"get": get, "mget": mget, "set": set, "aside": aside, "cas": gets, "incr": incr, "touch": touch, "delete": del,
-	"mg": metaGet, "ms": metaSet, "metadump": metadump, "stats": stats}
+	"mg": metaGet, "ms": metaSet, "metadump": metadump, "stats": stats, "handshake": handshake}
 
 // spread is how many different places in the block values begin at. Prime, so that keys in a row do not share places.
 const spread = 65521
@@ -137,10 +144,18 @@ const spread = 65521
 func offset(id int64) int { return int(uint64(id) * 40503 % spread) }
 
 func newWorkload(s *Spec) (*workload, error) {
-	w := &workload{multi: s.Multi, verify: s.Verify, seed: s.Seed}
+	w := &workload{multi: s.Multi, verify: s.Verify, seed: s.Seed, binary: s.Binary, secure: s.TLS}
 	var err error
 	if w.picks, err = parseMix(s.Mix); err != nil {
 		return nil, err
+	}
+	for _, o := range w.picks {
+		switch {
+		case o == handshake && !(s.TLS && w.onlyHandshakes()):
+			return nil, errors.New("-mix handshake goes alone, and with -tls")
+		case s.Binary && o != get && o != set:
+			return nil, errors.New("-binary: -mix of get and set alone")
+		}
 	}
 	if s.Multi < 1 || s.Multi > 1000 {
 		return nil, fmt.Errorf("-multi %d: want 1 to 1000", s.Multi)
@@ -178,6 +193,11 @@ func newWorkload(s *Spec) (*workload, error) {
 	w.longest = w.sizes.most()
 	w.block = randomBlock(w.longest+spread, s.Seed)
 	return w, nil
+}
+
+// onlyHandshakes tells whether nothing is asked for but connections.
+func (w *workload) onlyHandshakes() bool {
+	return !slices.ContainsFunc(w.picks, func(o op) bool { return o != handshake })
 }
 
 // randomBlock holds all bytes there are, CR and LF among them: who looks for line ends inside a value will find some.
@@ -251,6 +271,10 @@ func (s *Spec) check() error {
 		return errors.New("-rate goes with -time, not with -ops")
 	case s.Active > 0 && s.Reconnect > 0:
 		return errors.New("-active does not go with -reconnect")
+	case s.Reconnect > 0 && (s.Binary || s.TLS):
+		return errors.New("-reconnect does not go with -binary or -tls")
+	case s.Idle > 0 && s.TLS:
+		return errors.New("-idle does not go with -tls")
 	}
 	if s.Ops > 0 {
 		s.Warmup = 0 // it would use up the count

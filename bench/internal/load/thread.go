@@ -29,6 +29,7 @@ type thread struct {
 	events  []unix.EpollEvent
 	iov     []unix.Iovec
 	buf     []byte // for all reads
+	plain   []byte // for what TLS makes of them
 	text    []byte // for the key that a reply should have
 
 	// time
@@ -208,7 +209,7 @@ func (t *thread) event(c *conn, events uint32) {
 		return
 	}
 	t.heard = now
-	if err := t.take(c, t.buf[:n], now); err != nil {
+	if err := t.understand(c, t.buf[:n], now); err != nil {
 		t.drop(c, err)
 		return
 	}
@@ -227,7 +228,31 @@ func (t *thread) event(c *conn, events uint32) {
 	}
 }
 
-// take understands what has come.
+// understand takes what has come, in whatever it is wrapped.
+func (t *thread) understand(c *conn, in []byte, now int64) error {
+	take := t.take
+	if t.binary {
+		take = t.takePackets
+	}
+	if c.tls == nil {
+		return take(c, in, now)
+	}
+	c.tls.in = in
+	for {
+		n, err := c.tls.conn.Read(t.plain)
+		if err == errDry {
+			return nil
+		}
+		if err == nil {
+			err = take(c, t.plain[:n], now)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// take understands lines and their blocks.
 func (t *thread) take(c *conn, in []byte, now int64) error {
 	for {
 		tok, text, rest, err := c.in.next(in)
@@ -478,6 +503,11 @@ func (t *thread) open(c *conn) (err error) {
 		c.fd = -1
 		return err
 	}
+	if t.secure {
+		if c.tls, err = newSecure(c.fd); err != nil {
+			return err
+		}
+	}
 	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: c.index}
 	return unix.EpollCtl(t.ep, unix.EPOLL_CTL_ADD, c.fd, &ev)
 }
@@ -519,6 +549,11 @@ var statsKinds = []string{"stats", "stats items", "stats slabs", "stats settings
 // write puts a request into the batch.
 func (t *thread) write(c *conn, r request, when int64) {
 	p := pending{op: r.op, keys: 1, id: r.id, sent: when}
+	if t.binary {
+		c.request(t, r)
+		t.asked(c, p, when)
+		return
+	}
 	switch r.op {
 	case get, aside:
 		c.out = t.keys.append(append(c.out, "get "...), r.id)
@@ -553,6 +588,10 @@ func (t *thread) write(c *conn, r request, when int64) {
 		c.out = t.keys.append(append(c.out, "delete "...), r.id)
 	}
 	c.out = append(c.out, crlf...)
+	t.asked(c, p, when)
+}
+
+func (t *thread) asked(c *conn, p pending, when int64) {
 	c.pend = append(c.pend, p)
 	if t.under++; t.under == 1 {
 		t.heard = max(t.heard, when) // patience begins with the question
@@ -593,7 +632,12 @@ func (c *conn) store(t *thread, r request) {
 		}
 	}
 	c.out = append(c.out, crlf...)
-	bytes := t.block[offset(r.id):][:size]
+	c.data(t, r.id, size)
+}
+
+// data writes a value.
+func (c *conn) data(t *thread, id int64, size int) {
+	bytes := t.block[offset(id):][:size]
 	if size >= cutMin {
 		c.cuts = append(c.cuts, cut{len(c.out), bytes})
 	} else {

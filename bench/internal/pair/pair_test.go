@@ -1,15 +1,53 @@
 package pair
 
 import (
+	"flag"
+	"io"
+	"strings"
 	"testing"
 	"time"
 )
 
 func TestCommandLinesNameNoPlaces(t *testing.T) {
-	got := commandLine("compare", []string{"-memcached", "/somewhere/of/mine/memcached", "-gomemd=/tmp/x/gomemd", "-only", "a|b", "-with", "-size 100"})
-	want := "go run ./bench/compare -memcached memcached -gomemd=gomemd -only 'a|b' -with '-size 100'"
+	got := commandLine("compare", []string{"-memcached", "/somewhere/of/mine/memcached", "-gomemd=/tmp/x/gomemd", "-only", "a|b", "-with", "-size 100",
+		"-peer", "new=/somewhere/of/mine/new -p {port} -e /somewhere/else", "-o", "kept.txt", "-memcached", ""})
+	want := "go run ./bench/compare -memcached memcached -gomemd=gomemd -only 'a|b' -with '-size 100' -peer 'new=new -p {port} -e else' -o kept.txt -memcached ''"
 	if got != want {
 		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
+func TestPeersAreStartedAsTheirCommandsSay(t *testing.T) {
+	f := flag.NewFlagSet("", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	p := Flags(f)
+	p.Peers(f)
+	err := f.Parse([]string{"-peer", "new=/opt/new -o no_modern", "-peer", "x=x --on={port} {threads} {memory}m {tls} --crt {cert} --key {key}"})
+	if err != nil || len(p.Kinds) != 4 {
+		t.Fatal(p.Kinds, err)
+	}
+	plain := Setup{Memory: 64, Threads: 2, Conns: 10}
+	secure := plain
+	secure.TLS = &Identity{Cert: "c", Key: "k"}
+	for _, c := range []struct {
+		kind int
+		with Setup
+		want string
+	}{
+		{2, plain, "/opt/new -l 127.0.0.1 -p 9 -U 0 -o no_modern -m 64 -t 2 -c 10"},
+		{2, secure, "/opt/new -l 127.0.0.1 -p 9 -U 0 -o no_modern -m 64 -t 2 -c 10 -Z -o ssl_chain_cert=c,ssl_key=k"},
+		{3, plain, "x --on=9 2 64m"},
+		{3, secure, "x --on=9 2 64m --crt c --key k"},
+	} {
+		got := strings.TrimSuffix(strings.Join(p.Kinds[c.kind].words(c.with, "9"), " "), " -u root")
+		if got != c.want {
+			t.Errorf("%s\nwant %s", got, c.want)
+		}
+	}
+	for _, wrong := range []string{"new", "new=", "=x", "gomemd=x", "x=y"} {
+		if err := f.Parse([]string{"-peer", wrong}); err == nil {
+			t.Errorf("-peer %s passed", wrong)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package pair
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -20,13 +21,14 @@ import (
 	"github.com/gomemd/gomemd/bench/internal/proc"
 )
 
-// A Kind is one of the two that are compared.
+// A Kind is one of those that are compared.
 type Kind struct {
 	Name    string // in tables
 	Path    string
 	Env     []string // NAME=value, added to ours
 	Through []string // a program, with arguments, that becomes the server: ip netns exec …
 	options []string // for each server
+	command []string // in the place of Path and options: words with {port} and others
 	Version string   // its own, as its statistics tell it
 }
 
@@ -36,7 +38,8 @@ type Server struct {
 	child   *exec.Cmd
 	said    bytes.Buffer
 	version string
-	spent   proc.Usage // all in all, once it is stopped
+	tls     *tls.Config // nil: none
+	spent   proc.Usage  // all in all, once it is stopped
 }
 
 const (
@@ -56,26 +59,82 @@ func (k *Kind) Build(dir string) error {
 	return nil
 }
 
-// Start gives the kind a free port and the arguments, in memcached's words. Between our finding the port and the child's taking
-// it somebody else may come first, so what answers there is believed only when it names the child's pid.
-func (k *Kind) Start(args ...string) (*Server, error) {
-	port, err := freePort()
-	if err != nil {
-		return nil, err
+// A Setup is what servers are given alike, however each is told.
+type Setup struct {
+	Memory, Threads, Conns int // MiB, and two numbers
+	TLS                    *Identity
+}
+
+var usual = Setup{Memory: 64, Threads: 4, Conns: 1024}
+
+// StartAs starts the kind on a free port.
+func (k *Kind) StartAs(s Setup) (*Server, error) {
+	if s.TLS != nil && k.command != nil && !slices.Contains(k.command, onlyTLS) {
+		return nil, errors.New("its command has no " + onlyTLS)
 	}
+	return k.start(s.TLS, func(port string) []string { return k.words(s, port) })
+}
+
+// Start is StartAs with arguments in memcached's words.
+func (k *Kind) Start(args ...string) (*Server, error) {
+	return k.start(nil, func(port string) []string { return k.memcached(port, args) })
+}
+
+// onlyTLS stands in a command before what it needs for TLS alone.
+const onlyTLS = "{tls}"
+
+func (k *Kind) words(s Setup, port string) (words []string) {
+	numbers := [3]string{strconv.Itoa(s.Memory), strconv.Itoa(s.Threads), strconv.Itoa(s.Conns)}
+	if k.command == nil {
+		args := []string{"-m", numbers[0], "-t", numbers[1], "-c", numbers[2]}
+		if s.TLS != nil {
+			args = append(args, "-Z", "-o", "ssl_chain_cert="+s.TLS.Cert+",ssl_key="+s.TLS.Key)
+		}
+		return k.memcached(port, args)
+	}
+	values := []string{"{port}", port, "{memory}", numbers[0], "{threads}", numbers[1], "{conns}", numbers[2]}
+	if s.TLS != nil {
+		values = append(values, "{cert}", s.TLS.Cert, "{key}", s.TLS.Key)
+	}
+	r := strings.NewReplacer(values...)
+	for _, word := range k.command {
+		switch {
+		case word != onlyTLS:
+			words = append(words, r.Replace(word))
+		case s.TLS == nil:
+			return words
+		}
+	}
+	return words
+}
+
+func (k *Kind) memcached(port string, args []string) []string {
 	args = slices.Concat([]string{"-l", "127.0.0.1", "-p", port, "-U", "0"}, k.options, args)
 	if os.Getuid() == 0 {
 		args = append(args, "-u", "root")
 	}
-	words := slices.Concat(k.Through, []string{k.Path}, args)
-	s := &Server{Port: port, child: exec.Command(words[0], words[1:]...)}
+	return slices.Concat(k.Through, []string{k.Path}, args)
+}
+
+// start runs what words makes of a free port. Between our finding the port and the child's taking it somebody else may come
+// first, so what answers there is believed only when it names the child's pid.
+func (k *Kind) start(id *Identity, words func(port string) []string) (*Server, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	command := words(port)
+	s := &Server{Port: port, child: exec.Command(command[0], command[1:]...)}
+	if id != nil {
+		s.tls = id.client
+	}
 	s.child.Env = append(os.Environ(), k.Env...)
 	s.child.Stderr = &s.said
 	s.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // who breaks off a run should find no servers left over
 	if err := s.child.Start(); err != nil {
 		return nil, err
 	}
-	for deadline := time.Now().Add(startWithin); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(startWithin); time.Now().Before(deadline) && !s.Ended(); time.Sleep(10 * time.Millisecond) {
 		stats, err := s.Stats()
 		if err != nil {
 			continue
@@ -88,7 +147,7 @@ func (k *Kind) Start(args ...string) (*Server, error) {
 		return s, nil
 	}
 	s.Stop()
-	return nil, fmt.Errorf("%s does not serve: %s", k.Name, s.said.String())
+	return nil, fmt.Errorf("%s does not serve: %s", k.Name, strings.TrimSpace(s.said.String()))
 }
 
 func (s *Server) PID() int     { return s.child.Process.Pid }
@@ -128,12 +187,20 @@ func (s *Server) Wait(within time.Duration) (code int) {
 	return s.child.ProcessState.ExitCode()
 }
 
+func (s *Server) dial() (net.Conn, error) {
+	d := &net.Dialer{Timeout: time.Second}
+	if s.tls != nil {
+		return tls.DialWithDialer(d, "tcp", s.Addr(), s.tls)
+	}
+	return d.Dial("tcp", s.Addr())
+}
+
 // Stats is what the server says of itself.
 func (s *Server) Stats() (map[string]string, error) { return s.StatsOf("") }
 
 // StatsOf is what it says to stats with an argument.
 func (s *Server) StatsOf(what string) (map[string]string, error) {
-	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	conn, err := s.dial()
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +221,7 @@ func (s *Server) StatsOf(what string) (map[string]string, error) {
 
 // Ask says a command, on a connection of its own, and hears the first line of the answer.
 func (s *Server) Ask(command string) (line string, err error) {
-	conn, err := net.DialTimeout("tcp", s.Addr(), time.Second)
+	conn, err := s.dial()
 	if err != nil {
 		return "", err
 	}
