@@ -137,7 +137,8 @@ func (s *socket) decrypt(room []byte, fd int) (n int) {
 				x.over = err
 			}
 		}
-		if drained {
+		if drained && x.record != nil {
+			x.dry = x.dry || fd < 0 && x.record.Len() == 0 && len(x.wire.in) == 0 // no need to ask
 			x.compact()
 		}
 	}
@@ -167,7 +168,7 @@ func (x *secure) lend(l *loop) {
 // compact moves what is to be decrypted to the beginning of the buffer: it grows if there is no room
 // for the rest behind it. Nothing that was decrypted may lie in it any more.
 func (x *secure) compact() {
-	if x.record != nil && x.record.Len() <= cap(x.lent) {
+	if x.record.Len() <= cap(x.lent) {
 		*x.record = *bytes.NewBuffer(append(x.lent[:0], x.record.Bytes()...))
 	}
 }
