@@ -95,7 +95,8 @@ type Options struct {
 
 	// ConnMemory is how many bytes all connections may make the server hold outside the store, in
 	// and out: replies that wait for slow readers, input behind them, values and lines of which a
-	// part has come; 16 MiB. Beyond it those go who have stood still for seconds.
+	// part has come; 16 MiB, with TLS 32, for each client may be in the middle of a record
+	// of 16 KiB. Beyond it those go who have stood still for seconds.
 	ConnMemory int64
 
 	// SocketMemory is how many bytes the kernel should hold for all connections, as far as it lets
@@ -208,6 +209,9 @@ func (o Options) withDefaults() Options {
 	orElse(&o.ReqsPerEvent, 20)
 	orElse(&o.MemoryLimit, 64<<20)
 	orElse(&o.ItemMax, 1<<20)
+	if o.TLS != nil {
+		orElse(&o.ConnMemory, 32<<20)
+	}
 	orElse(&o.ConnMemory, 16<<20)
 	orElse(&o.WatcherBuffer, 256<<10)
 	orElse(&o.PrefixDelimiter, ':')

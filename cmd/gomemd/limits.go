@@ -81,14 +81,21 @@ func (c *config) allowFiles() error {
 
 // What Go's runtime and the connections take beside the items, of what may be written to, beyond
 // what is there when main begins. limitRuntime has Go keep to it where there is no more. Measured
-// with 1,000 and 3,000 clients who read nothing and have half sent a value: 28 and 41 MB.
+// with 1,000 and 3,000 clients who read nothing and have half sent a value: 28 and 41 MB. TLS adds
+// its part of Options.ConnMemory, and to each connection what it is more.
 const (
 	goMemory      = 40 << 20 // with the 16 MB of Options.ConnMemory, the buffers of the loops, and garbage
 	goMemoryAConn = 8 << 10
 )
 
-// roomForGo is both.
-func (c *config) roomForGo() int64 { return goMemory + goMemoryAConn*int64(c.opts.MaxConns) }
+// roomForGo is all of it.
+func (c *config) roomForGo() int64 {
+	room, conn := int64(goMemory), int64(goMemoryAConn)
+	if c.encryption.on {
+		room, conn = room+connMemoryMostTLS-connMemoryMost, conn+perConnTLS-perConn
+	}
+	return room + conn*int64(c.opts.MaxConns)
+}
 
 // memoryLimit is a limit on memory that the process may ask for.
 type memoryLimit struct {

@@ -23,16 +23,18 @@ const (
 	// runtimeMemory is Go's runtime with the buffers of the loops, which are there without any client. With programMemory it is
 	// the 12 MB that a full server has resident beside -m, and some to spare for what garbage there is.
 	runtimeMemory = 11 << 20
-	// perConn is an idle connection: measured 1.1 KiB.
-	perConn = 2 << 10
+	// perConn is an idle connection: measured 1.1 KiB. With TLS it is 8.
+	perConn    = 2 << 10
+	perConnTLS = 10 << 10
 
 	socketPart       = 16 // of the total …
 	socketMemoryMost = 64 << 20
 
 	itemsLeast = 2 << 20 // with -I 1m there can be no less
 
-	connMemoryMost  = 16 << 20 // what server.Options.ConnMemory is by itself
-	connMemoryLeast = 1 << 20
+	connMemoryMost    = 16 << 20 // what server.Options.ConnMemory is by itself
+	connMemoryMostTLS = 32 << 20
+	connMemoryLeast   = 1 << 20
 
 	autoPart = 0.9 // of the machine or container, for auto
 )
@@ -47,12 +49,16 @@ func (c *config) shareOut() error {
 	}
 	opts := &c.opts
 	opts.SocketMemory = min(socketMemoryMost, c.memoryTotal/socketPart)
-	fixed := int64(programMemory+runtimeMemory) + perConn*int64(opts.MaxConns)
+	conn, most := int64(perConn), int64(connMemoryMost)
+	if c.encryption.on {
+		conn, most = perConnTLS, connMemoryMostTLS
+	}
+	fixed := programMemory + runtimeMemory + conn*int64(opts.MaxConns)
 	remains := c.memoryTotal - opts.SocketMemory - fixed // for items and connections
 	if c.memoryGiven {
-		opts.ConnMemory = min(connMemoryMost, (remains-opts.MemoryLimit)*4/5)
+		opts.ConnMemory = min(most, (remains-opts.MemoryLimit)*4/5)
 	} else {
-		opts.ConnMemory = min(connMemoryMost, max(connMemoryLeast, remains/6))
+		opts.ConnMemory = min(most, max(connMemoryLeast, remains/6))
 		opts.MemoryLimit = (remains - opts.ConnMemory*5/4) >> 20 << 20
 	}
 	if opts.ConnMemory < connMemoryLeast || opts.MemoryLimit < itemsLeast && !c.memoryGiven {

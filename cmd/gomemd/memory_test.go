@@ -25,6 +25,7 @@ func TestMemoryTotalIsSharedOut(t *testing.T) {
 		{"--memory-total 64 -c 10000", 16, 3, 16},
 		{"--memory-total 128 -m 64", 64, 16, 78},
 		{"-m 64 --memory-total 100", 64, 6, 64},
+		{"--memory-total 1g -Z -o ssl_chain_cert=x,ssl_key=x", 890, 32, 890},
 		{"-m 4096 --memory-total 5g", 4096, 16, 5014}, // the sockets have no more than 64 MB
 	} {
 		c, err := parse("gomemd", strings.Fields(row.args))

@@ -61,8 +61,6 @@ var refusals = []struct {
 	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_ciphers=HIGH:TOO", 64,
 		"Error setting the provided cipher(s): HIGH:TOO: TOO is not supported", "leaves it out"},
 	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_ciphers=", 64, "Error setting the provided cipher(s): ", "says it after the certificates are read"},
-	{"-Z -o ssl_chain_cert=x,ssl_key=x,ssl_min_version=0", 64,
-		"ssl_min_version: this server speaks TLS 1.2 at least: 2(tlsv1.2) or 3(tlsv1.3)", "takes it"},
 	{"-Z -p 0", 64, "ERROR: You cannot enable SSL without a TCP port.", ""},
 	{"-Z -p 0 -s f", 64, "ERROR: You cannot enable SSL without a TCP port.", ""},
 	{"-Z -p 70000", 64, "ERROR: Invalid port number 70000.", ""},

@@ -20,14 +20,12 @@ type encryption struct {
 // checkTLS applies the rules of -Z, and lets it take effect.
 func (c *config) checkTLS() error {
 	e := &c.encryption
-	switch version := e.tls.MinVersion; {
+	switch {
 	case !e.on:
 		c.noops = append(c.noops, e.options...)
 		return nil
 	case c.opts.Settings.Port == 0:
 		return quit(exUsage, "ERROR: You cannot enable SSL without a TCP port.")
-	case version != 0 && version < tls.VersionTLS12:
-		return quit(exUsage, "ssl_min_version: this server speaks TLS 1.2 at least: 2(tlsv1.2) or 3(tlsv1.3)")
 	case e.tls.ChainFile == "": // the words are memcached's, of its printf for no string
 		return quit(exUsage, "Error loading the certificate chain: (null) : there is no -o ssl_chain_cert")
 	case e.tls.KeyFile == "":
@@ -39,6 +37,10 @@ func (c *config) checkTLS() error {
 	}
 	if e.tls.ClientCert != server.CertNone && e.tls.CAFile == "" {
 		c.warn("warning: without -o ssl_ca_cert there are no good client certificates")
+	}
+	if v := e.tls.MinVersion; v != 0 && v < tls.VersionTLS12 {
+		c.warn("warning: -o ssl_min_version=%d: TLS 1.2 is the oldest version that is spoken", v-tls.VersionTLS10)
+		e.tls.MinVersion = tls.VersionTLS12
 	}
 	c.opts.TLS = &e.tls
 	return nil

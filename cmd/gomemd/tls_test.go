@@ -42,6 +42,8 @@ func TestTLSOptionsGoWhereTheyBelong(t *testing.T) {
 		"-o ssl_verify_mode=1":    {ClientCert: server.CertRequested},
 		"-o ssl_verify_mode=2":    {ClientCert: server.CertRequired},
 		"-o ssl_verify_mode=3":    {ClientCert: server.CertOnce},
+		"-o ssl_min_version=0":    {MinVersion: 0x303}, // with a warning
+		"-o ssl_min_version=1":    {MinVersion: 0x303},
 		"-o ssl_min_version=2":    {MinVersion: 0x303},
 		"-o ssl_min_version=3":    {MinVersion: 0x304},
 		"-o ssl_keyformat=1":      {KeyFormat: server.KeyPEM},

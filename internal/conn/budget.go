@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -147,6 +148,11 @@ func (b *budget) room(n int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.sum+int64(n) <= b.max
+}
+
+// text names the bound for the log.
+func (b *budget) text() string {
+	return fmt.Sprintf("%d KiB, less with a smaller --memory-total", b.max>>10)
 }
 
 // total is what is held now, and the most that ever was.

@@ -2,8 +2,10 @@ package conn
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -45,12 +47,12 @@ const (
 	noCommand
 )
 
-// texts are for the log at -v: what it did, and which setting was in the way.
+// texts are for the log at -v: what it did, and which setting was in the way; %s is the budget.
 var texts = map[reason]string{
 	idleTimeout:      "it sent and took nothing for longer than idle_timeout",
 	stoodStillPins:   "it stood still while large replies took more than a quarter of the memory (-m) that others needed",
-	stoodStillMemory: "it stood still while memory for connections (16 MB, less with --memory-total) was used up",
-	heldMost:         "it held more memory for connections (16 MB, less with --memory-total) than any other, and there was no more",
+	stoodStillMemory: "it stood still while memory for connections (%s) was used up",
+	heldMost:         "it held more memory for connections (%s) than any other, and there was no more",
 	stoodStillEnding: "it had said quit and did not take its last replies",
 	noWatch:          "the system has no memory to wait for its socket (fs.epoll.max_user_watches)",
 	noCommand:        "it sent a line of more than 2048 bytes, or another protocol's",
@@ -75,7 +77,11 @@ func (c *Conn) close(why reason) {
 
 // say logs why a connection is closed. It is not kept, says the result.
 func (c *Conn) say(why reason) (kept bool) {
-	c.conns.logf("closed %s: %s\n", c.remote, texts[why])
+	text := texts[why]
+	if strings.Contains(text, "%s") {
+		text = fmt.Sprintf(text, c.conns.budget.text())
+	}
+	c.conns.logf("closed %s: %s\n", c.remote, text)
 	return false
 }
 
