@@ -20,12 +20,14 @@ run: build ## build the server and run it on port 11211 (ARGS="-m 1024 …" for 
 build: ## build bin/gomemd, a static binary
 	CGO_ENABLED=0 go build -trimpath -buildvcs=false -o $(BIN) ./cmd/gomemd
 
-test: ## vet and all tests; says what it skipped and why
+test: ## vet and all tests, those of connections over TLS too; says what it skipped and why
 	go vet $(PKGS)
 	@./.ci/test $(PKGS)
+	@./.ci/test ./internal/conn -tls
 
 race: ## the tests under the race detector, with the store on the Go heap where it can see it
 	go test -race -timeout 20m ./expiry ./protocol ./internal/... ./storage ./server
+	go test -race -timeout 20m ./internal/conn -tls
 
 fuzz: ## each fuzz target for T (20s)
 	@./.ci/fuzz $(T)

@@ -57,6 +57,9 @@ func (o *Options) addresses() (addrs []conn.Address, err error) {
 			if !known {
 				return nil, fmt.Errorf("%s: there is no such protocol", spec)
 			}
+			if wire == session.Binary && o.AuthFile != "" && !o.SASL {
+				return nil, fmt.Errorf("%s: the binary protocol has no login without SASL", spec)
+			}
 			a.Addr, a.Wire = rest, wire
 		}
 		addrs = append(addrs, a)
