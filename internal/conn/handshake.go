@@ -2,6 +2,8 @@ package conn
 
 import (
 	"crypto/tls"
+	"errors"
+	"io"
 	"net"
 	"runtime"
 	"time"
@@ -55,9 +57,7 @@ func (cs *Conns) shake(socket net.Conn, c *Conn, config *tls.Config) {
 	c.shaking.Store(&socket)
 	_ = socket.SetDeadline(time.Now().Add(shakeWithin))
 	cs.budget.hold(c, shakeHolds)
-	h.turns <- struct{}{}
-	err := x.tls.HandshakeContext(cs.life)
-	<-h.turns
+	err := h.run(x.tls)
 	cs.budget.release(c)
 	if err == nil {
 		x.wire.socket, x.wire.shakes = nil, nil
@@ -68,6 +68,25 @@ func (cs *Conns) shake(socket net.Conn, c *Conn, config *tls.Config) {
 	}
 	if err != nil {
 		cs.current.Add(-1)
+	}
+	if err != nil && err != io.EOF { // who only wanted to know whether somebody listens
 		cs.logf("cannot serve %s: %v\n", c.remote, err)
 	}
 }
+
+// run lets crypto/tls shake hands.
+func (h *handshake) run(c *tls.Conn) (err error) {
+	cs := h.conn.conns
+	h.turns <- struct{}{}
+	defer func() { <-h.turns }()
+	defer func() {
+		if p := recover(); p != nil {
+			cs.mistake(p, "a connection is closed")
+			err = errMistake
+		}
+	}()
+	return c.HandshakeContext(cs.life)
+}
+
+// errMistake ends a connection for a mistake of ours.
+var errMistake = errors.New("a mistake of ours")

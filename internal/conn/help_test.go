@@ -3,6 +3,7 @@ package conn
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -34,6 +35,8 @@ import (
 type options struct {
 	tls   bool // -tls sets it for all tests …
 	plain bool // … but for those that are about the bytes of a socket
+
+	config *tls.Config // nil: testTLS
 
 	loops        int
 	maxConns     int
@@ -120,7 +123,7 @@ func start(t testing.TB, o options) *fixture {
 	h.conns = New(Options{
 		Loops: o.loops, MaxConns: o.maxConns, MaxConnsWait: o.maxConnsWait, IdleTimeout: o.idle,
 		Memory: o.memory, Sockets: o.sockets, Dwell: dwell, UnixSocket: listen.Unix,
-		TLS: func(TLS) *tls.Config { return testTLS() },
+		TLS: func(TLS) *tls.Config { return cmp.Or(o.config, testTLS()) },
 	}, env)
 	env.Conns, env.ResetConns, env.Clients = h.conns.Numbers, h.conns.ResetCounts, h.conns.List
 	env.HeldByClients = func() uint64 { return uint64(h.holds()) }

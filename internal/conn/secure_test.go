@@ -243,3 +243,27 @@ func TestTLSIdleConnectionsAreSmall(t *testing.T) {
 	}
 	runtime.KeepAlive(clients)
 }
+
+// A mistake of ours in a handshake costs that client its connection.
+func TestTLSPanicInAHandshake(t *testing.T) {
+	config := testTLS().Clone()
+	config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		if hello.ServerName == "a.mistake" {
+			panic("planted")
+		}
+		return nil, nil
+	}
+	var log notes
+	h := start(t, options{tls: true, config: config, verbosity: 1, log: &log})
+	for range 3 { // more than may compute at the same time
+		c := dialTLS(t, h, &tls.Config{ServerName: "a.mistake"}, itself)
+		if _, err := c.r.ReadByte(); err == nil {
+			t.Error("it is served")
+		}
+	}
+	dial(t, h).ping()
+	eventually(t, "they are counted", func() bool { return h.counted(stats.ConnPanics) == 3 && h.conns.Numbers().Current == 1 })
+	if !strings.Contains(log.String(), "a mistake of ours in github.com/gomemd/gomemd/internal/conn.TestTLSPanicInAHandshake") {
+		t.Error(log.String())
+	}
+}
