@@ -44,6 +44,8 @@ const (
 	// sealMax how much is encrypted before it is sent.
 	plainMax = 64 << 10
 	sealMax  = 128 << 10
+	// sealMost is how much is encrypted in one turn, about as long as writing writeMost takes.
+	sealMost = 512 << 10
 	// recordMax is the most bytes of data in a record. Source: RFC 8446, 5.1.
 	recordMax = 16 << 10
 	// recordTight is how much is encrypted at once for who takes nothing, while memory is short.
@@ -210,6 +212,7 @@ func (x *secure) consume(n int) {
 // encrypted counts as sent; what the socket does not take of that waits (secure.waits).
 func (s *socket) seal(parts [][]byte, most int) (sent int, full bool, err error) {
 	skip := 0 // bytes of the first part that are sent
+	most = min(most, sealMost)
 	for {
 		if full, err = s.flush(); full || err != nil {
 			return sent, full, err
