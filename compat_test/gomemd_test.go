@@ -79,7 +79,7 @@ func gomemdOptions(args []string) (opts server.Options, err error) {
 			opts.AuthFile = args[i]
 			continue
 		case "-U":
-			opts.UDP = []string{net.JoinHostPort("127.0.0.1", args[i])}
+			opts.UDP = []string{net.JoinHostPort("127.0.0.1", strings.Replace(args[i], "-1", "0", 1))} // -1: any
 			continue
 		case "-o":
 			if opts.TLS == nil {
@@ -96,10 +96,6 @@ func gomemdOptions(args []string) (opts server.Options, err error) {
 					return opts, fmt.Errorf("-o %s is not known here", name)
 				}
 			}
-			continue
-		}
-		if args[i-1] == "-U" && args[i] == "-1" { // any port
-			opts.UDP = []string{"127.0.0.1:0"}
 			continue
 		}
 		n, err := size(args[i])

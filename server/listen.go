@@ -19,7 +19,12 @@ const (
 )
 
 // String is memcached's name for it in stats settings.
-func (p Protocol) String() string { return protocolNames[p] }
+func (p Protocol) String() string {
+	if int(p) >= len(protocolNames) {
+		return "unknown"
+	}
+	return protocolNames[p]
+}
 
 var protocolNames = [...]string{Negotiated: "auto-negotiate", ASCII: "ascii", Binary: "binary"}
 

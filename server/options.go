@@ -170,6 +170,9 @@ func (o Options) Validate() error {
 	if _, err := o.addresses(); err != nil {
 		complain("%w", err)
 	}
+	if o.Protocol > Binary {
+		complain("%d is no protocol", o.Protocol)
+	}
 	if o.SASL && o.AuthFile == "" && o.SASLFile == "" {
 		complain("SASL needs a file of passwords")
 	}

@@ -68,9 +68,9 @@ type Conns struct {
 
 	budget budget
 
-	life      context.Context // done when Stop has been called
-	end       func()
-	computing chan struct{} // handshakes
+	life       context.Context // done when nobody shakes hands any more
+	end        func()
+	handshakes handshakes
 
 	mu  sync.Mutex
 	all map[*Conn]struct{}
@@ -85,7 +85,7 @@ func New(opts Options, env *session.Env) *Conns {
 	cs := &Conns{opts: opts, env: env, all: map[*Conn]struct{}{}, stop: make(chan struct{})}
 	cs.engine.conns = cs
 	cs.life, cs.end = context.WithCancel(context.Background())
-	cs.computing = computing()
+	cs.handshakes = newHandshakes(opts.Memory)
 	cs.budget.max, cs.budget.holders, cs.budget.close = opts.Memory, map[*Conn]int{}, (*Conn).close
 	return cs
 }

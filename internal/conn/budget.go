@@ -100,7 +100,7 @@ func (b *budget) relieve(now expiry.Instant) {
 			if n < share { // it is not why this is too much
 				continue
 			}
-			if (most == nil || n > b.holders[most]) && (!c.waitsForUs() || b.sum > 2*b.max) {
+			if (most == nil || c.goesBefore(most, n, b.holders[most])) && (!c.waitsForUs() || b.sum > 2*b.max) {
 				most = c
 			}
 			if c.valueWaits() && (waited == nil || c.served.Load() < waited.served.Load()) {
@@ -118,6 +118,19 @@ func (b *budget) relieve(now expiry.Instant) {
 			return
 		}
 	}
+}
+
+// goesBefore tells which of two goes first: who is shaking hands or logging in (clients who have done
+// so must not go for those who may never), then who holds more.
+func (c *Conn) goesBefore(other *Conn, holds, otherHolds int) bool {
+	if logsIn := c.logsIn(); logsIn != other.logsIn() {
+		return logsIn
+	}
+	return holds > otherHolds
+}
+
+func (c *Conn) logsIn() bool {
+	return c.shaking.Load() != nil || session.State(c.state.Load()) == session.StateToken
 }
 
 // valueWaits tells whether the client's value waits for room in the store, and has not been refused

@@ -212,7 +212,7 @@ func (c *Conn) serve() bool {
 	w.EndEvent()
 	c.note(n > 0 || v != session.Later)
 	if v == session.HangUp && !c.Quits() {
-		c.say(noCommand)
+		c.conns.logf("closed %s: %v\n", c.remote, c.Breach())
 	}
 	switch {
 	case err != nil:
@@ -303,6 +303,8 @@ func (c *Conn) send() (full bool, err error) {
 		c.drop()
 		c.hold(c.left())
 		full = false
+	} else if c.secure != nil {
+		c.hold(c.left()) // what is encrypted and waits changes
 	}
 	return full, err
 }
@@ -348,7 +350,7 @@ func (c *Conn) hold(left int) {
 func (c *Conn) closed(byItself bool) {
 	c.set(gone)
 	delete(c.loop.blocked, int32(c.fd))
-	if c.why.Load() != 0 {
+	if c.why.Load() != 0 && (reason(c.why.Load()) != idleTimeout || c.untaken() > 0) {
 		c.reset()
 	} else {
 		c.farewell()

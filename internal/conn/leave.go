@@ -15,6 +15,7 @@ import (
 //	in the middle of a command, or of replies    closed after that
 func (cs *Conns) Drain(ctx context.Context) {
 	cs.StopAccepting()
+	cs.end() // who shakes hands has asked nothing
 	pace := leavePace
 	if deadline, ok := ctx.Deadline(); ok {
 		pace = max(1, min(pace, time.Until(deadline)/2/time.Duration(max(1, cs.current.Load()))))

@@ -69,8 +69,8 @@ var rawInput = func() (offset uintptr) {
 }()
 
 // newSecure is a connection that is about to shake hands.
-func newSecure(socket net.Conn, config *tls.Config) *secure {
-	x := &secure{wire: transport{socket: socket, fd: -1}}
+func newSecure(h *handshake, config *tls.Config) *secure {
+	x := &secure{wire: transport{shakes: h, fd: -1}}
 	x.tls = tls.Server(&x.wire, config)
 	if rawInput != 0 {
 		x.record = (*bytes.Buffer)(unsafe.Add(unsafe.Pointer(x.tls), rawInput))
@@ -237,7 +237,8 @@ func (s *socket) seal(parts [][]byte, most int) (sent int, full bool, err error)
 }
 
 // takes is how much to encrypt before it is sent: what the socket will take, about, so that little
-// has to be kept. The system counts more for a packet than its bytes.
+// has to be kept. The system counts more for a packet than its bytes, and where its buffers are
+// bounded it takes notSentMost for the client's window, and no more.
 func (s *socket) takes() int {
 	least := recordMax
 	if s.loop.conns.budget.tight.Load() {
@@ -247,7 +248,12 @@ func (s *socket) takes() int {
 	if err != nil {
 		return least
 	}
-	return max(least, min(room/2-int(s.untaken()), sealMax))
+	room = min(room/2-int(s.untaken()), sealMax)
+	if s.loop.conns.opts.Sockets > 0 {
+		notSent, _ := unix.IoctlGetInt(s.fd, unix.SIOCOUTQNSD)
+		room = min(room, notSentMost-notSent)
+	}
+	return max(least, room)
 }
 
 // errSealed says that crypto/tls sends no more: what the client has sent broke the rules.
@@ -305,13 +311,8 @@ func (s *socket) flush() (full bool, err error) {
 		return false, nil
 	}
 	n, err := transfer(unix.SYS_WRITE, s.fd, unsafe.Pointer(unsafe.SliceData(out)), len(out))
-	switch {
-	case n == len(out):
-		x.sealed = nil
-	case len(x.sealed) > 0:
-		x.sealed = x.sealed[n:]
-	default:
-		x.sealed = bytes.Clone(out[n:])
+	if x.sealed = nil; n < len(out) {
+		x.sealed = bytes.Clone(out[n:]) // as long as it has to be
 	}
 	return n < len(out), err
 }
@@ -326,8 +327,7 @@ func (s *socket) farewell() {
 
 // transport is the connection beneath crypto/tls: a socket while it shakes hands, and then memory.
 type transport struct {
-	socket net.Conn // while it shakes hands …
-	shakes *handshake
+	shakes *handshake // while it does
 
 	in   []byte  // what has come, and crypto/tls has not read
 	fd   int     // where more may be read; -1: nowhere
@@ -343,8 +343,8 @@ func (noMore) Temporary() bool { return true }
 
 func (t *transport) Read(p []byte) (n int, err error) {
 	switch {
-	case t.socket != nil:
-		return t.shakes.read(t.socket, p)
+	case t.shakes != nil:
+		return t.shakes.read(p)
 	case len(t.in) > 0:
 		n = copy(p, t.in)
 		t.in = t.in[n:]
@@ -358,8 +358,8 @@ func (t *transport) Read(p []byte) (n int, err error) {
 }
 
 func (t *transport) Write(p []byte) (int, error) {
-	if t.socket != nil {
-		return t.socket.Write(p)
+	if t.shakes != nil {
+		return t.shakes.write(p)
 	}
 	*t.sink = append(*t.sink, p...)
 	return len(p), nil
@@ -367,8 +367,8 @@ func (t *transport) Write(p []byte) (int, error) {
 
 // Close is called by crypto/tls when the server ends in the middle of a handshake.
 func (t *transport) Close() error {
-	if t.socket != nil {
-		return t.socket.Close()
+	if t.shakes != nil {
+		return t.shakes.socket.Close()
 	}
 	return nil
 }

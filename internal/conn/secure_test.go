@@ -2,6 +2,7 @@ package conn
 
 import (
 	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -16,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/internal/stats"
 )
@@ -169,7 +172,7 @@ func TestTLSHandshakesThatStandStill(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Error(err)
 	}
-	if took := time.Since(began); took >= shakeWithin/2 {
+	if took := time.Since(began); took >= shakeStill/2 {
 		t.Errorf("the end waited for them, %v", took)
 	}
 	if n := h.conns.Numbers().Current; n != 0 {
@@ -180,29 +183,121 @@ func TestTLSHandshakesThatStandStill(t *testing.T) {
 	}
 }
 
-// They go when others need the memory, those who have stood still the longest, like any others.
-func TestTLSHandshakesGiveWay(t *testing.T) {
-	h := start(t, options{tls: true, clock: aClock(), memory: 4 * shakeHolds})
-	var crowd []net.Conn
-	for range 5 {
+// Who has said nothing holds nothing, and is in nobody's way.
+func TestTLSSilentClients(t *testing.T) {
+	h := start(t, options{tls: true, memory: 4 * shakeHolds}) // there is one place
+	for range 100 {
 		c, err := net.Dial("tcp", h.addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		_ = c.SetDeadline(time.Now().Add(patience))
-		crowd = append(crowd, c)
 	}
-	eventually(t, "they are there", func() bool { return h.holds() == 5*shakeHolds })
-	h.clock.Set(h.clock.Now() + stillAfter)
+	eventually(t, "they are there", func() bool { return h.conns.Numbers().Current == 100 })
 	dial(t, h).ping()
-	for _, c := range crowd {
-		if _, err := io.ReadAll(c); err != nil && !strings.Contains(err.Error(), "reset") {
-			t.Error(err)
-		}
+	if n := h.holds(); n != 0 {
+		t.Errorf("%d bytes are held", n)
 	}
-	if n := h.counted(stats.BudgetDropped); n != 5 {
+}
+
+// However many come at once, and however few places there are: nobody is turned away, nor is who is
+// served already.
+func TestTLSACrowdComesAtOnce(t *testing.T) {
+	h := start(t, options{tls: true, memory: 8 * shakeHolds})
+	inside := dial(t, h)
+	reply := inside.fill("k", 100_000)
+	var all sync.WaitGroup
+	for range 300 {
+		c := dial(t, h)
+		all.Go(func() {
+			if err := ask(c, "mn\r\n", "MN\r\n"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 20 {
+		inside.say("get k\r\n")
+		inside.hear(reply)
+	}
+	all.Wait()
+	if n := h.counted(stats.BudgetDropped) + h.counted(stats.SSLHandshakeErrors); n != 0 {
 		t.Errorf("%d have gone", n)
+	}
+	if _, peak := h.conns.Memory(); peak > 8*shakeHolds {
+		t.Errorf("%d bytes were held", peak)
+	}
+}
+
+// Who stands still in the midst of it leaves its place to who waits for one.
+func TestTLSHandshakesGiveWay(t *testing.T) {
+	h := start(t, options{tls: true, memory: 4 * shakeHolds})
+	c, err := net.Dial("tcp", h.addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	_, _ = c.Write([]byte("\x16\x03\x01\x02\x00"))
+	eventually(t, "it has its place", func() bool { return h.holds() == shakeHolds })
+	dial(t, h).ping()
+	if _, err := io.ReadAll(c); err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
+	}
+}
+
+// What a handshake makes us hold is bounded, and counted as it comes.
+func TestTLSHandshakesAreBounded(t *testing.T) {
+	h := start(t, options{tls: true})
+	c, err := net.Dial("tcp", h.addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	hello := "\x01\x00\xff\xfb" + strings.Repeat("x", 65531) // of 65,531 bytes
+	record := func(text string) string {
+		return "\x16\x03\x01" + string([]byte{byte(len(text) >> 8), byte(len(text))}) + text
+	}
+	_, _ = io.WriteString(c, record(hello[:10_000]))
+	eventually(t, "it is counted", func() bool { return h.holds() > shakeHolds+2*10_000 })
+	for cut := hello[10_000:]; len(cut) > 0; cut = cut[min(len(cut), 10_000):] {
+		_, _ = io.WriteString(c, record(cut[:min(len(cut), 10_000)])) // it may be closed by then
+	}
+	if _, err := io.ReadAll(c); err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
+	}
+	if _, peak := h.conns.Memory(); peak > shakeHolds+2*shakeBytes {
+		t.Errorf("%d bytes were held", peak)
+	}
+	eventually(t, "nothing is held", func() bool { return h.holds() == 0 })
+}
+
+// A graceful end does not wait for who has asked nothing yet.
+func TestTLSDrainDoesNotWaitForHandshakes(t *testing.T) {
+	h := start(t, options{tls: true})
+	for _, text := range []string{"", "\x16\x03\x01\x02\x00"} {
+		c, err := net.Dial("tcp", h.addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _ = io.WriteString(c, text)
+	}
+	eventually(t, "they are there", func() bool { return h.conns.Numbers().Current == 2 && h.holds() == shakeHolds })
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	h.conns.Drain(ctx)
+	if ctx.Err() != nil {
+		t.Error("it waited")
+	}
+}
+
+// What the client has sent last is confirmed at once: many wait for that with their first request.
+func TestTLSFirstRequestDoesNotWait(t *testing.T) {
+	h := start(t, options{tls: true})
+	s := dial(t, h).served()
+	if quick, err := unix.GetsockoptInt(s.fd, unix.IPPROTO_TCP, unix.TCP_QUICKACK); err != nil || quick != 1 {
+		t.Errorf("TCP_QUICKACK is %d, %v", quick, err)
 	}
 }
 

@@ -44,7 +44,6 @@ const (
 	heldMost
 	stoodStillEnding
 	noWatch
-	noCommand
 )
 
 // texts are for the log at -v: what it did, and which setting was in the way; %s is the budget.
@@ -55,7 +54,6 @@ var texts = map[reason]string{
 	heldMost:         "it held more memory for connections (%s) than any other, and there was no more",
 	stoodStillEnding: "it had said quit and did not take its last replies",
 	noWatch:          "the system has no memory to wait for its socket (fs.epoll.max_user_watches)",
-	noCommand:        "it sent a line of more than 2048 bytes, or another protocol's",
 }
 
 // close has a connection closed from outside its loop, and says why. Only the first reason counts.

@@ -41,7 +41,7 @@ func TestIdleClientsAreClosed(t *testing.T) {
 // Not who listens, on a watch, nor who takes some of what waits for it, however little. Who takes
 // nothing is.
 func TestWhoIsIdleThoughSomethingWaits(t *testing.T) {
-	h := start(t, options{idle: 5 * time.Second, clock: aClock()})
+	h := start(t, options{plain: true, idle: 5 * time.Second, clock: aClock()})
 	watcher, reader, nobody := dial(t, h), slow(t, h), slow(t, h)
 	watcher.say("watch deletions\r\n")
 	watcher.hear("OK\r\n")

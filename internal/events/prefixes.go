@@ -51,12 +51,22 @@ func (ps *prefixes) clear() {
 	clear(ps.counts)
 }
 
+// printable is a prefix as it can stand in a line: keys that came in packets may have line ends.
+func printable(name string) string {
+	for _, c := range []byte(name) {
+		if c <= ' ' {
+			return string(protocol.AppendURI(nil, []byte(name)))
+		}
+	}
+	return name
+}
+
 func (ps *prefixes) dump(out []byte) []byte {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(ps.counts)) {
 		p := ps.counts[name]
-		out = protocol.AppendPrefix(out, name, p.gets, p.hits, p.sets, p.deletes)
+		out = protocol.AppendPrefix(out, printable(name), p.gets, p.hits, p.sets, p.deletes)
 	}
 	return append(out, protocol.End...)
 }

@@ -2,8 +2,8 @@ package session
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"errors"
 	"fmt"
 	"os"
@@ -32,12 +32,18 @@ const (
 	tokenMax       = 16 << 10 // bytes of "user password"
 )
 
-// account is who may enter. Digests are compared, so that the time that takes tells nothing, not
-// even a length.
+// account is who may enter: a digest with a salt that the process draws at its start. Nobody else
+// can make one, so the time that it takes to look for it tells nothing, not even a length.
 type account [sha256.Size]byte
+
+var salt = func() (s [32]byte) {
+	_, _ = rand.Read(s[:]) // never fails
+	return s
+}()
 
 func newAccount(user, password []byte) (a account) {
 	h := sha256.New()
+	h.Write(salt[:])
 	h.Write(user)
 	h.Write([]byte{0}) // in neither of them
 	h.Write(password)
@@ -48,7 +54,7 @@ func newAccount(user, password []byte) (a account) {
 type Passwords struct {
 	file     string
 	realm    string // "@" and the host's name, if it is a file of a realm (realm.go)
-	accounts atomic.Pointer[[]account]
+	accounts atomic.Pointer[map[account]struct{}]
 
 	reading sync.Mutex // one at a time reads the file
 	ends    bool       // its last line ended, when it was good
@@ -75,11 +81,8 @@ func loadPasswords(file, realm string, cancel <-chan struct{}) (*Passwords, erro
 
 // admits tells whether one of the accounts is this one.
 func (p *Passwords) admits(who account) bool {
-	found := 0
-	for _, a := range *p.accounts.Load() {
-		found |= subtle.ConstantTimeCompare(a[:], who[:])
-	}
-	return found == 1
+	_, ok := (*p.accounts.Load())[who]
+	return ok
 }
 
 // admits tells whether somebody may come in. Without passwords nobody may.
@@ -87,9 +90,19 @@ func (e *Env) admits(user, password []byte) bool {
 	return e.Passwords != nil && e.Passwords.admits(newAccount(user, password))
 }
 
+// sayDenied logs, at -v, that a login has failed.
+func (e *Env) sayDenied(user []byte) {
+	e.Say(Denied, "refused a login as %.64q: there is no such user, or another password\n", user)
+}
+
 // Reload reads the file again, whole or not at all: it waits for somebody who is writing it, up to
 // a second. When that fails, or the file is no password file, the accounts stay as they were.
-func (p *Passwords) Reload() error { return p.read(fileLooks, false) }
+func (p *Passwords) Reload() error {
+	if err := p.read(fileLooks, false); err != nil {
+		return fmt.Errorf("%w; the old passwords stay in force", err)
+	}
+	return nil
+}
 
 func (p *Passwords) read(looks int, start bool) error {
 	p.reading.Lock()
@@ -118,9 +131,17 @@ func (p *Passwords) take(text []byte) error {
 	if p.ends && !ends {
 		return errCutOff
 	}
-	p.accounts.Store(&accounts)
+	p.store(accounts)
 	p.ends = ends
 	return nil
+}
+
+func (p *Passwords) store(accounts []account) {
+	set := make(map[account]struct{}, len(accounts))
+	for _, a := range accounts {
+		set[a] = struct{}{}
+	}
+	p.accounts.Store(&set)
 }
 
 // AuthFileError is why a password file cannot be used. Its text is memcached's.
@@ -187,6 +208,7 @@ func (s *Session) login(in []byte) (consumed int, _ Verdict) {
 	if end < 0 {
 		s.line = append(s.line, in[:min(len(in), lineMax+1)]...)
 		if len(s.line) > lineMax {
+			s.breach = NoLogin
 			return len(in), HangUp
 		}
 		return len(in), Idle
@@ -194,6 +216,7 @@ func (s *Session) login(in []byte) (consumed int, _ Verdict) {
 	line := append(s.line, in[:end]...)
 	s.line = nil
 	if len(line) < loginLineMin {
+		s.breach = NoLogin
 		return end + 1, HangUp
 	}
 	n, ok := protocol.ParseLogin(line)
@@ -233,6 +256,7 @@ func (s *Session) token(in []byte) (consumed int) {
 	}
 	s.w.Counters.Add(stats.AuthCmds, 1)
 	if !s.w.env.admits(user, password) {
+		s.w.env.sayDenied(user)
 		s.w.Counters.Add(stats.AuthErrors, 1)
 		s.refuse(false, protocol.AuthFailure)
 		return len(in)

@@ -48,7 +48,7 @@ func TestPasswordFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			p := Passwords{}
-			p.accounts.Store(&accounts)
+			p.store(accounts)
 			for _, who := range tt.accounts {
 				user, password, _ := strings.Cut(who, " ")
 				if !p.admits(newAccount([]byte(user), []byte(password))) {
@@ -164,7 +164,7 @@ func TestReloadWaitsForTheWriter(t *testing.T) {
 			write(strings.Repeat("alice:new\n", 1+looks%2))
 		}
 		err := p.Reload()
-		want := "Authfile [" + file + "] is being written at present"
+		want := "Authfile [" + file + "] is being written at present; the old passwords stay in force"
 		if err == nil || err.Error() != want || !p.admitsAll("alice:old", "bob:old") {
 			t.Errorf("%v, after %d looks", err, looks)
 		}

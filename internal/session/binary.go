@@ -139,6 +139,7 @@ func servesAnybody(op protocol.Op) bool {
 // wrong otherwise nothing can be understood.
 func (s *Session) refusePacket(p *packet, err error) Verdict {
 	why, ok := err.(protocol.Refusal)
+	s.breach = breachOf(why)
 	if !ok {
 		return HangUp
 	}

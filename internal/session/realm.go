@@ -26,11 +26,15 @@ func LoadRealm(file string, cancel <-chan struct{}) (*Passwords, error) {
 //	user@other      logs in with this name
 //	password        ends with the line; what is before a colon in it is a password, too
 func (p *Passwords) parseRealm(text []byte) (accounts []account, _ error) {
-	at := []byte(p.realm)
+	at, long := []byte(p.realm), false
 	for line := range bytes.Lines(text) {
 		line, _, _ = bytes.Cut(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))
 		user, password, ok := bytes.Cut(line, []byte(":"))
-		if !ok || len(user) == 0 || len(password) == 0 || len(line) > realmLineMax || bytes.IndexByte(line, 0) >= 0 {
+		if len(line) > realmLineMax {
+			long = true
+			continue
+		}
+		if !ok || len(user) == 0 || len(password) == 0 || bytes.IndexByte(line, 0) >= 0 {
 			continue
 		}
 		names := [][]byte{user}
@@ -48,7 +52,11 @@ func (p *Passwords) parseRealm(text []byte) (accounts []account, _ error) {
 			}
 		}
 	}
-	if len(accounts) == 0 {
+	switch {
+	case len(accounts) > 0:
+	case long:
+		return nil, errLongEntry
+	default:
 		return nil, errMalformed
 	}
 	return accounts, nil

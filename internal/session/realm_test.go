@@ -16,7 +16,7 @@ func TestRealmFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.accounts.Store(&accounts)
+	p.store(accounts)
 	for who, want := range map[string]bool{
 		"bob secret": true, "bob@h secret": true, "bob@other secret": false,
 		"ann pw": true, "ann@h pw": true, "ann second": true, "ann pw\r": false, "ann@other pw": false,

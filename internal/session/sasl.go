@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"os"
 
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
@@ -81,6 +80,10 @@ func (s *Session) message(p *packet, message []byte) {
 		}
 	}
 	if !expected || !s.w.env.admitsPlain(message) {
+		if _, rest, ok := bytes.Cut(message, []byte{0}); ok {
+			user, _, _ := bytes.Cut(rest, []byte{0})
+			s.w.env.sayDenied(user)
+		}
 		s.denied(p)
 		return
 	}
@@ -98,20 +101,9 @@ func (s *Session) denied(p *packet) {
 }
 
 // admitsPlain tells whether a message is that of somebody who may come in. Nobody may act as
-// somebody else. A user without a host may have an entry with this one's, user@host: memcached's
-// SASL library puts it there before it looks.
+// somebody else.
 func (e *Env) admitsPlain(message []byte) bool {
 	whom, rest, _ := bytes.Cut(message, []byte{0})
 	user, password, ok := bytes.Cut(rest, []byte{0})
-	if !ok || bytes.IndexByte(password, 0) >= 0 || len(whom) > 0 && !bytes.Equal(whom, user) {
-		return false
-	}
-	if e.admits(user, password) {
-		return true
-	}
-	host, err := os.Hostname()
-	if err != nil || bytes.IndexByte(user, '@') >= 0 {
-		return false
-	}
-	return e.admits([]byte(string(user)+"@"+host), password)
+	return ok && bytes.IndexByte(password, 0) < 0 && (len(whom) == 0 || bytes.Equal(whom, user)) && e.admits(user, password)
 }

@@ -52,7 +52,7 @@ func TestSASL(t *testing.T) {
 		{"no NUL", bAuth(0x21, "alice"), out},
 		{"one NUL", bAuth(0x21, "\x00alice"), out},
 		{"three NULs", bAuth(0x21, "\x00alice\x00s3cret\x00"), out},
-		{"an entry with the host", bAuth(0x21, "\x00carol\x00x") + bAuth(0x21, "\x00carol@"+host+"\x00x"), in + "; " + in},
+		{"an entry with the host", bAuth(0x21, "\x00carol\x00x") + bAuth(0x21, "\x00carol@"+host+"\x00x"), out + "; " + in},
 		{"an entry with another host", bAuth(0x21, "\x00dave\x00x") + bAuth(0x21, "\x00dave@elsewhere.example\x00x"), out + "; " + in},
 		{"a host has no other", bAuth(0x21, "\x00erin@x\x00x"), out},
 		{"a host that is not in the entry", bAuth(0x21, "\x00alice@"+host+"\x00s3cret"), out},

@@ -9,6 +9,7 @@ const (
 	NoFiles              // a client could not be accepted
 	TooLarge             // a value is larger than -I allows
 	NoRoom               // a value has no room in -m
+	Denied               // a login has failed
 	Withheld             // the system gives less memory than -m
 	NumKinds
 )

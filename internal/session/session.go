@@ -44,6 +44,7 @@ type Session struct {
 
 	watcher  *events.Watcher // watch
 	quits    bool            // has said so
+	breach   Breach          // why it is hung up on, if it has not
 	admitted bool            // has logged in, or need not
 	steps    bool            // a step of SASL may come
 }
@@ -135,6 +136,10 @@ func (s *Session) chooses(first byte) bool {
 		wire = Binary
 	}
 	if s.wire != Either && s.wire != wire {
+		s.breach = TextNotSpoken
+		if wire == Binary {
+			s.breach = PacketsNotSpoken
+		}
 		return false
 	}
 	s.wire, s.state = wire, StateCommand

@@ -91,7 +91,7 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 	b := s.block
 	in = in[:min(len(in), s.want)]
 	ofValue := min(len(in), max(0, s.want-b.ends))
-	if b.large == nil && s.w.turn.short() && len(b.buf)+len(in) > cap(b.buf) {
+	if b.large == nil && s.w.turn.short() {
 		s.w.toStore(b, s.wake)
 	}
 	if b.large != nil && ofValue > 0 {
