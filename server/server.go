@@ -149,7 +149,7 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	}
 	var tlsConfig func(conn.TLS) *tls.Config
 	if t := opts.TLS; t != nil {
-		tlsConfig, env.RefreshCerts, env.CertsRead = t.config, t.reload, t.source.Refreshed
+		tlsConfig, env.RefreshCerts, env.CertsRead = t.config, srv.reloadTLS, t.source.Refreshed
 		t.source.NewSession = func() { env.Late.AddNow(stats.SSLNewSessions, 1) }
 	}
 	srv.load = sched.New(func() uint64 { return srv.conns.Total() })
@@ -161,6 +161,12 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	env.Conns, env.ResetConns, env.Clients = srv.conns.Numbers, srv.conns.ResetCounts, srv.conns.List
 	env.HeldByClients = func() uint64 { now, _ := srv.conns.Memory(); return uint64(now) }
 	env.Beside = srv.load.Beside
+	if passwords != nil && passwords.Warning() != "" {
+		env.Logf("warning: %s\n", passwords.Warning())
+	}
+	if opts.TLS != nil {
+		opts.TLS.say(env.Logf, opts.Verbosity > 0, time.Now())
+	}
 	for _, w := range srv.store.Warnings() {
 		env.Logf("warning: %s\n", w)
 	}
@@ -210,6 +216,15 @@ func (srv *Server) Reload() error {
 		passwords = srv.env.Passwords.Reload()
 	}
 	return errors.Join(passwords, certificates)
+}
+
+// reloadTLS reads certificates again.
+func (srv *Server) reloadTLS() error {
+	err := srv.opts.TLS.reload()
+	if err == nil {
+		srv.opts.TLS.say(srv.env.Logf, srv.env.Verbosity.Load() > 0, time.Now())
+	}
+	return err
 }
 
 // Addrs are the addresses the server listens on, in the order of Options.Listen, then the unix

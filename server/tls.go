@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/gomemd/gomemd/internal/certs"
 	"github.com/gomemd/gomemd/internal/conn"
@@ -122,6 +123,18 @@ func (t *TLS) reload() error {
 		return fmt.Errorf("%w; the old certificates stay in force", err)
 	}
 	return nil
+}
+
+// say logs, at -v, which certificate is in force, and always if nobody can take it for good.
+func (t *TLS) say(log func(string, ...any), verbose bool, now time.Time) {
+	switch leaf := t.source.Leaf(); {
+	case now.After(leaf.NotAfter):
+		log("warning: the certificate in %s has expired: %v\n", t.ChainFile, leaf.NotAfter)
+	case now.Before(leaf.NotBefore):
+		log("warning: the certificate in %s is not valid yet: %v\n", t.ChainFile, leaf.NotBefore)
+	case verbose:
+		log("the certificate in %s is in force, valid until %v\n", t.ChainFile, leaf.NotAfter)
+	}
 }
 
 // settings is what stats tells of it.

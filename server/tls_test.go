@@ -3,13 +3,16 @@ package server
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/gomemd/gomemd/internal/certs/certstest"
 	"github.com/gomemd/gomemd/internal/conn"
@@ -249,5 +252,36 @@ func TestTheAgeOfCertificatesBeginsWithEachRefresh(t *testing.T) {
 	before = srv.env.CertsRead()
 	if srv.Reload() == nil || !srv.env.CertsRead().Equal(before) {
 		t.Error("a refresh that failed counts")
+	}
+}
+
+// Certificates that no client can take for good are told of, at the start and when they are read.
+func TestCertificatesOutOfTheirTime(t *testing.T) {
+	for want, change := range map[string]func(*x509.Certificate){
+		"warning: the certificate in %s has expired":      func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) },
+		"warning: the certificate in %s is not valid yet": func(c *x509.Certificate) { c.NotBefore = time.Now().Add(time.Hour) },
+		"the certificate in %s is in force":               func(*x509.Certificate) {},
+	} {
+		dir := t.TempDir()
+		options := certificates(t, dir)
+		ca := certstest.Issue(t, "ca", nil)
+		certstest.Write(t, dir, certstest.Issue(t, "server", ca, change), ca)
+		var log syncBuffer
+		srv := startServer(t, Options{TLS: &options, Log: &log, Verbosity: 1})
+		if err := srv.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		want = fmt.Sprintf(want, options.ChainFile)
+		eventually(t, "it is logged twice", func() bool { return strings.Count(log.String(), want) == 2 })
+	}
+}
+
+func TestMoreUsersThanCount(t *testing.T) {
+	var log syncBuffer
+	startServer(t, Options{AuthFile: passwordFile(t, strings.Repeat("a:b\n", 9)), Log: &log})
+	eventually(t, "it is said", func() bool { return strings.Contains(log.String(), "only the first 8 users in ") })
+	startServer(t, Options{AuthFile: passwordFile(t, strings.Repeat("a:b\n", 8)), Log: &log})
+	if n := strings.Count(log.String(), "only the first"); n != 1 {
+		t.Errorf("said %d times", n)
 	}
 }

@@ -335,6 +335,9 @@ func (c *config) checkLogin() error {
 		if o.AuthFile == "" {
 			o.SASLFile, o.Protocol = os.Getenv("MEMCACHED_SASL_PWDB"), server.Binary
 		}
+		if o.AuthFile != "" && os.Getenv("MEMCACHED_SASL_PWDB") != "" {
+			c.warn("warning: the passwords are those of -Y; the file that MEMCACHED_SASL_PWDB names is not read")
+		}
 		if o.AuthFile == "" && o.SASLFile == "" {
 			return quit(exUsage, "ERROR: -S needs passwords: of -Y, or of the file that MEMCACHED_SASL_PWDB names. Cyrus' sasldb and saslauthd are not supported.")
 		}

@@ -23,6 +23,9 @@ func (c *config) checkTLS() error {
 	switch {
 	case !e.on:
 		c.noops = append(c.noops, e.options...)
+		if e.tls.ChainFile != "" || e.tls.KeyFile != "" {
+			c.warn("warning: -o ssl_… without -Z: nothing is encrypted")
+		}
 		return nil
 	case c.opts.Settings.Port == 0:
 		return quit(exUsage, "ERROR: You cannot enable SSL without a TCP port.")

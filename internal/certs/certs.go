@@ -135,6 +135,9 @@ func (s *Source) Config(mode Mode) *tls.Config { return s.current.Load().configs
 // Refreshed is when the certificates in force were read.
 func (s *Source) Refreshed() time.Time { return s.current.Load().read }
 
+// Leaf is the server's own certificate in force.
+func (s *Source) Leaf() *x509.Certificate { return s.Config(ByOptions).Certificates[0].Leaf }
+
 // clientAuth is what a mode asks of clients, in Go's terms.
 func (o *Options) clientAuth(mode Mode) tls.ClientAuthType {
 	switch {

@@ -58,6 +58,7 @@ type Passwords struct {
 
 	reading sync.Mutex // one at a time reads the file
 	ends    bool       // its last line ended, when it was good
+	more    bool       // it has accounts that do not count
 	sleep   func(time.Duration)
 }
 
@@ -88,6 +89,16 @@ func (p *Passwords) admits(who account) bool {
 // admits tells whether somebody may come in. Without passwords nobody may.
 func (e *Env) admits(user, password []byte) bool {
 	return e.Passwords != nil && e.Passwords.admits(newAccount(user, password))
+}
+
+// Warning tells what somebody who wrote the file may not know; "" is nothing.
+func (p *Passwords) Warning() string {
+	p.reading.Lock()
+	defer p.reading.Unlock()
+	if p.more {
+		return fmt.Sprintf("only the first %d users in %s count", accountsMax, p.file)
+	}
+	return ""
 }
 
 // sayDenied logs, at -v, that a login has failed.
@@ -133,6 +144,7 @@ func (p *Passwords) take(text []byte) error {
 	}
 	p.store(accounts)
 	p.ends = ends
+	p.more = p.realm == "" && len(bytes.Split(bytes.TrimSpace(text), []byte("\n"))) > accountsMax
 	return nil
 }
 
