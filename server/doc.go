@@ -60,8 +60,9 @@
 // loop with little to do may wait in place for what comes next (internal/conn/dwell.go). With
 // Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). A dump of
 // all items that is longer than a turn is made by a goroutine (internal/session/dump.go), and one
-// writes the log while there are lines (internal/events/log.go). Each UDP socket
-// has one. Nothing else has: not a slow reader, nor one who watches.
+// writes the log while there are lines (internal/events/log.go). A client has one while it shakes
+// hands (internal/conn/handshake.go), and each UDP socket has one. Nothing else has: not a slow reader,
+// nor one who watches, nor a connection with TLS.
 //
 // # Imports
 //

@@ -2,6 +2,9 @@ package conn
 
 import (
 	"fmt"
+	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -426,4 +429,27 @@ func TestNobodyGoesForValuesThatWaitForRoom(t *testing.T) {
 		t.Errorf("%d are stored, %d refused", stored, refused)
 	}
 	eventually(t, "nothing is held", func() bool { return h.holds() == 0 })
+}
+
+// Clients who may never log in do not cost one who has done so its connection, though it holds more
+// than any of them.
+func TestStrangersGoFirst(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "passwords")
+	if err := os.WriteFile(file, []byte("alice:s3cret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h := start(t, options{memory: 256 << 10, passwords: file, plain: true})
+	inside := dial(t, h)
+	inside.say("set auth 0 0 12\r\nalice s3cret\r\n")
+	inside.hear("STORED\r\n")
+	inside.say("set k 0 0 60000\r\n" + strings.Repeat("v", 30_000))
+	inside.amid(session.StateValue)
+	for range 40 {
+		stranger := dial(t, h)
+		stranger.say("set auth 0 0 16000\r\n")
+		_, _ = io.WriteString(stranger.Conn, strings.Repeat("x", 15_000)) // some are gone by then
+	}
+	eventually(t, "some have gone", func() bool { return h.counted(stats.BudgetDropped) > 0 })
+	inside.say(strings.Repeat("v", 30_000) + "\r\n")
+	inside.hear("STORED\r\n")
 }

@@ -4,11 +4,13 @@
 //
 //	listen.go    the listening sockets
 //	accept.go    who is let in; Conns, all connections there are
+//	handshake.go TLS: a client shakes hands before it comes to a loop
 //	loop.go      the event loops, and all that is known of gnet
 //	udp.go       datagrams
 //	conn.go      Conn: one connection, its phases, and what it does in a turn
 //	turns.go     whose turn it is
 //	socket.go    the system calls on a client's socket: there is no other way to a client
+//	secure.go    TLS: what lies between the socket and the session
 //	budget.go    how much memory all connections may take
 //	buffers.go   how much the kernel may hold for all of them
 //	still.go     who stands still, and what is done about it
@@ -37,6 +39,7 @@
 // # Who runs where
 //
 // Everything of a connection belongs to its loop's goroutine. From elsewhere one may only ask it to
-// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own, and each UDP
-// socket has one that serves it. Tick is called by the server's, every 250 ms.
+// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own, a client has
+// one while it shakes hands, and each UDP socket has one that serves it. Tick is called by the
+// server's, every 250 ms.
 package conn

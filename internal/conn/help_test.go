@@ -50,6 +50,8 @@ type options struct {
 	mask uint32 // … with this mask
 	udp  string // beside it, an address for datagrams
 
+	passwords string // a file; "": nobody has to log in
+
 	reqs      int
 	store     storage.Options
 	verbosity uint32
@@ -116,6 +118,11 @@ func start(t testing.TB, o options) *fixture {
 	env.Rules = session.Rules{ReqsPerEvent: o.reqs, ItemMax: o.store.ItemMax}
 	env.Settings = stats.Settings{IdleTimeout: o.idle, MaxConns: o.maxConns, MaxConnsWait: o.maxConnsWait, ReqsPerEvent: o.reqs}
 	env.Version, env.EventLoop = "a test", EventLoop
+	if o.passwords != "" {
+		if env.Passwords, err = session.LoadPasswords(o.passwords, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
 	env.Verbosity.Store(o.verbosity)
 	env.End = func(bool) {}
 	dwell := new(atomic.Bool)
