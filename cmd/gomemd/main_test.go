@@ -403,7 +403,7 @@ func TestPasswordsAreReloaded(t *testing.T) {
 	p.waitFor(t, "the new password", func() bool { return enters("new") && !enters("old") })
 	write("nonsense\n")
 	hangup()
-	want := "Authfile [" + file + "] has a malformed entry. Should be 'user:password'\n"
+	want := "Authfile [" + file + "] has a malformed entry. Should be 'user:password'; the old passwords stay in force\n"
 	p.waitFor(t, "the complaint", func() bool { return p.said() == want })
 	if !enters("new") {
 		t.Error("a bad file took the good one's place")

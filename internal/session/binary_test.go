@@ -680,7 +680,7 @@ func FuzzPacketCuts(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, said []byte, seed uint64) {
 		if len(said) == 0 || said[0] != 0x80 || bytes.Contains(said, []byte{0x80, 0x10}) {
-			t.Skip() // text has its own, and stat counts what has been consumed so far
+			return // text has its own, and stat counts what has been consumed so far
 		}
 		opts := options{MemoryLimit: 4 << 20, Rules: Rules{ItemMax: 64 << 10}}
 		whole := newFixture(t, opts).client()
