@@ -418,7 +418,7 @@ func TestUDPInStatsConns(t *testing.T) {
 	}
 	before := h.counted(stats.BytesRead)
 	c.expect("mn\r\n", "MN\r\n") // that is two datagrams of 12 bytes, there and back
-	eventually(t, "both are counted", func() bool { n := h.counted(stats.BytesRead) - before; return n >= 24 && n%12 == 0 })
+	eventually(t, "both are counted", func() bool { return h.counted(stats.BytesRead)-before >= 24 })
 }
 
 // The end closes the socket and waits for who serves it.
