@@ -24,17 +24,20 @@ func (st *Store) Check() error {
 	return errors.Join(append(errs, st.checkSizes(sizes), st.checkLimits())...)
 }
 
-// checkLimits: the shards' limits and the pool are the store's limit. Nobody else may use the store meanwhile.
+// checkLimits: the shards' limits and the pool are the store's limit. What one has drawn from the
+// pool, or gives, must not be on its way meanwhile, so all are locked.
 func (st *Store) checkLimits() error {
+	for i := range st.shards {
+		st.shards[i].lock()
+		defer st.shards[i].unlock()
+	}
 	sum, short := st.pool.Load(), int32(0)
 	for i := range st.shards {
 		s := &st.shards[i]
-		s.lock()
 		sum += s.limit
 		if s.short {
 			short++
 		}
-		s.unlock()
 	}
 	if limit := st.limit.Load(); sum != limit || short != st.short.Load() {
 		return fmt.Errorf("the limits of shards and the pool are %d instead of %d; %d shards are short, %d known", sum, limit, short, st.short.Load())
