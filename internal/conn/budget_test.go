@@ -192,7 +192,7 @@ func TestWhatCounts(t *testing.T) {
 func TestStalledReadersMakeRoom(t *testing.T) {
 	clock := aClock()
 	var log notes
-	h := start(t, options{clock: clock, verbosity: 1, log: &log})
+	h := start(t, options{plain: true, clock: clock, verbosity: 1, log: &log})
 	reader := dial(t, h)
 	reader.fill("k", 3_000)
 	var stalled []*client

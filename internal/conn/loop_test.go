@@ -161,7 +161,7 @@ func TestClosingWhilePaused(t *testing.T) {
 // Fifty clients send pipelines, cut anywhere, and are paused and resumed all the time, by turns
 // that end, and by us. Each hears its own numbers, in order, none of them missing.
 func TestPausingLosesNothing(t *testing.T) {
-	const clients, pauses = 50, 20_000
+	const clients, pauses = 50, 4_000
 	h := start(t, options{loops: 2, reqs: 2})
 	var crowd []*client
 	for range clients {
