@@ -249,3 +249,13 @@ func AppendPacketStat(out []byte, tag Tag, name, value []byte) []byte {
 	out = AppendPacketHead(out, tag, StatusOK, 0, len(name), len(value), 0)
 	return append(append(out, name...), value...)
 }
+
+// Nameable tells whether lines can have a key, or a part of one: in packets any byte may come.
+func Nameable(key []byte) bool {
+	for _, c := range key {
+		if c <= ' ' {
+			return false
+		}
+	}
+	return true
+}

@@ -69,7 +69,7 @@
 //	cmd/gomemd ─▶ server ─▶ internal/conn ─▶ internal/session ─▶ internal/events ─▶ internal/stats ─▶ protocol
 //	                │             │                 │                  │                  └────────▶ storage ─▶ expiry
 //	                │             │                 └──────────────────┴──▶ protocol, storage, expiry
-//	                │             └──▶ internal/stats, expiry; protocol for one line; gnet, in loop.go alone
+//	                │             └──▶ internal/stats, expiry; protocol for a line and a byte; gnet, in loop.go alone
 //	                ├──▶ internal/sched, internal/certs
 //	                └──▶ internal/session, internal/events, internal/stats, storage, expiry
 //	compat_test, bench ─▶ server, and the wire       internal/invariants ◀─ storage, server

@@ -162,6 +162,13 @@ func TestPidfileThatCannotBeWritten(t *testing.T) {
 func daemon(t *testing.T, args ...string) (*process, int) {
 	t.Helper()
 	p := prepare(t, gomemd(t), with(append([]string{"-d", "-P", "{dir}/pid"}, args...)...))
+	return p, p.staysInBackground(t)
+}
+
+// staysInBackground runs the parent of a daemon whose pid file is dir/pid, and gives the number of
+// the process that stays.
+func (p *process) staysInBackground(t *testing.T) int {
+	t.Helper()
 	if err := p.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, p.said())
 	}
@@ -180,7 +187,7 @@ func daemon(t *testing.T, args ...string) (*process, int) {
 	}
 	p.port = firstPort(t, p.path("ports"))
 	p.checkPidfile(t, pid)
-	return p, pid
+	return pid
 }
 
 func TestDaemon(t *testing.T) {

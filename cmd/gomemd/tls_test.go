@@ -95,22 +95,10 @@ func TestSIGHUPReadsCertificatesAgain(t *testing.T) {
 func TestADaemonFindsItsCertificates(t *testing.T) {
 	t.Parallel()
 	p := prepare(t, gomemd(t), plainBeside("-d", "-P", "{dir}/pid"), withCertificates(t))
-	if err := p.Run(); err != nil {
-		t.Fatalf("%v\n%s", err, p.said())
-	}
-	text, err := os.ReadFile(p.path("pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Kill(pid, syscall.SIGKILL) })
+	pid := p.staysInBackground(t)
 	if cwd, _ := os.Readlink("/proc/" + strconv.Itoa(pid) + "/cwd"); cwd != "/" {
 		t.Errorf("it works in %s", cwd)
 	}
-	p.port = firstPort(t, p.path("ports"))
 	if line := answer(t, "tcp", p.tcp(), "refresh_certs", anyLine); line != "OK" {
 		t.Errorf("refresh_certs: %s", line)
 	}

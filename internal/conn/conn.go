@@ -212,7 +212,7 @@ func (c *Conn) serve() bool {
 	w.EndEvent()
 	c.note(n > 0 || v != session.Later)
 	if v == session.HangUp && !c.Quits() {
-		c.conns.logf("closed %s: %v\n", c.remote, c.Breach())
+		c.sayClosed(c.Breach())
 	}
 	switch {
 	case err != nil:
@@ -263,7 +263,7 @@ func (c *Conn) rest(came bool) bool {
 func (c *Conn) sayEnded() (kept bool) {
 	if !c.secure.endedWell() {
 		c.conns.env.Late.AddNow(stats.SSLProtoErrors, 1)
-		c.conns.logf("closed %s: %v\n", c.remote, c.secure.over)
+		c.sayClosed(c.secure.over)
 	}
 	return false
 }

@@ -128,7 +128,7 @@ func (h *handshake) run(config *tls.Config) (err error) {
 		h.conn.set(reading)
 	}()
 	x := newSecure(h, config)
-	if err := x.tls.HandshakeContext(cs.life); err != nil {
+	if err := x.tls.Handshake(); err != nil {
 		return err
 	}
 	x.wire.shakes, h.conn.secure = nil, x

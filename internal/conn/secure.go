@@ -365,14 +365,7 @@ func (t *transport) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close is called by crypto/tls when the server ends in the middle of a handshake.
-func (t *transport) Close() error {
-	if t.shakes != nil {
-		return t.shakes.socket.Close()
-	}
-	return nil
-}
-
+func (*transport) Close() error                     { return nil } // nobody calls it: run closes the socket
 func (*transport) LocalAddr() net.Addr              { return nil }
 func (*transport) RemoteAddr() net.Addr             { return nil }
 func (*transport) SetDeadline(time.Time) error      { return nil }

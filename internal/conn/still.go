@@ -79,9 +79,12 @@ func (c *Conn) say(why reason) (kept bool) {
 	if strings.Contains(text, "%s") {
 		text = fmt.Sprintf(text, c.conns.budget.text())
 	}
-	c.conns.logf("closed %s: %s\n", c.remote, text)
+	c.sayClosed(text)
 	return false
 }
+
+// sayClosed logs it at -v.
+func (c *Conn) sayClosed(why any) { c.conns.logf("closed %s: %v\n", c.remote, why) }
 
 // Tick looks for those who stand still. It is called every 250 ms, by one goroutine.
 func (cs *Conns) Tick() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
 )
 
 // UDP. A request is one datagram, and a session that ends with it: what is not whole in the datagram
@@ -204,13 +205,10 @@ func (p *packets) reply() bool {
 // tooLong answers instead of a reply that cannot be sent. The binary protocol has no words for it.
 func (p *packets) tooLong() {
 	p.w.Counters.Add(stats.UDPDropped, 1)
-	if p.in[udpHeader] != binaryMagic {
+	if p.in[udpHeader] != protocol.MagicRequest {
 		p.send([]byte("SERVER_ERROR the reply is too long for UDP\r\n"))
 	}
 }
-
-// binaryMagic begins a request of the binary protocol.
-const binaryMagic = 0x80
 
 // send sends a message. False: not all of it.
 func (p *packets) send(text []byte) bool {

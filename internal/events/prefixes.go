@@ -51,14 +51,12 @@ func (ps *prefixes) clear() {
 	clear(ps.counts)
 }
 
-// printable is a prefix as it can stand in a line: keys that came in packets may have line ends.
+// printable is a prefix as it can stand in a line.
 func printable(name string) string {
-	for _, c := range []byte(name) {
-		if c <= ' ' {
-			return string(protocol.AppendURI(nil, []byte(name)))
-		}
+	if protocol.Nameable([]byte(name)) {
+		return name
 	}
-	return name
+	return string(protocol.AppendURI(nil, []byte(name)))
 }
 
 func (ps *prefixes) dump(out []byte) []byte {

@@ -235,7 +235,7 @@ func (s *Session) beginPacket(p *packet, in []byte) (consumed int) {
 	w := s.w
 	c := storing{mode: modes[p.Op], hash: p.hash}
 	c.item.Key, c.item.Flags, c.item.Deadline = p.Key, p.Flags, w.deadline(p.Exptime)
-	c.item.Show, c.item.Binary = !p.Quiet, !nameable(p.Key)
+	c.item.Show, c.item.Binary = !p.Quiet, !protocol.Nameable(p.Key)
 	if p.Unique != 0 && !w.env.Rules.DisableCAS {
 		c.item.Unique = p.Unique
 		if !joins(c.mode) {
@@ -244,16 +244,6 @@ func (s *Session) beginPacket(p *packet, in []byte) (consumed int) {
 	}
 	a := answer{op: p.Op, noReply: p.Quiet, tag: p.Tag}
 	return s.receive(&c, &a, p.Value, p.Value, in)
-}
-
-// nameable tells whether text can name a key. Another one is kept as one that came in base64.
-func nameable(key []byte) bool {
-	for _, c := range key {
-		if c <= ' ' {
-			return false
-		}
-	}
-	return true
 }
 
 // packetStored tells the outcome of a storage command.
@@ -305,7 +295,7 @@ func (s *Session) packetDelete(p *packet) Verdict {
 func (s *Session) packetCount(p *packet) Verdict {
 	w := s.w
 	c := storage.Count{Delta: p.Delta, Down: p.Op == protocol.OpDecr, Compare: p.Unique,
-		Create: p.Exptime != protocol.NoInitial, Initial: p.Initial, Binary: !nameable(p.Key)}
+		Create: p.Exptime != protocol.NoInitial, Initial: p.Initial, Binary: !protocol.Nameable(p.Key)}
 	if c.Create {
 		c.Deadline = w.deadline(p.Exptime)
 	}

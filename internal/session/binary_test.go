@@ -394,17 +394,7 @@ func TestPacketsAllocateNothing(t *testing.T) {
 		"incr":           bCount(0x05, "n", 1, 0, 0, 0),
 		"delete":         bGet(0x04, "no"),
 	} {
-		in := []byte(said)
-		n := testing.AllocsPerRun(200, func() {
-			if n, verdict := v.Feed(in); n != len(in) || verdict != Idle {
-				t.Fatalf("%s: consumed %d, verdict %d", name, n, verdict)
-			}
-			v.w.Out.Reset()
-			v.w.Counters.Publish()
-		})
-		if n != 0 {
-			t.Errorf("%s: %v allocations", name, n)
-		}
+		v.allocatesNothing(t, name, said)
 	}
 }
 
