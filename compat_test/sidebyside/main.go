@@ -72,11 +72,7 @@ func run(a, b string, opt options) int {
 	}
 	fmt.Printf("A is %s\nB is %s\n", sides[0], sides[1])
 	began := time.Now()
-	talk := compare
-	if opt.protocol == "binary" {
-		talk = comparePackets
-	}
-	rep, err := talk(sides, opt, os.Stdout)
+	rep, err := compare(sides, opt, os.Stdout)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "sidebyside:", err)
 		return 2

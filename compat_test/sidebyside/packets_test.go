@@ -28,7 +28,7 @@ func TestPacketsSideBySide(t *testing.T) {
 	command := memcachedCommand(t)
 	opt := options{commands: 20_000, conns: 4, protocol: "binary", grammar: "1.6.18", itemMax: 1 << 20, seed: 1, patience: 20 * time.Second, show: 3}
 	var out strings.Builder
-	rep, err := comparePackets([2]*peer{openForTest(t, startGomemd(t)), openForTest(t, command)}, opt, &out)
+	rep, err := compare([2]*peer{openForTest(t, startGomemd(t)), openForTest(t, command)}, opt, &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,7 @@ func TestNoticesAPlantedFishInPackets(t *testing.T) {
 		through := startProxy(t, openForTest(t, command).addr, 0)
 		through.everyPacket = every
 		var out strings.Builder
-		rep, err := comparePackets([2]*peer{openForTest(t, command), openForTest(t, through.addr)}, opt, &out)
+		rep, err := compare([2]*peer{openForTest(t, command), openForTest(t, through.addr)}, opt, &out)
 		if err != nil {
 			t.Fatal(err)
 		}

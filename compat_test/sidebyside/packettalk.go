@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -19,45 +17,6 @@ type packetTalker struct {
 	*talker
 	packets *packetGrammar
 	last    uint32 // opaque
-}
-
-// comparePackets is compare for the binary protocol.
-func comparePackets(servers [2]*peer, opt options, out io.Writer) (*report, error) {
-	rep := newReport(servers, opt, out)
-	before, err := countersOf(servers)
-	if err != nil {
-		return nil, err
-	}
-	var (
-		everybody sync.RWMutex // read: a batch; write: a command that touches everybody's keys
-		talkers   sync.WaitGroup
-		failed    = make(chan error, opt.conns)
-	)
-	for i := range opt.conns {
-		t := &packetTalker{packets: newPacketGrammar(opt.seed, i, opt), talker: &talker{
-			conn: i, opt: opt, servers: servers, everybody: &everybody, rep: rep,
-			cuts:    rand.New(rand.NewPCG(opt.seed, uint64(1000+i))),
-			uniques: make(map[string][]pair),
-		}}
-		share := opt.commands / opt.conns
-		if i < opt.commands%opt.conns {
-			share++
-		}
-		talkers.Go(func() {
-			if err := t.talk(share); err != nil {
-				failed <- err
-			}
-		})
-	}
-	talkers.Wait()
-	close(failed)
-	if err := <-failed; err != nil {
-		return nil, err
-	}
-	if opt.grammar == "full" {
-		return rep, rep.compareDumps(servers)
-	}
-	return rep, rep.compareCounters(servers, before)
 }
 
 func (t *packetTalker) talk(commands int) error {

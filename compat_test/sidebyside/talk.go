@@ -51,22 +51,24 @@ func compare(servers [2]*peer, opt options, out io.Writer) (*report, error) {
 	for i := range opt.conns {
 		t := &talker{
 			conn: i, opt: opt, servers: servers, everybody: &everybody, rep: rep,
-			grammar: newGrammar(opt.seed, i, opt),
 			cuts:    rand.New(rand.NewPCG(opt.seed, uint64(1000+i))),
-			marker:  fmt.Sprintf("%c-marker", 'a'+i),
 			uniques: make(map[string][]pair),
+		}
+		talk := t.talk
+		if opt.protocol == "binary" {
+			talk = (&packetTalker{talker: t, packets: newPacketGrammar(opt.seed, i, opt)}).talk
+		} else {
+			t.grammar, t.marker = newGrammar(opt.seed, i, opt), fmt.Sprintf("%c-marker", 'a'+i)
 		}
 		share := opt.commands / opt.conns
 		if i < opt.commands%opt.conns {
 			share++
 		}
-		talkers.Add(1)
-		go func() {
-			defer talkers.Done()
-			if err := t.talk(share); err != nil {
+		talkers.Go(func() {
+			if err := talk(share); err != nil {
 				failed <- err
 			}
-		}()
+		})
 	}
 	talkers.Wait()
 	close(failed)
