@@ -29,12 +29,12 @@ func TestMedians(t *testing.T) {
 
 // A row is made of samples whose medians are easy: three times as fast, for half the time of the processor.
 func TestARowSaysWhatMissesItsBar(t *testing.T) {
-	ours := []sample{{rate: 300_000, user: 1, sys: 1, p999: 100}, {rate: 330_000, user: 1, sys: 1, p999: 90}, {rate: 270_000, user: 1, sys: 1, p999: 500}}
-	theirs := []sample{{rate: 100_000, user: 2, sys: 2, p999: 80}}
-	w := &workload{name: "row", bar: bar{rate: 2, cpu: 0.4, p999: 1.1}}
+	ours := []sample{{rate: 300_000, cpu: 2, p999: 100}, {rate: 330_000, cpu: 2, p999: 90}, {rate: 270_000, cpu: 2, p999: 500}}
+	theirs := []sample{{rate: 100_000, cpu: 4, p999: 80}, {rate: 100_000, cpu: 4, p999: 80}}
+	w := &workload{name: "row", bar: bar{rate: 2, cpu: 0.4}}
 	var out strings.Builder
 	notes := printRow(&out, w, []side{{name: "gomemd", samples: ours}, {name: "memcached", samples: theirs}})
-	for _, want := range []string{"  ratio  ", "300k (270k–330k)", "3.00 ≥ 2.00", "0.50 MISSES ≤ 0.40", "1.25 MISSES ≤ 1.10"} {
+	for _, want := range []string{"  ratio  ", "300k (270k–330k)", "3.00 ≥ 2.00", "0.50 MISSES ≤ 0.40", "1.25 MISSES ≤ 1.10", "   by round           3.00–3.30 "} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
@@ -49,7 +49,7 @@ func TestARowSaysWhatMissesItsBar(t *testing.T) {
 
 // Of three others one is slower than the first, one does not know what the row needs, and one failed.
 func TestARowHasARatioToEachPeer(t *testing.T) {
-	at := func(rate float64) []sample { return []sample{{rate: rate, user: 1}} }
+	at := func(rate float64) []sample { return []sample{{rate: rate, cpu: 1}} }
 	sides := []side{
 		{name: "gomemd", samples: at(3000)}, {name: "memcached", samples: at(1000)}, {name: "slow", samples: at(500)},
 		{name: "plain", without: errors.New("illegal option Z"), cannot: true}, {name: "ill", without: errors.New("it hung up")},

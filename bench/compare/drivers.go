@@ -20,17 +20,23 @@ import (
 
 // A sample is one measurement of one server. What a driver does not know stays 0 and is left out of the table.
 type sample struct {
-	rate              float64 // commands a second
-	user, sys, client float64 // µs of CPU time a command: the server's, and the client's
-	p50, p99, p999    float64 // µs
-	rss, peak         float64 // bytes
-	perConn           float64 // bytes
-	errors            int64
-	complaint         string
-	gc                pair.GC // of a Go server
+	rate           float64 // commands a second
+	cpu, client    float64 // µs of CPU time a command: the server's, and the client's
+	user, sys      float64 // the server's, as far as they are known apart
+	switches       float64 // of context, a command: the server's
+	p50, p99, p999 float64 // µs
+	busy, woken    float64 // in a second without commands: ms of CPU time, switches of context
+	rss, peak      float64 // bytes
+	perConn        float64 // bytes
+	errors         int64
+	complaint      string
+	gc             pair.GC // of a Go server
 }
 
-func (s *sample) cpu() float64 { return s.user + s.sys }
+// refused tells whether the server said that it does not know what it was asked.
+func (s *sample) refused() bool {
+	return s.errors > 0 && (strings.HasPrefix(s.complaint, "ERROR") || strings.HasPrefix(s.complaint, "CLIENT_ERROR"))
+}
 
 // A driver puts a server under load for warmup, then measures for seconds.
 type driver func(r *run, s *pair.Server, w *workload) (sample, error)
@@ -51,7 +57,8 @@ func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
 		}
 		defer stop()
 	}
-	got, err := load.RunSelf(s.Addr(), args, "-warmup", r.warmup.String(), "-time", r.seconds.String(), "-pid", strconv.Itoa(s.PID()))
+	warmup, seconds := r.times(w)
+	got, err := load.RunSelf(s.Addr(), args, "-warmup", warmup.String(), "-time", seconds.String(), "-pid", strconv.Itoa(s.PID()))
 	if err != nil {
 		return m, err
 	}
@@ -59,13 +66,64 @@ func ourLoad(r *run, s *pair.Server, w *workload) (m sample, err error) {
 		return m, fmt.Errorf("nothing was answered: %s", got.FirstError)
 	}
 	m = sample{
-		rate: got.Rate, user: got.ServerUser, sys: got.ServerSys, client: got.ClientCPU, p50: got.P50, p99: got.P99, p999: got.P999,
+		rate: got.Rate, cpu: got.ServerCPU, user: got.ServerUser, sys: got.ServerSys, client: got.ClientCPU,
+		p50: got.P50, p99: got.P99, p999: got.P999,
 		rss: float64(got.RSS), peak: float64(got.Peak), errors: got.Errors + got.Lost, complaint: got.FirstError,
 	}
+	if w.option("rate") != "" {
+		m.switches = got.Switches
+	}
 	if w.beside != "" {
-		m.user, m.sys = 0, 0 // spent on the other one's requests as well
+		m.cpu, m.user, m.sys, m.switches = 0, 0, 0, 0 // spent on the other one's requests as well
+	}
+	// A quantile that hardly a request stands behind is none.
+	if got.Ops < 1000 {
+		m.p999 = 0
+	}
+	if got.Ops < 100 {
+		m.p99 = 0
 	}
 	return m, nil
+}
+
+// times are of one measurement of a row of load's.
+func (r *run) times(w *workload) (warmup, seconds time.Duration) {
+	if w.least > 0 {
+		return max(r.warmup, settleWarmup), max(r.seconds, w.least)
+	}
+	return r.warmup, r.seconds
+}
+
+// settleWarmup is how long servers have to find out that there is little to do.
+const settleWarmup = 1500 * time.Millisecond
+
+// idleTime is what a server spends on connections, -idle of them or one, that did one get and then nothing.
+func idleTime(r *run, s *pair.Server, w *workload) (m sample, err error) {
+	conns := 1
+	if text := w.option("idle"); text != "" {
+		if conns, err = strconv.Atoi(text); err != nil {
+			return m, err
+		}
+	}
+	all, err := load.OpenIdle(s.Addr(), conns)
+	if err != nil {
+		return m, err
+	}
+	defer all.Close()
+	warmup, seconds := r.times(w)
+	time.Sleep(warmup)
+	start := time.Now()
+	before, err := s.Usage()
+	if err != nil {
+		return m, err
+	}
+	time.Sleep(seconds)
+	after, err := s.Usage()
+	took := time.Since(start).Seconds()
+	m.busy = (after.CPU - before.CPU).Seconds() * 1e3 / took
+	m.woken = float64(after.Switches-before.Switches) / took
+	m.rss, m.peak = float64(after.RSS), float64(after.Peak)
+	return m, err
 }
 
 // idleConns is how many connections the memory of one is measured with: enough that what the server does once does not show.
@@ -135,6 +193,7 @@ func (r *run) watch(s *pair.Server, client *exec.Cmd) (m sample, err error) {
 	}
 	us := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 / commands }
 	m.rate = commands / after.at.Sub(before.at).Seconds()
+	m.cpu = us(after.usage.CPU - before.usage.CPU)
 	m.user, m.sys = us(after.usage.User-before.usage.User), us(after.usage.Sys-before.usage.Sys)
 	m.rss, m.peak = float64(after.usage.RSS), float64(after.usage.Peak)
 	return m, nil
@@ -165,8 +224,8 @@ func memtier(r *run, s *pair.Server, w *workload) (m sample, err error) {
 		return m, err
 	}
 	report := filepath.Join(r.Temp, "memtier.json")
-	args := append(strings.Fields(w.args), "-s", "127.0.0.1", "-p", s.Port, "-P", "memcache_text", "--key-maximum", "10000",
-		"--test-time", r.clientSeconds(), "--hide-histogram", "--json-out-file", report)
+	args := append([]string{"-s", "127.0.0.1", "-p", s.Port, "-P", "memcache_text", "--key-maximum", "10000",
+		"--test-time", r.clientSeconds(), "--hide-histogram", "--json-out-file", report}, strings.Fields(w.args)...)
 	if m, err = r.watch(s, exec.Command(path, args...)); err != nil {
 		return m, err
 	}

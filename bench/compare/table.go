@@ -37,11 +37,14 @@ type column struct {
 
 var columns = []column{
 	{"ops/s", 23, func(s *sample) float64 { return s.rate }, count, func(b bar) float64 { return b.rate }, true},
-	{"CPU µs/op", 20, (*sample).cpu, short, func(b bar) float64 { return b.cpu }, false},
+	{"CPU µs/op", 20, func(s *sample) float64 { return s.cpu }, short, func(b bar) float64 { return b.cpu }, false},
 	{"user", 7, func(s *sample) float64 { return s.user }, short, nil, false},
 	{"sys", 7, func(s *sample) float64 { return s.sys }, short, nil, false},
-	{"p50 µs", 20, func(s *sample) float64 { return s.p50 }, short, nil, false},
-	{"p99 µs", 21, func(s *sample) float64 { return s.p99 }, short, nil, false},
+	{"switches/op", 20, func(s *sample) float64 { return s.switches }, short, nil, false},
+	{"CPU ms/s", 20, func(s *sample) float64 { return s.busy }, short, func(b bar) float64 { return b.busy }, false},
+	{"switches/s", 20, func(s *sample) float64 { return s.woken }, short, nil, false},
+	{"p50 µs", 20, func(s *sample) float64 { return s.p50 }, short, func(b bar) float64 { return b.p50 }, false},
+	{"p99 µs", 21, func(s *sample) float64 { return s.p99 }, short, func(b bar) float64 { return b.p99 }, false},
 	{"p99.9 µs", 22, func(s *sample) float64 { return s.p999 }, short, func(b bar) float64 { return b.p999 }, false},
 	{"RSS MiB", 8, func(s *sample) float64 { return s.rss / (1 << 20) }, short, nil, false},
 	{"peak", 8, func(s *sample) float64 { return s.peak / (1 << 20) }, short, nil, false},
@@ -75,74 +78,104 @@ func count(v float64) string {
 //	  gomemd        91.0k (88.4k–92.1k)     9.21 (9.02–9.40) …
 //	  memcached     90.2k (87.9k–90.8k)     9.30 (9.11–9.52) …
 //	  ratio         1.01 ≥ 1.00             0.99 ≤ 1.00 …
+//	   by round     0.98–1.03               0.97–1.02 …
 //
-// With more than one other there is a ratio for each, and it says to whom.
+// By round are the smallest and the largest of the ratios of measurements that followed each other. With more than one other
+// there is a ratio for each, and it says to whom.
 func printRow(out io.Writer, w *workload, sides []side) (notes []string) {
 	if w.bar.perConn > 0 {
 		return printPerConn(out, w, sides)
 	}
-	lines := make([]strings.Builder, 2*len(sides))
-	fmt.Fprintf(&lines[0], "%-22s", w.name)
+	var head strings.Builder
+	lines := make([]sideLines, len(sides))
+	fmt.Fprintf(&head, "%-22s", w.name)
 	for i, s := range sides {
-		fmt.Fprintf(&lines[1+i], "  %-20s", s.name)
-		if title := "ratio"; i > 0 {
-			if len(sides) > 2 {
-				title = "to " + s.name
-			}
-			fmt.Fprintf(&lines[len(sides)+i], "  %-20s", title)
+		title := "ratio"
+		if len(sides) > 2 {
+			title = "to " + s.name
 		}
+		fmt.Fprintf(&lines[i].own, "  %-20s", s.name)
+		fmt.Fprintf(&lines[i].ratio, "  %-20s", title)
+		fmt.Fprintf(&lines[i].rounds, "  %-20s", " by round")
 	}
 	for _, c := range columns {
 		all := make([]spread, len(sides))
+		values := make([][]float64, len(sides))
 		measured := false
 		for i := range sides {
-			var values []float64
 			for k := range sides[i].samples {
-				values = append(values, c.of(&sides[i].samples[k]))
+				values[i] = append(values[i], c.of(&sides[i].samples[k]))
 			}
-			all[i] = spreadOf(values)
+			all[i] = spreadOf(values[i])
 			measured = measured || all[i].median != 0
 		}
 		if !measured {
 			continue
 		}
-		pad(&lines[0], c.title, c.width)
+		pad(&head, c.title, c.width)
 		for i, s := range all {
-			text := ""
-			if len(sides[i].samples) > 0 {
-				text = c.format(s.median)
+			own, ratio, rounds := "", "", ""
+			if len(values[i]) > 0 {
+				own = c.format(s.median)
 				if c.width > narrow && s.least < s.most {
-					text += " (" + c.format(s.least) + "–" + c.format(s.most) + ")"
+					own += " (" + c.format(s.least) + "–" + c.format(s.most) + ")"
 				}
 			}
-			pad(&lines[1+i], text, c.width)
-			if i == 0 {
-				continue
-			}
-			text = ""
-			if s.median > 0 && len(sides[0].samples) > 0 {
-				ratio := all[0].median / s.median
-				text = fmt.Sprintf("%.2f", ratio)
-				if i == 1 && c.bar != nil && c.bar(w.bar) > 0 {
-					verdict, missed := judge(ratio, c.bar(w.bar), c.higher)
-					if text += verdict; missed {
-						notes = append(notes, fmt.Sprintf("%s: %s %s", w.name, c.title, text))
+			if i > 0 && s.median > 0 && len(values[0]) > 0 {
+				is := all[0].median / s.median
+				ratio = fmt.Sprintf("%.2f", is)
+				if least := w.barTo(i, sides[i].name); c.bar != nil && c.bar(least) > 0 {
+					verdict, missed := judge(is, c.bar(least), c.higher)
+					if ratio += verdict; missed {
+						title := w.name
+						if i > 1 {
+							title += " to " + sides[i].name
+						}
+						notes = append(notes, fmt.Sprintf("%s: %s %s", title, c.title, ratio))
 					}
 				}
+				if by := ratios(values[0], values[i]); c.width > narrow && by.least < by.most {
+					rounds = fmt.Sprintf("%.2f–%.2f", by.least, by.most)
+				}
 			}
-			pad(&lines[len(sides)+i], text, c.width)
+			pad(&lines[i].own, own, c.width)
+			pad(&lines[i].ratio, ratio, c.width)
+			pad(&lines[i].rounds, rounds, c.width)
 		}
 	}
+	printLine(out, &head)
 	for i := range lines {
-		if other, isRatio := &sides[i%len(sides)], i > len(sides); isRatio && (len(other.samples) == 0 || len(sides[0].samples) == 0) {
-			continue
+		printLine(out, &lines[i].own)
+	}
+	for i := 1; i < len(lines); i++ {
+		if n := min(len(sides[0].samples), len(sides[i].samples)); n > 0 {
+			if printLine(out, &lines[i].ratio); n > 1 {
+				printLine(out, &lines[i].rounds)
+			}
 		}
-		fmt.Fprintln(out, strings.TrimRight(lines[i].String(), " "))
 	}
 	notes = append(notes, printWithout(out, w, sides)...)
 	printRemarks(out, sides)
 	fmt.Fprintln(out)
 	return notes
+}
+
+// sideLines are what a row says of one server.
+type sideLines struct{ own, ratio, rounds strings.Builder }
+
+func printLine(out io.Writer, line *strings.Builder) {
+	fmt.Fprintln(out, strings.TrimRight(line.String(), " "))
+}
+
+// ratios are of what was measured in the same round.
+func ratios(ours, theirs []float64) spread {
+	var by []float64
+	for round := range min(len(ours), len(theirs)) {
+		if theirs[round] > 0 {
+			by = append(by, ours[round]/theirs[round])
+		}
+	}
+	return spreadOf(by)
 }
 
 func judge(is, bar float64, higher bool) (verdict string, missed bool) {

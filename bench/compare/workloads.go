@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/gomemd/gomemd/bench/internal/pair"
 )
@@ -9,19 +10,34 @@ import (
 // A workload is one row: what to send, and what the server needs for it.
 type workload struct {
 	name   string
-	args   string // of load, see its -h
-	driver driver // nil: load
-	memory int    // -m
-	tls    string // the server's kind of key, if it is to serve TLS; the client then does too
-	beside string // a second load at the same time, which is there to disturb and is not measured
-	quick  bool   // belongs to -quick
+	args   string        // of load, see its -h
+	driver driver        // nil: load
+	memory int           // -m
+	tls    string        // the server's kind of key, if it is to serve TLS; the client then does too
+	beside string        // a second load at the same time, which is there to disturb and is not measured
+	quick  bool          // belongs to -quick
+	least  time.Duration // of a measurement: there is little to count in one; servers then have time to settle before it
 	bar    bar
+	peers  map[string]bar // to those of -peer with these names
 }
 
-// A bar is what gomemd wants to reach, as ratios to the first of the others. Zero is no bar.
+// A bar is what gomemd wants to reach, as ratios to one of the others. Zero is no bar.
 type bar struct {
-	rate, cpu, p999 float64
-	perConn         float64 // bytes, not a ratio
+	rate, cpu, busy, p50, p99, p999 float64
+	perConn                         float64 // bytes, not a ratio
+}
+
+// p999Most is the bar of every row that has a p99.9, to the first of the others.
+const p999Most = 1.1
+
+// barTo is the row's bar to the i-th server.
+func (w *workload) barTo(i int, name string) bar {
+	if i > 1 {
+		return w.peers[name]
+	}
+	b := w.bar
+	b.p999 = p999Most
+	return b
 }
 
 // The rows. Keys are 16 bytes and 10,000 of them unless something else is said: what the store does with memory that is not in
@@ -30,14 +46,21 @@ type bar struct {
 // Bars are in force where the client leaves the server room, so the pipelined rows have few connections and large batches.
 var workloads = []workload{
 	// A request, a reply, a request: mostly the kernel's work.
-	{name: "get10-set1-32", args: "-mix get:10,set:1 -size 32", quick: true, bar: bar{rate: 1, cpu: 1, p999: 1.1}},
+	{name: "get10-set1-32", args: "-mix get:10,set:1 -size 32", quick: true, bar: bar{rate: 1, cpu: 0.85}, peers: unpipelined},
 	{name: "get10-set1-1k", args: "-mix get:10,set:1 -size 1000"},
 	{name: "get1-set1-32", args: "-mix get:1,set:1 -size 32"},
 	{name: "get1-set1-1k", args: "-mix get:1,set:1 -size 1000"},
 	{name: "zipf-mixed", args: "-mix get:10,set:1 -dist zipf:0.99 -keys 100000 -size lognormal:200,1.2,8000"},
-	{name: "open-10k", args: "-mix get:10,set:1 -size 32 -rate 10000", quick: true},
 	{name: "incr", args: "-mix incr", quick: true},
 	{name: "cas", args: "-mix cas"},
+
+	// Quiet hours: a silent connection, and requests that come whether or not the last one is answered.
+	{name: "idle", driver: idleTime, least: 5 * time.Second, quick: true, bar: bar{busy: 1.1}},
+	{name: "open-10", args: "-mix get:10,set:1 -size 32 -rate 10 -conns 1", least: 12 * time.Second, bar: quiet},
+	{name: "open-50", args: "-mix get:10,set:1 -size 32 -rate 50 -conns 1", least: 6 * time.Second, quick: true, bar: quiet},
+	{name: "open-100", args: "-mix get:10,set:1 -size 32 -rate 100 -conns 1", least: 5 * time.Second, bar: quiet},
+	{name: "open-1k", args: "-mix get:10,set:1 -size 32 -rate 1000", least: 2 * time.Second, quick: true, bar: steady},
+	{name: "open-10k", args: "-mix get:10,set:1 -size 32 -rate 10000", least: 2 * time.Second, quick: true, bar: steady},
 
 	// Many at once: mostly ours.
 	{name: "pipe20-get", args: "-mix get -pipeline 20 -conns 20", quick: true, bar: bar{rate: 1.3, cpu: 0.7}},
@@ -65,21 +88,28 @@ var workloads = []workload{
 
 	// Large values: mostly copying.
 	{name: "get-10k", args: "-mix get -size 10000 -keys 1000 -conns 20", quick: true, bar: bar{rate: 1, cpu: 1}},
-	{name: "set-10k", args: "-mix set -size 10000 -keys 1000 -conns 20"},
+	{name: "set-10k", args: "-mix set -size 10000 -keys 1000 -conns 20", quick: true, bar: largeSets},
 	{name: "get-100k", args: "-mix get -size 100000 -keys 200 -conns 10", quick: true, bar: bar{rate: 1, cpu: 1}},
-	{name: "set-100k", args: "-mix set -size 100000 -keys 200 -conns 10"},
+	{name: "set-100k", args: "-mix set -size 100000 -keys 200 -conns 10", quick: true, bar: largeSets},
 	{name: "get-1m", args: "-mix get -size 1000000 -keys 50 -conns 5", quick: true, bar: bar{rate: 1, cpu: 1}},
-	{name: "set-1m", args: "-mix set -size 1000000 -keys 50 -conns 5", quick: true},
+	{name: "set-1m", args: "-mix set -size 1000000 -keys 50 -conns 5", quick: true, bar: largeSets},
+	{name: "mixed-500k", args: "-mix get:1,set:1 -size 500000 -keys 100 -pipeline 10 -conns 4", quick: true, bar: bar{rate: 1, cpu: 1.05}},
 
 	// Connections: OpenSIPS' password cache (each worker has its connection and waits for its reply; a user who is
 	// not cached is fetched from the database and kept for 20 minutes), clients that come and go, clients that only stay.
 	{name: "opensips", args: "-mix aside -fresh 0.05 -exptime 1200 -conns 300 -active 8 -prefix passwd_sip: -keylen 36 -keys 50000",
 		quick: true, bar: bar{rate: 1, cpu: 1}},
 	{name: "connect-get-quit", args: "-mix get -reconnect 1 -conns 16", quick: true},
-	{name: "beside-10k-idle", args: "-mix get:10,set:1 -size 32 -idle 10000", memory: 1024},
+	{name: "beside-10k-idle", args: "-mix get:10,set:1 -size 32 -idle 10000", memory: 1024, bar: bar{cpu: 1.1}},
+	{name: "idle-10k", driver: idleTime, args: "-idle 10000", memory: 1024, least: 5 * time.Second, bar: bar{busy: 1.1}},
 	{name: "beside-a-hog", args: "-mix get:10,set:1 -size 32 -rate 2000", beside: "-mix get -pipeline 2000 -conns 1"},
-	{name: "beside-metadump", args: "-mix get:10,set:1 -size 32 -keys 500000", beside: "-mix metadump -conns 1 -populate 0"},
-	{name: "beside-stats", args: "-mix get:10,set:1 -size 32", beside: "-mix stats -rate 50 -conns 1 -populate 0"}, // five kinds, 10 Hz each
+	{name: "beside-metadump", args: "-mix get:10,set:1 -size 32 -keys 500000", beside: "-mix metadump -conns 1 -populate 0",
+		bar: bar{p99: 1.1}},
+	{name: "beside-stats", args: "-mix get:10,set:1 -size 32", beside: polls + " -populate 0", bar: bar{p99: 1.1}},
+
+	// What looking costs: five kinds of stats, 10 Hz each, and dumps of 100,000 keys, one after the other.
+	{name: "stats-10hz", args: polls, least: 5 * time.Second, bar: bar{cpu: 1.1}},
+	{name: "metadump", args: "-mix metadump -conns 1 -keys 100000", bar: bar{cpu: 1.1}},
 
 	// Memory: every set evicts (64 MiB hold fewer than are set beforehand), and items end all the time.
 	{name: "evicting-set", args: "-mix set -pipeline 20 -conns 20 -size 100 -dist seq -keys 1000000000 -populate 700000", memory: 64,
@@ -89,13 +119,26 @@ var workloads = []workload{
 	{name: "idle-memory", driver: idleMemory, quick: true, bar: bar{perConn: 1.25 * 1024}},
 
 	// Other people's clients, where they are installed.
-	{name: "memtier-get10-set1-32", driver: memtier, args: "--ratio 1:10 -d 32 -c 50 -t 1"},
+	{name: "memtier-get10-set1-32", driver: memtier, args: "--ratio 1:10 -d 32 -c 50 -t 1", bar: bar{cpu: 0.85}, peers: unpipelined},
 	{name: "memtier-pipe20-get", driver: memtier, args: "--ratio 0:1 -d 32 -c 20 -t 1 --pipeline 20"},
+	{name: "memtier-mixed-500k", driver: memtier, args: "--ratio 1:1 -d 500000 -c 4 -t 1 --pipeline 10 --key-maximum 100",
+		bar: bar{rate: 1, cpu: 1.05}},
 	{name: "mc-crusher-get", driver: crusher, args: "send=ascii_get,recv=blind_read,conns=50,key_prefix=key:,key_prealloc=0,key_count=10000,pipelines=8"},
 	{name: "mc-crusher-mget50", driver: crusher,
 		args: "send=ascii_mget,recv=blind_read,conns=20,mget_count=50,key_prefix=key:,key_prealloc=0,key_count=10000"},
 	{name: "memcaslap", driver: slap, args: "-T 1 -c 48 -w 1k -X 32"},
 }
+
+// polls are what a collector asks for.
+const polls = "-mix stats -rate 50 -conns 1"
+
+// Bars that several rows share.
+var (
+	quiet       = bar{cpu: 1.1, p50: 1.1, p99: 1.1}
+	steady      = bar{cpu: 1, p50: 1.1, p99: 1.1}
+	largeSets   = bar{rate: 0.95, cpu: 1.05}
+	unpipelined = map[string]bar{"pogocache": {cpu: 1}}
+)
 
 // polite asks as often as users do, whatever others do meanwhile.
 const polite = "-mix get:10,set:1 -size 32 -rate 2000"

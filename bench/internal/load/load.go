@@ -47,9 +47,11 @@ type Result struct {
 
 	// microseconds of CPU time per command
 	ClientCPU  float64 `json:"client_cpu_us"`
-	ServerUser float64 `json:"server_user_us,omitempty"`
+	ServerCPU  float64 `json:"server_cpu_us,omitempty"`
+	ServerUser float64 `json:"server_user_us,omitempty"` // these two are 0 if they are not known: see proc.TicksEnough
 	ServerSys  float64 `json:"server_sys_us,omitempty"`
-	RSSBefore  int64   `json:"rss_before,omitempty"` // bytes
+	Switches   float64 `json:"server_switches,omitempty"` // of context, per command
+	RSSBefore  int64   `json:"rss_before,omitempty"`      // bytes
 	RSS        int64   `json:"rss,omitempty"`
 	Peak       int64   `json:"peak,omitempty"`
 }
@@ -213,9 +215,15 @@ func sum(threads []*thread, before, after cost) (r Result) {
 	r.Mean, r.Max = hist.Mean()/1e3, us(hist.Max())
 	r.P50, r.P99, r.P999 = us(hist.ValueAtQuantile(50)), us(hist.ValueAtQuantile(99)), us(hist.ValueAtQuantile(99.9))
 	perOp := func(d time.Duration) float64 { return us(int64(d)) / float64(max(r.Ops, 1)) }
-	r.ClientCPU = perOp(after.client.User + after.client.Sys - before.client.User - before.client.Sys)
-	r.ServerUser = perOp(after.server.User - before.server.User)
-	r.ServerSys = perOp(after.server.Sys - before.server.Sys)
+	r.ClientCPU = perOp(after.client.CPU - before.client.CPU)
+	if spent := after.server.CPU - before.server.CPU; spent > 0 {
+		r.ServerCPU = perOp(spent)
+		if spent >= proc.TicksEnough {
+			r.ServerUser = perOp(after.server.User - before.server.User)
+			r.ServerSys = perOp(after.server.Sys - before.server.Sys)
+		}
+		r.Switches = float64(after.server.Switches-before.server.Switches) / float64(max(r.Ops, 1))
+	}
 	r.RSSBefore, r.RSS, r.Peak = before.server.RSS, after.server.RSS, after.server.Peak
 	return r
 }
@@ -328,8 +336,8 @@ func (r *Result) summary(out io.Writer) {
 		r.Rate, r.Ops, r.Seconds, r.Hits, r.Misses, r.Stored, r.NotStored, r.Checked)
 	fmt.Fprintf(out, "latency µs: p50 %.0f, p99 %.0f, p99.9 %.0f, max %.0f\n", r.P50, r.P99, r.P999, r.Max)
 	if r.RSS > 0 {
-		fmt.Fprintf(out, "server: %.2f + %.2f µs an operation (user + sys), %.1f MiB, peak %.1f\n", r.ServerUser, r.ServerSys,
-			float64(r.RSS)/(1<<20), float64(r.Peak)/(1<<20))
+		fmt.Fprintf(out, "server: %.2f µs an operation (user %.2f, sys %.2f), %.2f switches, %.1f MiB, peak %.1f\n",
+			r.ServerCPU, r.ServerUser, r.ServerSys, r.Switches, float64(r.RSS)/(1<<20), float64(r.Peak)/(1<<20))
 	}
 	if r.Errors+r.Lost > 0 {
 		fmt.Fprintf(out, "%d errors, the first: %s; %d requests without an answer\n", r.Errors, r.FirstError, r.Lost)

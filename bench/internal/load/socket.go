@@ -102,6 +102,17 @@ func epollWait(ep int, events []unix.EpollEvent, ns int64) int {
 	return int(n)
 }
 
+// undisturbed keeps Go's scheduler from waking this thread, which is locked: every 10 ms it would send SIGURG to one that looks
+// busy, and ours do while they wait. undo belongs on the same thread.
+func undisturbed() (undo func()) {
+	var urgent, before unix.Sigset_t
+	urgent.Val[0] = 1 << (unix.SIGURG - 1)
+	if unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, &before) != nil {
+		return func() {}
+	}
+	return func() { _ = unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil) }
+}
+
 // awaitSocket waits until it can be read or written, before and after anybody measures.
 func awaitSocket(fd int, events int16) error {
 	fds := []unix.PollFd{{Fd: int32(fd), Events: events}}

@@ -81,6 +81,7 @@ func (t *thread) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // ns; the usual 50 µs would be booked as the server's
+	defer undisturbed()()
 	now := t.now()
 	t.heard = now
 	if t.due == nil {

@@ -26,6 +26,8 @@ type Pair struct {
 	Temp  string    // a directory for what is in between
 	keep  string
 	file  *os.File
+
+	serverCPUs, clientCPUs []int // none: all
 }
 
 // results is where -o keeps its files, seen from the root of the repository.
@@ -83,7 +85,14 @@ func (p *Pair) Open() (err error) {
 	if err := p.Kinds[0].Build(p.Temp); err != nil {
 		return err
 	}
+	// This thread starts the clients.
+	if len(p.clientCPUs) > 0 {
+		if err := stay(p.clientCPUs); err != nil {
+			return err
+		}
+	}
 	for i := range p.Kinds {
+		p.Kinds[i].cpus = p.serverCPUs
 		s, err := p.Kinds[i].StartAs(usual)
 		if err != nil {
 			return err

@@ -3,9 +3,14 @@ package pair
 import (
 	"flag"
 	"io"
+	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestCommandLinesNameNoPlaces(t *testing.T) {
@@ -48,6 +53,41 @@ func TestPeersAreStartedAsTheirCommandsSay(t *testing.T) {
 		if err := f.Parse([]string{"-peer", wrong}); err == nil {
 			t.Errorf("-peer %s passed", wrong)
 		}
+	}
+}
+
+func TestListsOfCPUs(t *testing.T) {
+	for list, want := range map[string][]int{"0": {0}, "0-2,4": {0, 1, 2, 4}, "3,1": {3, 1}} {
+		if got, err := parseCPUs(list); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v", list, got, err)
+		}
+	}
+	for _, wrong := range []string{"", "a", "1,", "2-1", "-1", "0-1024"} {
+		if got, err := parseCPUs(wrong); err == nil {
+			t.Errorf("%q is taken for %v", wrong, got)
+		}
+	}
+}
+
+func TestAChildStaysOnItsCPUs(t *testing.T) {
+	var ours unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &ours); err != nil {
+		t.Fatal(err)
+	}
+	last := -1
+	for n := range 1024 {
+		if ours.IsSet(n) {
+			last = n
+		}
+	}
+	child := exec.Command("grep", "Cpus_allowed_list", "/proc/self/status")
+	var said strings.Builder
+	child.Stdout = &said
+	if err := on([]int{last}, child.Start); err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Wait(); err != nil || !slices.Equal(strings.Fields(said.String()), []string{"Cpus_allowed_list:", strconv.Itoa(last)}) {
+		t.Errorf("on %d: %q, %v", last, said.String(), err)
 	}
 }
 

@@ -29,6 +29,7 @@ type Kind struct {
 	Through []string // a program, with arguments, that becomes the server: ip netns exec …
 	options []string // for each server
 	command []string // in the place of Path and options: words with {port} and others
+	cpus    []int    // that it may run on; none: all of ours
 	Version string   // its own, as its statistics tell it
 }
 
@@ -116,6 +117,13 @@ func (k *Kind) memcached(port string, args []string) []string {
 	return slices.Concat(k.Through, []string{k.Path}, args)
 }
 
+// serves tells whether a server that has no statistics answers a get. It has no pid to show: that our child is alive, which it
+// is not without its port, has to do.
+func (s *Server) serves() bool {
+	line, err := s.Ask("get no-such-key")
+	return err == nil && line == "END" && !s.Ended()
+}
+
 // start runs what words makes of a free port. Between our finding the port and the child's taking it somebody else may come
 // first, so what answers there is believed only when it names the child's pid.
 func (k *Kind) start(id *Identity, words func(port string) []string) (*Server, error) {
@@ -131,12 +139,15 @@ func (k *Kind) start(id *Identity, words func(port string) []string) (*Server, e
 	s.child.Env = append(os.Environ(), k.Env...)
 	s.child.Stderr = &s.said
 	s.child.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // who breaks off a run should find no servers left over
-	if err := s.child.Start(); err != nil {
+	if err := on(k.cpus, s.child.Start); err != nil {
 		return nil, err
 	}
 	for deadline := time.Now().Add(startWithin); time.Now().Before(deadline) && !s.Ended(); time.Sleep(10 * time.Millisecond) {
 		stats, err := s.Stats()
 		if err != nil {
+			if k.command != nil && s.serves() {
+				return s, nil
+			}
 			continue
 		}
 		if stats["pid"] != strconv.Itoa(s.PID()) {

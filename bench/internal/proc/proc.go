@@ -4,22 +4,33 @@ package proc
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Usage is what a process has cost so far, all its threads together, the ended ones too.
 type Usage struct {
-	User, Sys time.Duration
-	RSS, Peak int64 // bytes: held now, and the most it ever held
+	CPU       time.Duration // User and Sys together, to the nanosecond
+	User, Sys time.Duration // in ticks: of a process that does little they tell next to nothing
+	Switches  int64         // of context, voluntary or not, by the threads that there are now
+	RSS, Peak int64         // bytes: held now, and the most it ever held
 }
 
 // tick is the unit of times in /proc/<pid>/stat. The kernel counts in its own unit and converts to hundredths of a second
 // for user space on every architecture that Go knows.
 const tick = 10 * time.Millisecond
+
+// TicksEnough is the least CPU time whose User and Sys are worth a look: twenty ticks.
+const TicksEnough = 20 * tick
 
 // Read asks /proc about pid.
 func Read(pid int) (u Usage, err error) {
@@ -34,8 +45,68 @@ func Read(pid int) (u Usage, err error) {
 	if u.User, u.Sys, err = parseStat(stat); err != nil {
 		return u, err
 	}
-	u.RSS, u.Peak, err = parseStatus(status)
+	if u.RSS, u.Peak, err = parseStatus(status); err != nil {
+		return u, err
+	}
+	if u.CPU, err = clock(pid); err != nil {
+		return u, err
+	}
+	u.Switches, err = switches(pid)
 	return u, err
+}
+
+// clock reads the clock that counts the CPU time of another process, as clock_getcpuclockid(3) finds it.
+func clock(pid int) (time.Duration, error) {
+	const ofProcess = 2 // CPUCLOCK_SCHED, and not of a thread
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|ofProcess), &t); err != nil {
+		return 0, fmt.Errorf("the CPU clock of process %d: %w", pid, err)
+	}
+	return time.Duration(t.Nano()), nil
+}
+
+// switches adds up the threads. One that ends while we read is left out.
+func switches(pid int) (total int64, err error) {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	for _, path := range threads {
+		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		n, err := parseSwitches(text)
+		if err != nil {
+			return 0, err
+		}
+		total += n
+	}
+	return total, nil
+}
+
+// parseSwitches adds voluntary_ctxt_switches and nonvoluntary_ctxt_switches.
+func parseSwitches(text []byte) (total int64, err error) {
+	found := 0
+	for line := range strings.Lines(string(text)) {
+		name, rest, _ := strings.Cut(line, ":")
+		if !strings.HasSuffix(name, "voluntary_ctxt_switches") {
+			continue
+		}
+		n, err := strconv.ParseInt(strings.TrimSpace(rest), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("/proc/…/status: %w", err)
+		}
+		found++
+		total += n
+	}
+	if found != 2 {
+		return 0, fmt.Errorf("/proc/…/status: two kinds of switches, found %d", found)
+	}
+	return total, nil
 }
 
 // parseStat finds utime and stime. The second field is the program's name in brackets, and a name may hold blanks and

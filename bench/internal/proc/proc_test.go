@@ -33,6 +33,16 @@ func TestStatusIsInKilobytes(t *testing.T) {
 	}
 }
 
+func TestSwitchesAreOfBothKinds(t *testing.T) {
+	n, err := parseSwitches([]byte("Name:\tx\nvoluntary_ctxt_switches:\t40\nnonvoluntary_ctxt_switches:\t2\n"))
+	if err != nil || n != 42 {
+		t.Error(n, err)
+	}
+	if _, err := parseSwitches([]byte("Name:\tx\nvoluntary_ctxt_switches:\t40\n")); err == nil {
+		t.Error("a status without nonvoluntary_ctxt_switches passed")
+	}
+}
+
 func TestReadsItself(t *testing.T) {
 	before, err := Read(os.Getpid())
 	if err != nil {
@@ -43,6 +53,13 @@ func TestReadsItself(t *testing.T) {
 		if after, err = Read(os.Getpid()); err != nil || time.Now().After(end) {
 			t.Fatalf("%v, then %v, %v", before, after, err)
 		}
+	}
+	// The clock is at least as far as the ticks, which are rounded down.
+	if after.CPU < after.User+after.Sys || after.CPU <= before.CPU {
+		t.Errorf("the clock says %v, then %v; ticks %v, then %v", before.CPU, after.CPU, before.User+before.Sys, after.User+after.Sys)
+	}
+	if after.Switches == 0 {
+		t.Error("never switched")
 	}
 	if after.RSS < 1<<20 || after.Peak < after.RSS {
 		t.Errorf("memory: %+v", after)
