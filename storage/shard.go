@@ -77,8 +77,16 @@ type shard struct {
 
 	item  Item // what Edit hands out: here, so that it does not escape to the heap at every call
 	stats Stats
-	_     [64]byte // the next shard's lock has a cache line of its own
+	_     [16]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
 }
+
+// pairOfLines is what processors fetch together: two cache lines. What one core writes often is
+// that far from what others read.
+const pairOfLines = 128
+
+// shardsOnPage is from how many shards on Go begins their array with a page, so that each shard
+// begins with a cache line.
+const shardsOnPage = 16
 
 func panicf(format string, args ...any) { panic("storage: " + fmt.Sprintf(format, args...)) }
 

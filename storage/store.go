@@ -119,27 +119,32 @@ const (
 
 // Store keeps items in memory. All methods may be called from any goroutine.
 type Store struct {
+	// What every request reads, and nothing changes while requests are served:
 	opts         Options
 	clock        *expiry.Clock
 	shards       []shard
+	lasting      uint64 // bits of Hash that are the same in every process: with a file, the shard's
 	incarnations *atomic.Uint64
-	broken       atomic.Bool  // a panic has left a shard locked
-	crowded      atomic.Int32 // shards in which pins take more than a quarter
-	limit        atomic.Int64
-	lasting      uint64       // bits of Hash that are the same in every process: with a file, the shard's
-	pool         atomic.Int64 // bytes of limit that no shard has; room.go
-	share        atomic.Int64 // a shard's fair part of the limit
-	short        atomic.Int32 // shards that have less than their share and find the pool empty
-	limiting     sync.Mutex   // one SetLimit at a time
-	lockFailed   atomic.Int32 // why memory could not be locked: the last errno
-	withheld     atomic.Int32 // why the system gave no more memory, not told yet: the last errno
-	warned       []string
-	warmed       atomic.Uint32
-	memory       [][]byte // what Close gives back
 	file         *file    // nil without Options.File
+	sizes        *sizes   // nil without Options.TrackSizes
+	memory       [][]byte // what Close gives back
+	warned       []string
 	restored     Restored
 	evicted      evictions
-	sizes        *sizes // nil without Options.TrackSizes
+	_            [pairOfLines]byte
+
+	// What some write, now and then:
+	counted    atomic.Uint64 // incarnations, without a file
+	pool       atomic.Int64  // bytes of limit that no shard has; room.go
+	share      atomic.Int64  // a shard's fair part of the limit
+	short      atomic.Int32  // shards that have less than their share and find the pool empty
+	crowded    atomic.Int32  // shards in which pins take more than a quarter
+	broken     atomic.Bool   // a panic has left a shard locked
+	limit      atomic.Int64
+	limiting   sync.Mutex   // one SetLimit at a time
+	lockFailed atomic.Int32 // why memory could not be locked: the last errno
+	withheld   atomic.Int32 // why the system gave no more memory, not told yet: the last errno
+	warmed     atomic.Uint32
 }
 
 // segmentsMin is how few segments a shard can work with: open ones, a victim, a reserve.
@@ -171,7 +176,8 @@ func Open(opts Options, clock *expiry.Clock) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards), incarnations: new(atomic.Uint64)}
+	st := &Store{opts: opts, clock: clock, shards: make([]shard, g.shards, max(g.shards, shardsOnPage))}
+	st.incarnations = &st.counted
 	st.limit.Store(opts.MemoryLimit)
 	if opts.TrackSizes {
 		st.sizes = newSizes(opts.ItemMax)

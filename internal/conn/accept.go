@@ -57,6 +57,8 @@ type Conns struct {
 	packets   []*packets
 	engine    engine
 
+	budget budget // every request reads what is above, and its first word; what is below is written
+
 	current  atomic.Int64
 	total    atomic.Uint64
 	rejected atomic.Uint64
@@ -65,8 +67,6 @@ type Conns struct {
 	pausedNow    atomic.Int32
 	pauses       atomic.Uint64
 	pausedMicros atomic.Uint64
-
-	budget budget
 
 	life       context.Context // done when nobody shakes hands any more
 	end        func()

@@ -24,13 +24,15 @@ import (
 //	              │                    │                      │                  │ the store are refused
 //	              │                    │                      │                  │ before anybody goes
 type budget struct {
+	tight atomic.Bool // more than half is held; every request asks
+	_     [128]byte   // two cache lines: what follows is written whenever something has to be kept
+
 	mu      sync.Mutex
 	max     int64
 	sum     int64
 	peak    int64
 	holders map[*Conn]int  // bytes of each that holds something
 	looked  expiry.Instant // for some that stand still
-	tight   atomic.Bool    // more than half is held
 	close   func(c *Conn, why reason)
 }
 
@@ -80,7 +82,9 @@ func (b *budget) forget(c *Conn) {
 func (b *budget) add(n int) {
 	b.sum += int64(n)
 	b.peak = max(b.peak, b.sum)
-	b.tight.Store(b.sum > b.max/2)
+	if tight := b.sum > b.max/2; tight != b.tight.Load() { // a store takes the line from all loops
+		b.tight.Store(tight)
+	}
 }
 
 // relieve makes room.
