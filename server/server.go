@@ -152,7 +152,7 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 		tlsConfig, env.RefreshCerts, env.CertsRead = t.config, srv.reloadTLS, t.source.Refreshed
 		t.source.NewSession = func() { env.Late.AddNow(stats.SSLNewSessions, 1) }
 	}
-	srv.load = sched.New(func() uint64 { return srv.conns.Total() })
+	srv.load = sched.New(func() uint64 { return srv.conns.Errands() })
 	srv.conns = conn.New(conn.Options{
 		Loops: opts.Loops, MaxConns: opts.MaxConns, MaxConnsWait: opts.MaxConnsWait, IdleTimeout: opts.IdleTimeout,
 		Memory: opts.ConnMemory, Sockets: opts.SocketMemory, Dwell: &srv.load.Dwell, UnixSocket: opts.UnixSocket,

@@ -18,13 +18,13 @@ import (
 	"github.com/gomemd/gomemd/protocol"
 )
 
-// We accept connections ourselves and hand them to gnet's loops. gnet's own acceptor ends the whole
-// engine on EMFILE, removes whatever stands at a unix socket's path, and cannot be given a backlog:
+// We accept connections ourselves, on gnet's loops (door.go) or for them. gnet's own acceptor ends
+// the whole engine on EMFILE, removes whatever stands at a unix socket's path, and cannot be given a backlog:
 // docs/decisions/0001-accept-outside-gnet.md.
 
 const (
-	// acceptors is how many goroutines accept on one listener: handing a connection to its loop
-	// waits for that loop, which may be busy for a moment.
+	// acceptors is how many goroutines accept on a listener from which loops do not (door.go): handing
+	// a connection to its loop waits for that loop, which may be busy for a moment.
 	acceptors = 2
 	// acceptPause is how long accepting rests when the process is out of file descriptors, or full,
 	// before it looks again.
@@ -54,6 +54,7 @@ type Conns struct {
 	opts      Options
 	env       *session.Env
 	listeners []Listener
+	doors     []*door // of some of the listeners
 	packets   []*packets
 	engine    engine
 
@@ -61,6 +62,7 @@ type Conns struct {
 
 	current  atomic.Int64
 	total    atomic.Uint64
+	errands  atomic.Uint64 // those of total who were accepted by goroutines
 	rejected atomic.Uint64
 	sending  atomic.Int64 // those with replies that wait
 
@@ -94,9 +96,19 @@ func New(opts Options, env *session.Env) *Conns {
 // also when it fails.
 func (cs *Conns) Start(listeners []Listener) error {
 	cs.listeners = listeners
-	if err := cs.engine.start(cs.opts.Loops); err != nil {
+	var err error
+	if err = cs.openDoors(); err == nil {
+		err = cs.engine.start(cs.opts.Loops)
+	}
+	if err != nil {
 		cs.StopAccepting()
 		return err
+	}
+	for _, d := range cs.doors {
+		if err := d.watch(cs.engine.fewest(nil)); err != nil {
+			cs.StopAccepting()
+			return errors.Join(err, cs.engine.stop())
+		}
 	}
 	for _, l := range listeners {
 		if l.Packets != nil {
@@ -107,10 +119,10 @@ func (cs *Conns) Start(listeners []Listener) error {
 		cs.accepting.Go(p.run)
 	}
 	for _, l := range listeners {
+		if l.Packets != nil || loopsAccept(l) {
+			continue
+		}
 		for range acceptors {
-			if l.Packets != nil {
-				continue
-			}
 			cs.accepting.Go(func() { cs.accept(l) })
 		}
 	}
@@ -127,7 +139,12 @@ func (cs *Conns) Addrs() []net.Addr {
 }
 
 // StopAccepting closes the listeners.
-func (cs *Conns) StopAccepting() { CloseAll(cs.listeners) }
+func (cs *Conns) StopAccepting() {
+	for _, d := range cs.doors {
+		d.close()
+	}
+	CloseAll(cs.listeners)
+}
 
 // Stop stops accepting, gives replies in flight half a second (or until the context is done) to be
 // sent, and closes all connections and loops. It is called once.
@@ -182,7 +199,8 @@ func (cs *Conns) logf(format string, args ...any) {
 	}
 }
 
-// accept takes clients from a listener until it is closed. One beyond MaxConns gets memcached's
+// accept takes clients from a listener until it is closed, and hands them to loops: those who shake
+// hands first. From other listeners loops accept (door.go). A client beyond MaxConns gets memcached's
 // line and is closed, or waits.
 func (cs *Conns) accept(l Listener) {
 	for {
@@ -191,7 +209,7 @@ func (cs *Conns) accept(l Listener) {
 		case errors.Is(err, net.ErrClosed):
 			return
 		case err != nil: // out of descriptors, or a client that left while it was queued
-			cs.env.Say(session.NoFiles, "cannot accept a client (open files: ulimit -n): %v\n", err)
+			cs.sayNoFiles(err)
 			cs.rest(func() { time.Sleep(acceptPause) })
 			continue
 		}
@@ -200,7 +218,11 @@ func (cs *Conns) accept(l Listener) {
 			_ = c.Close()
 			continue
 		}
-		cs.prepare(c)
+		cs.total.Add(1)
+		cs.errands.Add(1)
+		if tcp, ok := c.(*net.TCPConn); ok {
+			cs.prepare(descriptorOf(tcp))
+		}
 		client := &Conn{conns: cs, wire: l.Wire}
 		if l.TLS != NoTLS {
 			config := cs.opts.TLS(l.TLS)
@@ -216,25 +238,16 @@ func (cs *Conns) accept(l Listener) {
 
 // admit counts a client in, or not. With MaxConnsWait it takes the time until there is room.
 func (cs *Conns) admit() bool {
-	if cs.admitAtOnce() {
-		return true
-	}
-	cs.env.Say(session.Crowded, "as many clients as -c allows, %d: the next is turned away, or waits with -o no_maxconns_fast\n", cs.opts.MaxConns)
-	if !cs.opts.MaxConnsWait {
+	admitted := cs.admitAtOnce()
+	switch {
+	case admitted:
+	case cs.opts.MaxConnsWait:
+		cs.sayCrowded()
+		cs.rest(func() { admitted = cs.await(cs.admitAtOnce) })
+	default:
+		cs.sayCrowded()
 		cs.rejected.Add(1)
-		return false
 	}
-	admitted := false
-	cs.rest(func() {
-		for !admitted {
-			select {
-			case <-cs.stop:
-				return
-			case <-time.After(acceptPause):
-				admitted = cs.admitAtOnce()
-			}
-		}
-	})
 	return admitted
 }
 
@@ -246,10 +259,32 @@ func (cs *Conns) admitAtOnce() bool {
 			return false
 		}
 		if cs.current.CompareAndSwap(n, n+1) {
-			cs.total.Add(1)
 			return true
 		}
 	}
+}
+
+// hasRoom tells whether one more could be admitted.
+func (cs *Conns) hasRoom() bool { return cs.current.Load() < int64(cs.opts.MaxConns) }
+
+// await looks every acceptPause whether something is so. False: it was not when the server ended.
+func (cs *Conns) await(what func() bool) bool {
+	for !what() {
+		select {
+		case <-cs.stop:
+			return false
+		case <-time.After(acceptPause):
+		}
+	}
+	return true
+}
+
+func (cs *Conns) sayNoFiles(err error) {
+	cs.env.Say(session.NoFiles, "cannot accept a client (open files: ulimit -n): %v\n", err)
+}
+
+func (cs *Conns) sayCrowded() {
+	cs.env.Say(session.Crowded, "as many clients as -c allows, %d: the next is turned away, or waits with -o no_maxconns_fast\n", cs.opts.MaxConns)
 }
 
 // rest counts the time that an acceptor rests.
@@ -272,6 +307,9 @@ func (cs *Conns) Numbers() stats.Conns {
 
 // Total is how many clients have come so far.
 func (cs *Conns) Total() uint64 { return cs.total.Load() }
+
+// Errands is how many of them have needed goroutines beside the loops before they were served.
+func (cs *Conns) Errands() uint64 { return cs.errands.Load() }
 
 // ResetCounts starts the counts over (stats reset).
 func (cs *Conns) ResetCounts() {

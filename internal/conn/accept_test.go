@@ -61,7 +61,7 @@ func TestServesOnAfterRunningOutOfDescriptors(t *testing.T) {
 	h := start(t, options{plain: true})
 	inside := dial(t, h)
 	inside.ping()
-	eventually(t, "the accepted descriptor is closed, of which the loop has a duplicate", func() bool {
+	eventually(t, "a connection has one descriptor", func() bool {
 		return descriptorsOf(t, inside.served().fd) == 1
 	})
 

@@ -1,10 +1,6 @@
 package conn
 
-import (
-	"net"
-
-	"golang.org/x/sys/unix"
-)
+import "golang.org/x/sys/unix"
 
 // Socket buffers are the kernel's memory, and control groups of version 2 count them. Left alone
 // they grow to some megabytes for each connection, in either direction, and paused input waits
@@ -18,16 +14,9 @@ const (
 )
 
 // prepare sets the options of a socket that has been accepted.
-func (cs *Conns) prepare(c net.Conn) {
-	if cs.opts.Sockets == 0 {
-		return
-	}
-	if tcp, ok := c.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			_ = control(raw, func(fd int) error {
-				return unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentMost)
-			})
-		}
+func (cs *Conns) prepare(fd int) {
+	if cs.opts.Sockets > 0 {
+		_ = unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, notSentMost) // a unix socket has none
 	}
 }
 

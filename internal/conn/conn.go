@@ -97,6 +97,7 @@ func (c *Conn) begin() {
 	c.Init(c.loop.w, c.fd, c.wake, c.wire)
 	c.served.Store(uint32(c.conns.env.Clock.Now()))
 	c.conns.add(c)
+	c.loop.crowd.Add(1)
 	c.opened.Store(true)
 	c.shaking.Store(nil)
 	c.loop.w.Events.ConnNew(c.fd, c.remote)
@@ -358,6 +359,7 @@ func (c *Conn) closed(byItself bool) {
 	c.drop()
 	c.Session.Close()
 	c.loop.w.Events.ConnClose(c.fd, c.remote, c.reason(byItself || c.secure.endedWell()))
+	c.loop.crowd.Add(-1)
 	c.conns.remove(c)
 }
 

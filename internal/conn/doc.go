@@ -4,6 +4,7 @@
 //
 //	listen.go    the listening sockets
 //	accept.go    who is let in; Conns, all connections there are
+//	door.go      loops accept
 //	handshake.go TLS: a client shakes hands before it comes to a loop
 //	loop.go      the event loops, and all that is known of gnet
 //	udp.go       datagrams
@@ -39,7 +40,7 @@
 // # Who runs where
 //
 // Everything of a connection belongs to its loop's goroutine. From elsewhere one may only ask it to
-// look (Conn.wake) and read what is atomic. The acceptors are goroutines of their own, a client has
-// one while it shakes hands, and each UDP socket has one that serves it. Tick is called by the
-// server's, every 250 ms.
+// look (Conn.wake) and read what is atomic. A loop accepts its connections itself, but for those with
+// TLS: their acceptors are goroutines, and a client has one while it shakes hands. Each UDP socket has
+// one that serves it. Tick is called by the server's, every 250 ms.
 package conn

@@ -46,6 +46,7 @@ type options struct {
 	sockets      int64
 	dwell        bool
 
+	addr string // where to listen; "": 127.0.0.1:0
 	unix bool   // a unix socket instead of TCP …
 	mask uint32 // … with this mask
 	udp  string // beside it, an address for datagrams
@@ -98,7 +99,7 @@ func start(t testing.TB, o options) *fixture {
 	if h.store, err = storage.Open(o.store, h.clock); err != nil {
 		t.Fatal(err)
 	}
-	listen := ListenOptions{TCP: []Address{{Addr: "127.0.0.1:0"}}, UnixMask: os.FileMode(o.mask), Backlog: 1024}
+	listen := ListenOptions{TCP: []Address{{Addr: cmp.Or(o.addr, "127.0.0.1:0")}}, UnixMask: os.FileMode(o.mask), Backlog: 1024}
 	if o.tls {
 		listen.TCP[0].TLS = PerTLS
 	}

@@ -6,7 +6,9 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/panjf2000/gnet/v2"
@@ -52,7 +54,39 @@ import (
 //	                   (reported as the bell)
 
 // EventLoop is gnet's name and version, for stats.
-const EventLoop = "gnet-2.10.0"
+const EventLoop = "gnet-" + gnetVersion
+
+const (
+	gnetPath    = "github.com/panjf2000/gnet/v2"
+	gnetVersion = "2.10.0"
+)
+
+// direct tells whether loops may call gnet's own functions.
+var direct = isGnet(debug.ReadBuildInfo())
+
+// isGnet tells whether gnet is the one that is known here. The binary of a test does not say which it has.
+func isGnet(info *debug.BuildInfo, ok bool) bool {
+	if !ok {
+		return false
+	}
+	for _, m := range info.Deps {
+		if m.Path == gnetPath {
+			return m.Version == "v"+gnetVersion && m.Replace == nil
+		}
+	}
+	return len(info.Deps) == 0
+}
+
+// newStreamConn makes a connection of an event loop's. Its addresses are for who asks gnet for them.
+//
+//go:linkname newStreamConn github.com/panjf2000/gnet/v2.newStreamConn
+func newStreamConn(proto string, fd int, eventLoop unsafe.Pointer, remote unix.Sockaddr, localAddr, remoteAddr net.Addr) unsafe.Pointer
+
+// register0 has the loop wait for the connection, and calls OnOpen. It closes the descriptor when it
+// fails before that.
+//
+//go:linkname register0 github.com/panjf2000/gnet/v2.(*eventloop).register0
+func register0(eventLoop, conn unsafe.Pointer) error
 
 // engine is gnet's engine and what it calls.
 type engine struct {
@@ -62,12 +96,14 @@ type engine struct {
 
 	mu    sync.Mutex
 	loops map[gnet.EventLoop]*loop
+	all   []*loop
 }
 
 // loop is one event loop's part of the work. Only its goroutine uses it.
 type loop struct {
 	conns *Conns
 	w     *session.Worker
+	crowd atomic.Int32 // clients' connections; others may look
 
 	bell   gnet.Conn
 	bellFd int
@@ -93,6 +129,9 @@ type loop struct {
 // start makes n loops, each with its bell.
 func (e *engine) start(n int) (err error) {
 	e.loops = map[gnet.EventLoop]*loop{}
+	for range n {
+		e.all = append(e.all, &loop{conns: e.conns, blocked: map[int32]*Conn{}})
+	}
 	if e.client, err = gnet.NewClient(e, gnet.WithNumEventLoop(n), gnet.WithLogger(gnetLog{e.conns})); err != nil {
 		return err
 	}
@@ -100,8 +139,8 @@ func (e *engine) start(n int) (err error) {
 		return err
 	}
 	// gnet gives a connection to the loop with the fewest: one bell for each.
-	for range n {
-		if err := e.addLoop(); err != nil {
+	for _, l := range e.all {
+		if err := e.addBell(l); err != nil {
 			return errors.Join(err, e.stop())
 		}
 	}
@@ -111,8 +150,8 @@ func (e *engine) start(n int) (err error) {
 	return nil
 }
 
-// addLoop hangs up a bell in a loop that has none.
-func (e *engine) addLoop() error {
+// addBell hangs up a loop's bell in one of gnet's that has none.
+func (e *engine) addBell(l *loop) error {
 	ends, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return os.NewSyscallError("socketpair", err)
@@ -124,7 +163,7 @@ func (e *engine) addLoop() error {
 		_ = unix.Close(ends[1])
 		return err
 	}
-	l := &loop{conns: e.conns, rope: ends[1], blocked: map[int32]*Conn{}}
+	l.rope = ends[1]
 	if l.writable, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		_, _ = bell.Close(), unix.Close(l.rope)
 		return os.NewSyscallError("epoll_create1", err)
@@ -204,14 +243,18 @@ func (l *loop) ring() {
 	_, _ = transfer(unix.SYS_WRITE, l.rope, unsafe.Pointer(&one[0]), 1) // it has room: what was there has been read
 }
 
-// whoIsWritable puts those in line whose sockets take more.
-func (l *loop) whoIsWritable() {
-	for len(l.blocked) > 0 {
+// whoHasCome puts those in line whose sockets take more, and accepts.
+func (l *loop) whoHasCome() {
+	for len(l.blocked) > 0 || len(l.conns.doors) > 0 {
 		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(l.writable), uintptr(unsafe.Pointer(&l.events[0])), uintptr(len(l.events)), 0, 0, 0)
 		if errno != 0 {
 			return
 		}
 		for _, ev := range l.events[:n] {
+			if ev.Pad > 0 {
+				l.accept(l.conns.doors[ev.Pad-1])
+				continue
+			}
 			c := l.blocked[ev.Fd]
 			delete(l.blocked, ev.Fd)
 			switch {
@@ -246,6 +289,28 @@ func (l *loop) register(c *Conn, events uint32) bool {
 		unix.EpollCtl(l.writable, unix.EPOLL_CTL_ADD, c.fd, &ev) == nil // the first time
 }
 
+// take has the loop serve a descriptor that it has accepted. When it fails the descriptor is closed.
+func (l *loop) take(fd int, c *Conn) error {
+	type value struct{ _, data unsafe.Pointer } // an interface's
+	gc, eventLoop := l.bell, l.bell.EventLoop() // gc has the type for now
+	of := (*value)(unsafe.Pointer(&eventLoop)).data
+	made := newStreamConn("tcp", fd, of, nil, nil, nil)
+	(*value)(unsafe.Pointer(&gc)).data = made
+	gc.SetContext(c)
+	c.loop = l
+	return register0(of, made)
+}
+
+// fewest is the loop with the fewest connections: the one that is preferred, if it is among them.
+func (e *engine) fewest(preferred *loop) *loop {
+	for _, l := range e.all {
+		if preferred == nil || l.crowd.Load() < preferred.crowd.Load() {
+			preferred = l
+		}
+	}
+	return preferred
+}
+
 // adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the
 // descriptor and closes ours.
 func (e *engine) adopt(c *Conn, socket net.Conn) error {
@@ -260,14 +325,19 @@ func (e *engine) adopt(c *Conn, socket net.Conn) error {
 
 // OnOpen is called when a loop has taken a connection over.
 func (e *engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	switch c := gc.Context().(type) {
 	case *loop:
 		c.opened(gc)
+		e.mu.Lock()
 		e.loops[gc.EventLoop()] = c
+		e.mu.Unlock()
 	case *Conn:
-		c.open(e.loops[gc.EventLoop()], gc)
+		if c.loop == nil { // adopted
+			e.mu.Lock()
+			c.loop = e.loops[gc.EventLoop()]
+			e.mu.Unlock()
+		}
+		c.open(gc)
 		c.begin()
 	}
 	return nil, gnet.None
@@ -307,13 +377,17 @@ type socket struct {
 	paused        bool
 }
 
-func (s *socket) open(l *loop, gc gnet.Conn) {
-	s.loop, s.gc, s.fd, s.local = l, gc, gc.Fd(), gc.LocalAddr()
-	if s.secure != nil {
-		s.secure.open(l)
-		return // remote is known, and others may look at it
+func (s *socket) open(gc gnet.Conn) {
+	s.gc, s.fd = gc, gc.Fd()
+	if s.local == nil {
+		s.local = gc.LocalAddr()
 	}
-	s.remote = gc.RemoteAddr()
+	if s.remote == nil { // who shakes hands has one, and others may look at it
+		s.remote = gc.RemoteAddr()
+	}
+	if s.secure != nil {
+		s.secure.open(s.loop)
+	}
 }
 
 // input is what gnet has read and nobody has consumed. It is gnet's, until consume.

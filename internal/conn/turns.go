@@ -40,7 +40,7 @@ func (ln *line) empty() bool { return ln.first == len(ln.waiting) }
 
 // turn is the line's: the next connection has its turn.
 func (l *loop) turn() {
-	l.whoIsWritable()
+	l.whoHasCome()
 	for {
 		c := l.line.next()
 		if c == nil {
