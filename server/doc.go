@@ -6,7 +6,7 @@
 //
 // Where to look for what, by file and function, in the order in which a request comes by:
 //
-//	accept       internal/conn/accept.go       accept, admit          a client is let in, or told that there are too many
+//	accept       internal/conn/door.go         accept, admitAtOnce    a client is let in, or told that there are too many
 //	             internal/conn/handshake.go    shake                  TLS: a goroutine shakes hands with it
 //	             internal/conn/loop.go         adopt, OnOpen          and given to the loop with the fewest
 //	read         internal/conn/loop.go         OnTraffic              gnet has read what came
@@ -56,9 +56,10 @@
 // # Who runs where
 //
 // Each event loop is a goroutine of gnet's, with a session.Worker that no other touches but for
-// published counters. The tick is a goroutine of the server's, the acceptors are internal/conn's. A
-// loop with little to do may wait in place for what comes next (internal/conn/dwell.go). With
-// Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched). A dump of
+// published counters. It accepts its clients itself (internal/conn/door.go). The tick is a goroutine
+// of the server's; listeners with TLS have acceptors, which are internal/conn's. With
+// Options.OwnProcess one goroutine more has the scheduler follow the load (internal/sched), and loops
+// with little to do wait where they wake nobody (internal/conn/wait.go). A dump of
 // all items that is longer than a turn is made by a goroutine (internal/session/dump.go), and one
 // writes the log while there are lines (internal/events/log.go). A client has one while it shakes
 // hands (internal/conn/handshake.go), and each UDP socket has one. Nothing else has: not a slow reader,

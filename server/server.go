@@ -23,6 +23,10 @@ import (
 // a deadline's second sharp to a quarter and gives memory back well within two seconds.
 const tickEvery = 250 * time.Millisecond
 
+// tickAsleep is how often while nobody asks for anything: what wakes an idle process costs it more
+// than what it does then. Loops that wake set the clock themselves.
+const tickAsleep = time.Second
+
 // logPatience is how long a server that ends waits for a log that takes nothing.
 const logPatience = 100 * time.Millisecond
 
@@ -155,7 +159,7 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	srv.load = sched.New(func() uint64 { return srv.conns.Errands() })
 	srv.conns = conn.New(conn.Options{
 		Loops: opts.Loops, MaxConns: opts.MaxConns, MaxConnsWait: opts.MaxConnsWait, IdleTimeout: opts.IdleTimeout,
-		Memory: opts.ConnMemory, Sockets: opts.SocketMemory, Dwell: &srv.load.Dwell, UnixSocket: opts.UnixSocket,
+		Memory: opts.ConnMemory, Sockets: opts.SocketMemory, Load: srv.load, OwnProcess: opts.OwnProcess, UnixSocket: opts.UnixSocket,
 		TLS: tlsConfig,
 	}, env)
 	env.Conns, env.ResetConns, env.Clients = srv.conns.Numbers, srv.conns.ResetCounts, srv.conns.List
@@ -255,7 +259,7 @@ func (srv *Server) Shutdown(ctx context.Context) (err error) {
 
 // tick sets the clock and frees what has expired, until the server stops.
 func (srv *Server) tick() {
-	ticker := time.NewTicker(tickEvery)
+	ticker := sched.NewTicker(tickEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -264,6 +268,11 @@ func (srv *Server) tick() {
 		case <-ticker.C:
 			srv.onTick()
 			srv.sweep(ticker.C)
+			if srv.conns.Asleep() {
+				ticker.Reset(tickAsleep)
+			} else {
+				ticker.Reset(tickEvery)
+			}
 		}
 	}
 }
@@ -271,6 +280,7 @@ func (srv *Server) tick() {
 // onTick does what comes with each tick.
 func (srv *Server) onTick() {
 	srv.env.SetClock()
+	srv.load.Tick()
 	srv.conns.Tick()
 	if why := srv.store.Withheld(); why != nil {
 		srv.env.Say(session.Withheld, "the system gives no more memory for items, so there are fewer than -m allows: %v\n", why)

@@ -258,7 +258,7 @@ func start(ctx context.Context, c *config) (*server.Server, error) {
 		return nil, nil
 	}
 	c.opts.Settings.Threads = c.opts.Loops
-	c.opts.Loops = loopsFor(c.opts.Loops, runtime.NumCPU())
+	c.opts.Loops = loopsFor(c.opts.Loops, min(runtime.NumCPU(), runtime.GOMAXPROCS(0)))
 	c.opts.OwnProcess = true
 	c.opts.Log, c.opts.Cancel = log, ctx.Done()
 	c.limitRuntime()
@@ -272,9 +272,15 @@ func start(ctx context.Context, c *config) (*server.Server, error) {
 	return srv, nil
 }
 
-// loopsFor is how many event loops serve -t threads: no more than cores, less one for the kernel's network and whoever asks
-// (docs/decisions/0002-processors-follow-the-load.md).
-func loopsFor(threads, cores int) int { return min(threads, max(1, cores-1)) }
+// loopsFor is how many event loops serve -t threads: no more than there are cores, or than a control
+// group allows in CPU time. Of two or three one is left to the kernel's network code and to whoever
+// asks (docs/decisions/0002-processors-follow-the-load.md).
+func loopsFor(threads, cores int) int {
+	if cores < 4 {
+		cores = max(1, cores-1)
+	}
+	return min(threads, cores)
+}
 
 // startError words a refusal of Start as memcached does.
 func startError(c *config, err error) error {

@@ -581,9 +581,9 @@ func flagsOfLargest(smaps string) (flags []string) {
 	return flags
 }
 
-func TestLoopsLeaveACore(t *testing.T) {
+func TestLoopsAndCores(t *testing.T) {
 	for _, tt := range []struct{ threads, cores, want int }{
-		{4, 1, 1}, {4, 2, 1}, {4, 3, 2}, {4, 16, 4}, {1, 16, 1}, {32, 16, 15},
+		{4, 1, 1}, {4, 2, 1}, {4, 3, 2}, {4, 4, 4}, {4, 16, 4}, {1, 16, 1}, {32, 16, 16},
 	} {
 		if got := loopsFor(tt.threads, tt.cores); got != tt.want {
 			t.Errorf("-t %d on %d cores: %d loops, want %d", tt.threads, tt.cores, got, tt.want)

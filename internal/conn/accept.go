@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gomemd/gomemd/internal/sched"
 	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
@@ -45,7 +46,8 @@ type Options struct {
 	Memory       int64                 // bytes that all of them may make us hold outside the store
 	Sockets      int64                 // bytes that the kernel should hold of them in all (buffers.go); 0: as many as it likes
 	TLS          func(TLS) *tls.Config // the configuration in force, of a listener that is encrypted so
-	Dwell        *atomic.Bool          // whether loops wait in place when they have nothing to do (dwell.go)
+	OwnProcess   bool                  // nobody else in this process uses gnet
+	Load         *sched.Load           // tells how loops shall wait (wait.go); nil: as gnet does
 	UnixSocket   string                // the name of the unix socket, for stats conns
 }
 

@@ -234,15 +234,14 @@ func (c *Conn) serve() bool {
 		c.queue() // also when others are not waiting: they may be, by then
 	default:
 		c.hold(len(in) - n)
-		return c.rest(n > 0)
+		return c.rest()
 	}
 	c.hold(len(in) - n) // now that it is known to wait for us, or not
 	return true
 }
 
-// rest waits for more input. Something has come of it, if came: a Wake is no event, and gnet may
-// have been asked for more that it would not look for while the loop dwells.
-func (c *Conn) rest(came bool) bool {
+// rest leaves the connection until more input comes.
+func (c *Conn) rest() bool {
 	switch {
 	case c.secure.ended():
 		return c.sayEnded()
@@ -250,13 +249,7 @@ func (c *Conn) rest(came bool) bool {
 		return false
 	}
 	c.set(reading)
-	switch {
-	case c.paused:
-		return c.resume() || c.say(noWatch)
-	case came && c.conns.opts.Dwell.Load():
-		c.loop.dwell()
-	}
-	return true
+	return !c.paused || c.resume() || c.say(noWatch)
 }
 
 // sayEnded is for a client who has said, by TLS, that it will send no more, or who broke its rules. It

@@ -17,7 +17,7 @@
 //	still.go     who stands still, and what is done about it
 //	leave.go     closing without haste, for a graceful end
 //	panic.go     what becomes of a mistake of ours
-//	dwell.go     a loop that is seldom busy waits in place
+//	wait.go      how a loop waits while there is little to do
 //	pollopt.go   a build tag of gnet's that is refused
 //
 // # The phases of a connection

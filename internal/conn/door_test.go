@@ -39,18 +39,20 @@ func TestLoopsAcceptWithTheGnetThatIsKnown(t *testing.T) {
 	other.Version, fork.Replace = "v2.10.1", &debug.Module{Path: "../gnet"}
 	for _, tt := range []struct {
 		what string
+		main string
 		deps []*debug.Module
 		ok   bool
 		want bool
 	}{
-		{"the known one", []*debug.Module{{Path: "golang.org/x/sys"}, &gnet}, true, true},
-		{"another", []*debug.Module{&other}, true, false},
-		{"another in its place", []*debug.Module{&fork}, true, false},
-		{"modules, and gnet is not among them", []*debug.Module{{Path: "golang.org/x/sys"}}, true, false},
-		{"a test", nil, true, true},
-		{"a program that does not say", nil, false, false},
+		{"the known one", "", []*debug.Module{{Path: "golang.org/x/sys"}, &gnet}, true, true},
+		{"another", ourPath, []*debug.Module{&other}, true, false},
+		{"another in its place", ourPath, []*debug.Module{&fork}, true, false},
+		{"modules, and gnet is not among them", ourPath, []*debug.Module{{Path: "golang.org/x/sys"}}, true, false},
+		{"a test of ours", ourPath, nil, true, true},
+		{"a test of somebody else's", "example.com/app", nil, true, false},
+		{"a program that does not say", "", nil, false, false},
 	} {
-		if got := isGnet(&debug.BuildInfo{Deps: tt.deps}, tt.ok); got != tt.want {
+		if got := isGnet(&debug.BuildInfo{Main: debug.Module{Path: tt.main}, Deps: tt.deps}, tt.ok); got != tt.want {
 			t.Errorf("%s: %v", tt.what, got)
 		}
 	}

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/invariants"
+	"github.com/gomemd/gomemd/internal/sched"
 	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
@@ -44,7 +44,7 @@ type options struct {
 	idle         time.Duration
 	memory       int64
 	sockets      int64
-	dwell        bool
+	quiet        bool
 
 	addr string // where to listen; "": 127.0.0.1:0
 	unix bool   // a unix socket instead of TCP …
@@ -126,11 +126,11 @@ func start(t testing.TB, o options) *fixture {
 	}
 	env.Verbosity.Store(o.verbosity)
 	env.End = func(bool) {}
-	dwell := new(atomic.Bool)
-	dwell.Store(o.dwell)
+	load := sched.New(nil)
+	load.Quiet.Store(o.quiet)
 	h.conns = New(Options{
 		Loops: o.loops, MaxConns: o.maxConns, MaxConnsWait: o.maxConnsWait, IdleTimeout: o.idle,
-		Memory: o.memory, Sockets: o.sockets, Dwell: dwell, UnixSocket: listen.Unix,
+		Memory: o.memory, Sockets: o.sockets, Load: load, UnixSocket: listen.Unix,
 		TLS: func(TLS) *tls.Config { return cmp.Or(o.config, testTLS()) },
 	}, env)
 	env.Conns, env.ResetConns, env.Clients = h.conns.Numbers, h.conns.ResetCounts, h.conns.List

@@ -13,6 +13,7 @@ import (
 
 	"github.com/panjf2000/gnet/v2"
 	"github.com/panjf2000/gnet/v2/pkg/logging"
+	"github.com/panjf2000/gnet/v2/pkg/pool/goroutine"
 	"golang.org/x/sys/unix"
 
 	"github.com/gomemd/gomemd/internal/session"
@@ -59,12 +60,14 @@ const EventLoop = "gnet-" + gnetVersion
 const (
 	gnetPath    = "github.com/panjf2000/gnet/v2"
 	gnetVersion = "2.10.0"
+	ourPath     = "github.com/gomemd/gomemd"
 )
 
 // direct tells whether loops may call gnet's own functions.
 var direct = isGnet(debug.ReadBuildInfo())
 
-// isGnet tells whether gnet is the one that is known here. The binary of a test does not say which it has.
+// isGnet tells whether gnet is the one that is known here. The binary of a test does not say which it
+// has: of ours it is known.
 func isGnet(info *debug.BuildInfo, ok bool) bool {
 	if !ok {
 		return false
@@ -74,7 +77,7 @@ func isGnet(info *debug.BuildInfo, ok bool) bool {
 			return m.Version == "v"+gnetVersion && m.Replace == nil
 		}
 	}
-	return len(info.Deps) == 0
+	return len(info.Deps) == 0 && info.Main.Path == ourPath
 }
 
 // newStreamConn makes a connection of an event loop's. Its addresses are for who asks gnet for them.
@@ -93,6 +96,11 @@ type engine struct {
 	gnet.BuiltinEventEngine
 	conns  *Conns
 	client *gnet.Client // an engine of loops without listeners; it is called a client for its usual use
+
+	// asked is how many things other goroutines have asked gnet to do that it has not done yet.
+	asked atomic.Int32
+
+	served atomic.Bool // since Conns.Asleep
 
 	mu    sync.Mutex
 	loops map[gnet.EventLoop]*loop
@@ -113,6 +121,7 @@ type loop struct {
 
 	line  line
 	rings bool // the bell is reported
+	waits waits
 
 	writable int             // our epoll instance
 	blocked  map[int32]*Conn // by descriptor: who waits there, and who is held
@@ -128,6 +137,9 @@ type loop struct {
 
 // start makes n loops, each with its bell.
 func (e *engine) start(n int) (err error) {
+	if e.conns.opts.OwnProcess {
+		goroutine.DefaultWorkerPool.Release() // we give it nothing to do, and it wakes the process twice a second
+	}
 	e.loops = map[gnet.EventLoop]*loop{}
 	for range n {
 		e.all = append(e.all, &loop{conns: e.conns, blocked: map[int32]*Conn{}})
@@ -191,6 +203,9 @@ func (e *engine) stop() error {
 func (l *loop) close() {
 	_ = unix.Close(l.rope)
 	_ = unix.Close(l.writable)
+	if l.waits.file != nil {
+		_ = l.waits.file.Close()
+	}
 }
 
 // opened is called on the loop when its bell is there.
@@ -200,7 +215,7 @@ func (l *loop) opened(gc gnet.Conn) {
 		return
 	}
 	l.report(false)
-	l.err = l.add(l.epoll, l.writable, l.bellFd, unix.EPOLLIN)
+	l.err = errors.Join(l.openGate(), l.add(l.epoll, l.writable, l.bellFd, unix.EPOLLIN))
 	l.ring()
 }
 
@@ -208,14 +223,23 @@ func (l *loop) opened(gc gnet.Conn) {
 // one that lets us change it. What it is changed to is what gnet has asked for.
 func epollOf(fd int) (int, error) {
 	ev := unix.EpollEvent{Events: readEvents, Fd: int32(fd)}
+	epoll := findEpoll(func(epoll int) bool { return unix.EpollCtl(epoll, unix.EPOLL_CTL_MOD, fd, &ev) == nil })
+	if epoll < 0 {
+		return 0, errors.New("gnet does not wait with an epoll instance of this process")
+	}
+	return epoll, nil
+}
+
+// findEpoll is the first descriptor that passes, or -1.
+func findEpoll(passes func(fd int) bool) int {
 	var limit unix.Rlimit
 	_ = unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) // 0 then: not found
-	for epoll := range int(min(limit.Cur, 1<<20)) {
-		if unix.EpollCtl(epoll, unix.EPOLL_CTL_MOD, fd, &ev) == nil {
-			return epoll, nil
+	for fd := range int(min(limit.Cur, 1<<20)) {
+		if passes(fd) {
+			return fd
 		}
 	}
-	return 0, errors.New("gnet does not wait with an epoll instance of this process")
+	return -1
 }
 
 // readEvents is what gnet asks for.
@@ -314,6 +338,8 @@ func (e *engine) fewest(preferred *loop) *loop {
 // adopt gives an accepted socket to the loop with the fewest connections. gnet duplicates the
 // descriptor and closes ours.
 func (e *engine) adopt(c *Conn, socket net.Conn) error {
+	e.asked.Add(+1)
+	defer e.asked.Add(-1)
 	if _, err := e.client.EnrollContext(socket, c); err != nil {
 		return err
 	}
@@ -345,15 +371,27 @@ func (e *engine) OnOpen(gc gnet.Conn) ([]byte, gnet.Action) {
 
 // OnTraffic is called when input has come, and after a Wake.
 func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
+	var l *loop
 	switch c := gc.Context().(type) {
 	case *Conn:
 		if !c.event() {
 			return gnet.Close
 		}
+		l = c.loop
 	case *loop:
 		_, _ = gc.Discard(-1)
 		c.ring()
 		c.turn()
+		l = c
+	}
+	if !e.served.Load() {
+		e.served.Store(true)
+	}
+	switch {
+	case l.mayWait():
+		l.wait()
+	case l.conns.quiet():
+		l.tellWork()
 	}
 	return gnet.None
 }
@@ -414,10 +452,26 @@ func (s *socket) consume(n int) {
 
 // wake has the loop call event. It may be called from any goroutine; of a connection that is no
 // more nothing happens.
-func (s *socket) wake() { s.loop.conns.unlessStopped(func() { _ = s.gc.Wake(nil) }) }
+func (s *socket) wake() { s.loop.conns.engine.ask(s.gc.Wake) }
 
 // ask has the loop close the connection; from any goroutine.
-func (s *socket) ask() { s.loop.conns.unlessStopped(func() { _ = s.gc.Close() }) }
+func (s *socket) ask() { s.loop.conns.engine.ask(s.gc.CloseWithCallback) }
+
+// ask has gnet do something, unless the loops are going away.
+func (e *engine) ask(call func(gnet.AsyncCallback) error) {
+	e.conns.unlessStopped(func() {
+		e.asked.Add(+1)
+		if call(e.done) != nil {
+			e.asked.Add(-1)
+		}
+	})
+}
+
+// done is called when gnet has done it.
+func (e *engine) done(gnet.Conn, error) error {
+	e.asked.Add(-1)
+	return nil
+}
 
 // end closes the connection, on its loop, but not from within event.
 func (s *socket) end() { _ = s.gc.EventLoop().Close(s.gc) }

@@ -1,58 +1,56 @@
 // Package sched has Go's scheduler follow the load: how many processors (GOMAXPROCS) it has, how
-// much garbage may gather (GOGC), and whether event loops wait in place. It changes what the whole
-// process shares, so it is only for a server that has its process for itself.
+// much garbage may gather (GOGC), and how event loops wait. It changes what the whole process
+// shares, so it is only for a server that has its process for itself.
 //
 // Go's scheduler is at its worst when it has more processors or event loops than work: each time a
-// loop has nothing to do it wakes another thread to look for some, and requests that one loop would
-// serve together are served by two, one by one. So processors follow the load: one to begin with,
-// one more while those we have are busy and the machine has an idle core, one less when they would
-// do without. Numbers: docs/decisions/0002-processors-follow-the-load.md.
+// loop has nothing to do it wakes another thread to look for some. And it is as bad when busy loops
+// have fewer processors than there are of them: one keeps its processor for 10 ms while the others
+// wait. So there are two arrangements:
 //
-// While there is little to do the loops wait in place (Load.Dwell), where they wake nobody, but
-// keep their processors: then there is one for each of them, and one for all else
-// (docs/decisions/0112-loops-that-dwell.md).
+//	quiet   one processor; loops wait where they wake nobody, and tell how much they do
+//	busy    a processor for each loop; loops wait as gnet does
+//
+// Numbers: docs/decisions/0002-processors-follow-the-load.md, 0112-loops-that-wait.md.
 package sched
 
 import (
-	"bufio"
-	"bytes"
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
 const (
-	adjustEvery = 200 * time.Millisecond
-	busy        = 0.85 // of the processors we have: from here on we want another …
-	idleCore    = 0.50 // … if that much of a core is idle
-	slack       = 0.60 // of the processors but one: from here down that one goes
-	fullMachine = 0.10 // less of a core is idle in the whole machine: who is not …
-	crowdedOut  = 0.75 // … busy to this degree is fighting for cores with somebody, and has one processor too many
-	dwellBelow  = 0.45 // of a core, in all: from here down loops wait in place …
-	dwellAbove  = 0.60 // … and from here on they do not
-	manyErrands = 500  // a second: from here on those who run them have a processor beside the loops …
-	fewErrands  = 200  // … and from here down not
-	gcUsual     = 100  // GOGC …
-	gcErrands   = 200  // … and while many clients come, for each leaves a kilobyte of garbage
+	quietAbove  = 0.60                   // of a core: from here on it is not quiet any more …
+	lookEvery   = 20 * time.Millisecond  // … over so long
+	quietBelow  = 0.45                   // of a core: from here down it is quiet again …
+	adjustEvery = 200 * time.Millisecond // … over so long
+	manyErrands = 500                    // a second: from here on those who run them have a processor beside the loops …
+	fewErrands  = 200                    // … and from here down not
+	gcUsual     = 100                    // GOGC …
+	gcErrands   = 200                    // … and while many clients come, for each leaves some kilobytes of garbage
 )
 
 // Load is what is known of the load. Until Follow is called the scheduler is left alone.
 type Load struct {
-	// Dwell tells whether loops wait in place when they have nothing to do. That is for a process
-	// in which each of them has a processor for itself, and other goroutines have another.
-	Dwell atomic.Bool
+	// Quiet tells that there is little to do, and that the process has one processor. Loops then
+	// wait without waking anybody, and tell by Worked how much they do.
+	Quiet atomic.Bool
 
-	// Errands counts how often the loops have needed a goroutine beside them: for a client who was
-	// accepted. While there are many, one processor more than there are busy loops spares these
-	// clients waits of 10 ms, after which the scheduler takes one from a loop.
+	// Errands counts how often somebody has needed goroutines beside the loops: a client who shook
+	// hands. While there are many, one processor more than there are loops spares these clients
+	// waits of 10 ms, after which the scheduler takes one from a loop.
 	Errands func() uint64
 
 	beside  atomic.Int32
-	changed chan struct{} // of beside
+	changed chan struct{} // of beside, or Quiet has ended
+
+	worked atomic.Int64 // by all loops, in nanoseconds …
+	from   atomic.Int64 // … since then
+
+	ticked usage // at the last Tick
 }
 
 // New makes one.
@@ -63,16 +61,47 @@ func New(errands func() uint64) *Load {
 // Beside says that n more goroutines compute beside the loops, or fewer. They have a processor together.
 func (l *Load) Beside(n int) {
 	l.beside.Add(int32(n))
+	l.look()
+}
+
+// Worked is told by a loop while it is quiet: it has worked for so long since it told that before.
+func (l *Load) Worked(long time.Duration, now time.Time) {
+	worked, from := l.worked.Add(int64(long)), l.from.Load()
+	since := now.UnixNano() - from
+	if since < int64(lookEvery) || !l.from.CompareAndSwap(from, now.UnixNano()) {
+		return
+	}
+	l.worked.Store(0)
+	if float64(worked) > quietAbove*float64(since) {
+		l.endQuiet()
+	}
+}
+
+// Tick is called now and then, by one goroutine: not all work is told of by loops.
+func (l *Load) Tick() {
+	used := l.sample()
+	if l.Quiet.Load() && used.since(l.ticked).cores > quietAbove {
+		l.endQuiet()
+	}
+	l.ticked = used
+}
+
+func (l *Load) endQuiet() {
+	l.Quiet.Store(false)
+	l.look()
+}
+
+// look has Follow look.
+func (l *Load) look() {
 	select {
 	case l.changed <- struct{}{}:
-	default: // Follow has not looked yet
+	default: // it has not looked yet
 	}
 }
 
 // Follow adjusts the scheduler to the load until stop is closed, and then leaves it as it was
-// found. loops is how many event loops there are, and so how many processors at most: a loop uses
-// one at a time. An environment that sets GOMAXPROCS has the last word, and Follow returns at once;
-// one that sets GOGC keeps that.
+// found. loops is how many event loops there are. An environment that sets GOMAXPROCS has the last
+// word, and Follow returns at once; one that sets GOGC keeps that.
 func (l *Load) Follow(loops int, stop <-chan struct{}) {
 	if os.Getenv("GOMAXPROCS") != "" {
 		return
@@ -81,27 +110,32 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 	if os.Getenv("GOGC") != "" {
 		setGC = func(int) int { return 0 }
 	}
-	now := arrangement{procs: 1, dwell: true}
+	now := arrangement{quiet: true}
 	procsBefore, gcBefore := runtime.GOMAXPROCS(0), setGC(gcUsual)
 	defer func() {
-		l.Dwell.Store(false)
+		l.Quiet.Store(false)
 		runtime.GOMAXPROCS(procsBefore)
 		setGC(gcBefore)
 	}()
-	arrange := func() {
-		l.Dwell.Store(now.dwell)
+	arrange := func() { // stops the world for some 20 µs
 		runtime.GOMAXPROCS(now.processors(loops) + int(min(1, l.beside.Load())))
 		setGC(now.gcPercent())
+		l.Quiet.Store(now.quiet)
 	}
 	arrange()
 	ticker := time.NewTicker(adjustEvery)
+	ticker.Stop() // it would wake the process while it is quiet
 	defer ticker.Stop()
-	most, before := min(loops, runtime.NumCPU()), l.sample()
+	var before usage
 	for {
 		select {
 		case <-stop:
 			return
 		case <-l.changed:
+			if now.quiet && !l.Quiet.Load() {
+				now, before = arrangement{}, l.sample()
+				ticker.Reset(adjustEvery)
+			}
 			arrange()
 			continue
 		case <-ticker.C:
@@ -111,10 +145,12 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 			before = used
 			continue
 		}
-		if next := now.adjust(most, used.since(before)); next != now {
+		if next := now.adjust(used.since(before)); next != now {
 			over := now.errands && !next.errands
-			now = next
-			arrange() // stops the world for some 20 µs
+			if now = next; now.quiet {
+				ticker.Stop()
+			}
+			arrange()
 			if over {
 				debug.FreeOSMemory() // the garbage that they have left
 			}
@@ -123,23 +159,18 @@ func (l *Load) Follow(loops int, stop <-chan struct{}) {
 	}
 }
 
-// arrangement is how many processors there are for loops that do not dwell, whether they do, and
-// whether the loops' errands (Load.Errands) have one of their own.
-type arrangement struct {
-	procs   int
-	dwell   bool
-	errands bool
-}
+// arrangement is whether it is quiet, and else whether the loops' errands (Load.Errands) have a
+// processor of their own.
+type arrangement struct{ quiet, errands bool }
 
-// processors are all that there are.
 func (a arrangement) processors(loops int) int {
 	switch {
-	case a.dwell:
-		return loops + 1
+	case a.quiet:
+		return 1
 	case a.errands:
-		return a.procs + 1
+		return loops + 1
 	}
-	return a.procs
+	return loops
 }
 
 func (a arrangement) gcPercent() int {
@@ -149,71 +180,35 @@ func (a arrangement) gcPercent() int {
 	return gcUsual
 }
 
-// adjust says what there should be after a time in which so much was used.
-func (a arrangement) adjust(most int, now usage) arrangement {
+// adjust says what there should be after a busy time in which so much was used.
+func (a arrangement) adjust(now usage) arrangement {
 	switch {
-	case now.ours > dwellAbove:
-		a.dwell = false
-	case now.ours < dwellBelow:
-		a.dwell = true
-	}
-	switch {
+	case now.cores < quietBelow:
+		return arrangement{quiet: true}
 	case now.errands > manyErrands:
 		a.errands = true
 	case now.errands < fewErrands:
 		a.errands = false
 	}
-	switch {
-	case a.procs < most && now.ours > busy*float64(a.procs) && now.idle > idleCore:
-		a.procs++
-	case a.procs > 1 && now.ours < slack*float64(a.procs-1):
-		a.procs--
-	case a.procs > 1 && now.idle < fullMachine && now.ours < crowdedOut*float64(a.procs):
-		a.procs--
-	}
 	return a
 }
 
-// usage is CPU time in seconds, ours and what the machine's cores spent idle, and errands. Between
-// two samples it is a number of cores, and of errands a second.
+// usage is CPU time in seconds, and errands. Between two samples it is a number of cores, and of
+// errands a second.
 type usage struct {
-	at         time.Time
-	ours, idle float64
-	errands    float64
+	at             time.Time
+	cores, errands float64
 }
 
 func (now usage) since(before usage) usage {
 	seconds := now.at.Sub(before.at).Seconds()
-	return usage{
-		ours: (now.ours - before.ours) / seconds, idle: (now.idle - before.idle) / seconds,
-		errands: (now.errands - before.errands) / seconds,
-	}
+	return usage{cores: (now.cores - before.cores) / seconds, errands: (now.errands - before.errands) / seconds}
 }
 
 func (l *Load) sample() usage {
 	var r syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &r) // fails only for a bad argument
-	return usage{time.Now(), seconds(r.Utime) + seconds(r.Stime), idleTime(), float64(l.Errands())}
+	return usage{time.Now(), seconds(r.Utime) + seconds(r.Stime), float64(l.Errands())}
 }
 
 func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }
-
-// ticksPerSecond is the unit of /proc/stat: USER_HZ, 100 on every Linux that Go runs on.
-const ticksPerSecond = 100
-
-// idleTime is how long the cores of this machine have been idle in all. Where /proc cannot be read
-// it stands still, and we stay with one processor.
-func idleTime() float64 {
-	f, err := os.Open("/proc/stat")
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = f.Close() }()
-	line, _ := bufio.NewReader(f).ReadSlice('\n')
-	fields := bytes.Fields(line) // cpu user nice system idle …
-	if len(fields) < 5 {
-		return 0
-	}
-	ticks, _ := strconv.ParseFloat(string(fields[4]), 64)
-	return ticks / ticksPerSecond
-}

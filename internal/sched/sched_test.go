@@ -7,63 +7,69 @@ import (
 	"time"
 )
 
-func TestProcessorsFollowTheLoad(t *testing.T) {
+func TestTheArrangementFollowsTheLoad(t *testing.T) {
+	const loops = 4
 	for _, tt := range []struct {
-		name        string
-		procs, most int
-		ours, idle  float64
-		want        int
+		name       string
+		was        arrangement
+		used       usage
+		want       arrangement
+		processors int
 	}{
-		{"nothing to do", 1, 4, 0, 8, 1},
-		{"half busy", 1, 4, 0.5, 7, 1},
-		{"busy, and a core is idle", 1, 4, 0.95, 7, 2},
-		{"busy, but the machine is full: another would only fight for a core", 1, 4, 0.95, 0.1, 1},
-		{"busy, and all that may be", 4, 4, 3.9, 4, 4},
-		{"two are enough for this", 2, 4, 1.2, 6, 2},
-		{"one would do", 2, 4, 0.5, 7, 1},
-		{"one too many of four", 4, 4, 1.7, 6, 3},
-		{"two share a machine that is full", 2, 4, 1.2, 0.02, 1},
-		{"two are busy on a machine that is full", 2, 4, 1.9, 0.02, 2},
-		{"never none", 1, 4, 0, 0, 1},
+		{"a processor for each loop", arrangement{}, usage{cores: 3.9}, arrangement{}, 4},
+		{"half a core is not quiet yet", arrangement{}, usage{cores: 0.5}, arrangement{}, 4},
+		{"little to do", arrangement{}, usage{cores: 0.4}, arrangement{quiet: true}, 1},
+		{"little to do, and many clients come", arrangement{errands: true}, usage{cores: 0.4, errands: 3000}, arrangement{quiet: true}, 1},
+		{"many clients come", arrangement{}, usage{cores: 1, errands: 3000}, arrangement{errands: true}, 5},
+		{"some still come", arrangement{errands: true}, usage{cores: 1, errands: 300}, arrangement{errands: true}, 5},
+		{"some come", arrangement{}, usage{cores: 1, errands: 300}, arrangement{}, 4},
+		{"few come any more", arrangement{errands: true}, usage{cores: 1, errands: 100}, arrangement{}, 4},
 	} {
-		a := arrangement{procs: tt.procs}
-		if got := a.adjust(tt.most, usage{ours: tt.ours, idle: tt.idle}).procs; got != tt.want {
-			t.Errorf("%s: %d processors, want %d", tt.name, got, tt.want)
+		got := tt.was.adjust(tt.used)
+		if got != tt.want || got.processors(loops) != tt.processors {
+			t.Errorf("%s: %+v, %d processors, want %+v, %d", tt.name, got, got.processors(loops), tt.want, tt.processors)
 		}
 	}
 }
 
-func TestLoopsDwellWhileThereIsLittleToDo(t *testing.T) {
-	a := arrangement{procs: 1, dwell: true}
-	for i, tt := range []struct {
-		ours float64
-		want bool
+// It takes no longer than loops take to tell of their work until it is not quiet any more.
+func TestLoopsEndTheQuiet(t *testing.T) {
+	begin := time.Now()
+	for _, tt := range []struct {
+		name    string
+		loops   int
+		portion float64 // of the time that each works
+		quiet   bool
 	}{
-		{0, true}, {0.5, true}, {0.7, false}, {0.5, false}, {0.4, true}, {3, false},
+		{"one loop, half busy", 1, 0.5, true},
+		{"one loop, busy", 1, 0.9, false},
+		{"four loops that are as busy together", 4, 0.9 / 4, false},
+		{"four loops with little to do", 4, 0.1, true},
 	} {
-		if a = a.adjust(1, usage{ours: tt.ours, idle: 1}); a.dwell != tt.want {
-			t.Errorf("%d: %v at %v cores", i, a.dwell, tt.ours)
+		l := New(nil)
+		l.Quiet.Store(true)
+		l.from.Store(begin.UnixNano())
+		for at := time.Duration(0); at < 3*lookEvery; at += lookEvery / 4 {
+			for range tt.loops {
+				l.Worked(time.Duration(tt.portion*float64(lookEvery/4)), begin.Add(at+lookEvery/4))
+			}
+		}
+		if l.Quiet.Load() != tt.quiet {
+			t.Errorf("%s: quiet %v", tt.name, l.Quiet.Load())
 		}
 	}
 }
 
-func TestErrandsHaveAProcessorWhileThereAreMany(t *testing.T) {
-	a := arrangement{procs: 1}
-	for i, tt := range []struct {
-		errands float64
-		want    bool
-	}{
-		{0, false}, {300, false}, {30_000, true}, {300, true}, {100, false},
-	} {
-		if a = a.adjust(1, usage{ours: 1, errands: tt.errands}); a.errands != tt.want {
-			t.Errorf("%d: %v at %v errands a second", i, a.errands, tt.errands)
+// What loops do not tell of ends the quiet by the time that the process uses.
+func TestATickEndsTheQuiet(t *testing.T) {
+	l := New(func() uint64 { return 0 })
+	l.Quiet.Store(true)
+	for end := time.Now().Add(20 * time.Second); l.Quiet.Load(); l.Tick() {
+		if time.Now().After(end) {
+			t.Fatal("a process that computes without end is quiet")
 		}
-	}
-}
-
-func TestIdleTimeIsRead(t *testing.T) {
-	if idleTime() <= 0 {
-		t.Error("no idle time in /proc/stat")
+		for work := time.Now(); time.Since(work) < 50*time.Millisecond; {
+		}
 	}
 }
 
@@ -76,15 +82,23 @@ func TestTheSchedulerIsLeftAsItWasFound(t *testing.T) {
 	l := New(func() uint64 { return 0 })
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() { l.Follow(3, stop); close(done) }()
-	for end := time.Now().Add(20 * time.Second); runtime.GOMAXPROCS(0) != 4 || !l.Dwell.Load(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("%d processors for 3 loops, dwelling: %v", runtime.GOMAXPROCS(0), l.Dwell.Load())
+	await := func(procs int, quiet bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); runtime.GOMAXPROCS(0) != procs || l.Quiet.Load() != quiet; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%d processors for 3 loops, quiet: %v; want %d, %v", runtime.GOMAXPROCS(0), l.Quiet.Load(), procs, quiet)
+			}
 		}
 	}
+	await(1, true)
+	l.Beside(+1)
+	await(2, true)
+	l.Beside(-1)
+	await(1, true)
 	close(stop)
 	<-done
-	if n, percent := runtime.GOMAXPROCS(0), debug.SetGCPercent(77); n != 7 || percent != 77 || l.Dwell.Load() {
-		t.Errorf("%d processors, GOGC %d, dwelling: %v", n, percent, l.Dwell.Load())
+	if n, percent := runtime.GOMAXPROCS(0), debug.SetGCPercent(77); n != 7 || percent != 77 || l.Quiet.Load() {
+		t.Errorf("%d processors, GOGC %d, quiet: %v", n, percent, l.Quiet.Load())
 	}
 }
 
@@ -93,7 +107,27 @@ func TestTheEnvironmentHasTheLastWord(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	l := New(func() uint64 { return 0 })
 	l.Follow(before+3, nil) // returns
-	if n := runtime.GOMAXPROCS(0); n != before || l.Dwell.Load() {
-		t.Errorf("%d processors, dwelling: %v", n, l.Dwell.Load())
+	if n := runtime.GOMAXPROCS(0); n != before || l.Quiet.Load() {
+		t.Errorf("%d processors, quiet: %v", n, l.Quiet.Load())
+	}
+}
+
+// A ticker ticks, drops ticks that nobody takes, and ends.
+func TestTicks(t *testing.T) {
+	ticker := NewTicker(time.Millisecond)
+	for range 3 {
+		<-ticker.C
+	}
+	ticker.Stop()
+	for range 2 { // at most one more was under way
+		select {
+		case <-ticker.C:
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	select {
+	case <-ticker.C:
+		t.Error("a ticker that was stopped ticks")
+	case <-time.After(50 * time.Millisecond):
 	}
 }
