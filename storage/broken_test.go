@@ -21,7 +21,7 @@ func TestAPanicUnderTheLockBreaksTheStore(t *testing.T) {
 		{"in the store", true, func(st *Store) { st.View(st.Hash(key), key, nil) }},
 		{"in what fills a value", true, func(st *Store) {
 			in, _ := st.Receive(st.Hash(key), &Item{Key: key}, 100_000, nil)
-			_, _ = in.Fill(func([]byte) int { panic("ours") })
+			_, _ = in.Fill(new(Rooms), func([][]byte) int { panic("ours") })
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -65,5 +65,6 @@
 // store. No step holds a lock for more than about 20 µs of work, but for these, which are as long
 // as the value: reading a value of many pieces in one View, writing a number of up to 512 KiB, and,
 // at up to 1 µs for each 64 KiB, pinning a value, deleting it, and joining one that was received.
-// What Fill calls may read a socket meanwhile, which takes some 10 µs for 64 KiB.
+// What Fill calls may read a socket meanwhile: up to 512 KiB without the lock, or, where the value has
+// to be moved just then, up to 64 KiB under it, which takes some 10 µs.
 package storage

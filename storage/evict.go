@@ -183,7 +183,7 @@ func (s *shard) scanVictim(records int) (scanned, freed int) {
 	if v.seg == none { // a segment became free without a scan
 		return 0, int(s.segSize)
 	}
-	kept := s.kept
+	kept, inUse := s.kept, s.inUse
 	g := v.seg
 	sg := &s.segments[g]
 	from := v.off
@@ -207,6 +207,9 @@ func (s *shard) scanVictim(records int) (scanned, freed int) {
 			if !r.piece() {
 				h = s.hash(r.key())
 				s.touched += s.index.first(h).loc[0] // fetch the line now, all of the batch at once
+				if r.split() {                       // segments may become free with it: no more goes before that is known
+					records = 0
+				}
 			}
 			batch[n].loc, batch[n].hash = loc, h
 			n++
@@ -224,7 +227,7 @@ func (s *shard) scanVictim(records int) (scanned, freed int) {
 		v.seg = none
 		s.release(g)
 	}
-	return scanned, scanned - int(s.kept-kept)
+	return scanned, max(scanned-int(s.kept-kept), (inUse-s.inUse)*int(s.segSize))
 }
 
 // chooseVictim decides which segment is emptied next. True: there is one, or a segment has become free without.

@@ -136,11 +136,11 @@ type visit struct {
 	ends        [256]uint32 // bytes that will end, by accessCode of the seconds until then
 }
 
-// due finds a segment that it is time to look into.
+// due finds a segment that it is time to look into: an open one, too, and one that is pinned, if it stays where it is.
 func (s *shard) dueSegment(open bool) int32 {
 	for g := range s.segments[:s.fresh] {
 		sg := &s.segments[g]
-		if sg.due.Passed(s.now) && (sg.state == stateSealed || open && sg.state == stateOpen) {
+		if sg.due.Passed(s.now) && (open && sg.state == stateOpen || sg.state == stateSealed && (open || sg.pins == 0)) {
 			return int32(g)
 		}
 	}

@@ -31,7 +31,8 @@ type Incoming struct {
 
 	// Guarded by the shard's lock, for the shard may have to take the room back.
 	came    int            // bytes that have come
-	room    int            // bytes that the chain has room for; only its last record is not full
+	room    int            // bytes that the chain has room for; but for Fill, only its last record is not full
+	rooms   uint8          // how many of them Fill hands out at once, at most: few if its client is slow
 	chain   uint32         // noChain: it has none yet, or it is over
 	over    bool           // it has been committed, aborted or dropped …
 	failed  Status         // … and this is what whoever goes on with it is told
@@ -53,7 +54,7 @@ func (st *Store) Receive(hash uint64, it *Item, n int, later func()) (*Incoming,
 	}
 	in := &Incoming{
 		st: st, s: st.shard(hash), hash: hash, key: bytes.Clone(it.Key), flags: it.Flags, deadline: it.Deadline,
-		unique: it.Unique, binary: it.Binary, explicit: it.Explicit, show: it.Show, n: n, chain: noChain, later: later,
+		unique: it.Unique, binary: it.Binary, explicit: it.Explicit, show: it.Show, n: n, chain: noChain, rooms: roomsMost, later: later,
 	}
 	s := in.s
 	s.lock()
@@ -72,14 +73,80 @@ func (s *shard) begin(in *Incoming) {
 	if s.tail(in.queue) < headerMax+len(in.key)+tailMin {
 		s.next(in.queue)
 	}
+	most := min(s.tail(in.queue), recordMax)
+	if n := s.shared(in); n < in.n {
+		most = min(most, headerMax+len(in.key)+max(n, tailMin))
+	}
 	var r record
-	s.writeHead(&r, in.queue, &nf, in.key, s.within(in.queue, min(s.tail(in.queue), recordMax)))
+	s.writeHead(&r, in.queue, &nf, in.key, s.within(in.queue, most))
 	r.publish() // its checksum comes when its value has
 	in.chain = nf.chain
 	s.chains[in.chain].incoming = in
 	s.arrivals = append(s.arrivals, in)
 	s.arrive(in, int(r.vlen))
 	s.pace(r.size)
+}
+
+// wholeRecord is how long a record is that takes a segment of its own.
+func (s *shard) wholeRecord() int { return int(s.segSize - s.sumSize) }
+
+// wholePiece is how many bytes of a value it holds.
+func (s *shard) wholePiece() int { return s.wholeRecord() - pieceHeader }
+
+// shared is how many of the bytes of a large value that have no room yet share segments with others. The
+// rest is in pieces that have a segment of their own each, so that these are free, and the first to
+// be used again, when the value goes, whatever was stored before and after it:
+//
+//	shared    … others │ head │ others …
+//	whole     │ piece            │  │ piece            │  │ piece            │
+//
+// With its head a quarter of a segment is shared, or else a whole piece more: a victim full of short
+// heads would take a hundred values with it. And all of it is when memory is nearly full: queues in
+// which all bytes are in the order in which they came evict better.
+func (s *shard) shared(in *Incoming) int {
+	rest, whole := in.n-in.room, s.wholePiece()
+	if rest < whole || whole > recordMax || s.store.nearlyFull() {
+		return rest
+	}
+	if head := in.n % whole; head < whole/4 && in.room < head+whole {
+		return head + whole - in.room
+	}
+	if rest %= whole; rest < tailMin {
+		return 0
+	}
+	return rest
+}
+
+// hasWhole tells whether such a segment can be had without evicting anything.
+func (s *shard) hasWhole() bool {
+	s.unsplit = true
+	for !s.has(queueWhole, s.wholeRecord()) && s.more() {
+	}
+	has := s.has(queueWhole, s.wholeRecord())
+	s.unsplit = false
+	return has
+}
+
+// linkWhole appends such a piece to the chain.
+func (s *shard) linkWhole(in *Incoming) {
+	s.next(queueWhole)
+	s.linkPiece(queueWhole, in.chain, s.wholePiece(), in.deadline)
+	s.seal(queueWhole)
+	s.arrive(in, s.wholePiece())
+}
+
+// unlinkWhole gives back the last one, in which nothing has come.
+func (s *shard) unlinkWhole(in *Incoming) {
+	c := &s.chains[in.chain]
+	var last, before record
+	last.read(s.at(c.last))
+	sg := s.segmentOf(c.last)
+	c.last = *last.prev()
+	before.read(s.at(c.last))
+	*before.next() = noPiece
+	s.kill(&last, sg)
+	s.moves++
+	s.arrive(in, -int(last.vlen))
 }
 
 // extend makes room for the next bytes. Later: there will be, and then in.later is called; nothing
@@ -102,7 +169,18 @@ func (s *shard) extend(in *Incoming) Status {
 }
 
 func (s *shard) tryExtend(in *Incoming) Status {
-	n := min(in.n-in.came, recordMax)
+	n := s.shared(in)
+	if n == 0 && in.chain != noChain && s.mayArrive(in, s.wholePiece()) && s.makeRoomWhole(none, queueWhole, s.wholeRecord()) {
+		if in.over { // the room was made at this value's own cost
+			return in.failed
+		}
+		s.linkWhole(in)
+		return Stored
+	}
+	if n == 0 {
+		n = in.n - in.room
+	}
+	n = min(n, recordMax)
 	if !s.mayArrive(in, n) {
 		return Later
 	}
@@ -116,7 +194,7 @@ func (s *shard) tryExtend(in *Incoming) Status {
 		}
 		return OutOfMemory
 	}
-	if in.over { // the room was made at this value's own cost
+	if in.over {
 		return in.failed
 	}
 	if in.chain == noChain {
@@ -138,6 +216,9 @@ func (s *shard) tryExtend(in *Incoming) Status {
 // many as there is room for at present. More than was announced is TooLarge; OutOfMemory says that
 // the room is gone, and what had come with it. Either ends the Incoming.
 func (in *Incoming) Write(p []byte) (taken int, status Status) {
+	if len(p) >= writeStep { // a client who sends as fast as we read
+		in.rooms = roomsMost
+	}
 	for taken < len(p) && status == Stored {
 		part := p[taken:min(len(p), taken+writeStep)]
 		status = in.locked(func(s *shard) Status {
@@ -149,24 +230,133 @@ func (in *Incoming) Write(p []byte) (taken int, status Status) {
 	return taken, status
 }
 
+// Rooms are the places for the next bytes of a value, as Fill hands them out. They are for one goroutine,
+// which may use them for one value after the other.
+type Rooms struct {
+	parts [][]byte
+	at    []uint32 // granules of the records in which they lie
+}
+
+const (
+	// roomsBytes bounds what Fill hands out at once, and so what is read with one call of the system.
+	roomsBytes = 512 << 10
+	roomsMost  = 16
+)
+
 // Fill is Write for who can put bytes in place himself, such as by reading a socket. It may be
-// called while some are missing: fill is given room for one to recordMax of these, and tells how
-// many it has put there. With Later fill was not called. It holds the shard's lock, and must not
-// wait.
-func (in *Incoming) Fill(fill func(room []byte) int) (n int, status Status) {
+// called while some are missing: fill is given rooms for some of these, to be filled one after the
+// other, and tells how many bytes it has put there; it may append to the rooms, and keeps none of
+// them. With Later fill was not called. No lock is held meanwhile, as a rule, so what lies beside the
+// rooms is pinned; fill must not wait all the same.
+func (in *Incoming) Fill(r *Rooms, fill func(rooms [][]byte) int) (n int, status Status) {
+	r.parts, r.at = r.parts[:0], r.at[:0]
 	status = in.locked(func(s *shard) Status {
 		room, status := s.room(in)
 		if status != Stored {
 			return status
 		}
-		n = fill(room)
-		return s.came(in, n)
+		if s.segmentOf(s.chains[in.chain].last).state == stateVictim { // it may be moved: not without the lock
+			n = fill(append(r.parts, room))
+			return s.came(in, n)
+		}
+		s.hand(in, r, room)
+		return Stored
 	})
-	// So much at once is owed more than one step of pace.
-	for paid := writeStep; paid < n && status == Stored; paid += writeStep {
-		status = in.locked(func(s *shard) Status { return s.came(in, 0) })
+	if len(r.at) == 0 {
+		return n, status
 	}
-	return n, status
+	for size := len(r.parts[0]); size < roomsBytes && len(r.at) < int(in.rooms) && status == Stored; size += len(r.parts[len(r.at)-1]) {
+		handed := len(r.at)
+		if status = in.locked(func(s *shard) Status { return s.handMore(in, r) }); len(r.at) == handed {
+			break
+		}
+	}
+	if status == Stored {
+		n = in.let(fill, r.parts)
+	}
+	return n, in.filled(r, n)
+}
+
+// let calls fill. After a panic the rooms stay pinned: then the store is unusable.
+func (in *Incoming) let(fill func(rooms [][]byte) int, rooms [][]byte) int {
+	defer func() {
+		if p := recover(); p != nil {
+			in.st.broken.Store(true)
+			panic(p)
+		}
+	}()
+	return fill(rooms)
+}
+
+// hand adds a room, which is what is free of the chain's last record.
+func (s *shard) hand(in *Incoming, r *Rooms, room []byte) {
+	last := s.chains[in.chain].last
+	s.pin(s.segmentNumber(last))
+	r.parts, r.at = append(r.parts, room), append(r.at, last)
+}
+
+// handMore adds another, if a segment of its own is free for it.
+func (s *shard) handMore(in *Incoming, r *Rooms) Status {
+	if in.room == in.n || s.shared(in) != 0 || !s.mayArrive(in, s.wholePiece()) || !s.hasWhole() {
+		return Stored
+	}
+	s.linkWhole(in)
+	var last record
+	last.read(s.at(s.chains[in.chain].last))
+	s.hand(in, r, last.value())
+	return Stored
+}
+
+// filled counts n bytes that have been put into the rooms, and gives back those that have got none.
+func (in *Incoming) filled(r *Rooms, n int) (status Status) {
+	owes := false
+	count := func(s *shard) Status {
+		var full record
+		left := n
+		for i, at := range r.at {
+			size := len(r.parts[i])
+			if left < size {
+				break
+			}
+			left -= size
+			full.read(s.at(at))
+			s.resum(&full)
+		}
+		for i := len(r.at) - 1; i > 0 && in.room-len(r.parts[i]) >= in.came+n; i-- {
+			s.unlinkWhole(in)
+		}
+		if in.rooms = min(2*in.rooms, roomsMost); in.came+n < in.room || len(r.at) == 0 {
+			in.rooms = 1
+		}
+		in.came += n
+		status := s.paid(in, min(n, writeStep))
+		owes = s.debt > 0
+		return status
+	}
+	func() {
+		s := in.s
+		s.lock()
+		defer s.unlockWhole()
+		pinned := s.pinned
+		for _, at := range r.at {
+			s.unpin(s.segmentNumber(at))
+		}
+		if status = in.failed; !in.over {
+			status = count(s)
+		}
+		if s.pinned < pinned {
+			s.call(callsAtOnce)
+		}
+	}()
+	// So much at once is owed more than one step of pace.
+	for paid := writeStep; owes && paid < n && status == Stored; paid += writeStep {
+		status = in.locked(func(s *shard) Status {
+			status := s.paid(in, min(n-paid, writeStep))
+			owes = s.debt > 0
+			return status
+		})
+	}
+	return status
 }
 
 // locked runs f under the shard's lock unless the value is over.
@@ -223,6 +413,11 @@ func (s *shard) came(in *Incoming, n int) Status {
 		last.read(s.at(s.chains[in.chain].last))
 		s.resum(&last)
 	}
+	return s.paid(in, n)
+}
+
+// paid pays for n bytes that have come.
+func (s *shard) paid(in *Incoming, n int) Status {
 	if in.came-in.moved >= stillLeast {
 		in.moved, in.movedAt = in.came, s.now
 	}

@@ -17,6 +17,16 @@ func pattern(n, seed int) []byte {
 	return v
 }
 
+// pour is a fill for Fill that has these bytes.
+func pour(source []byte) func(rooms [][]byte) int {
+	return func(rooms [][]byte) (n int) {
+		for _, room := range rooms {
+			n += copy(room, source[n:])
+		}
+		return n
+	}
+}
+
 func receive(t *testing.T, st *Store, key string, value []byte, mode Mode) Status {
 	t.Helper()
 	in, status := st.Receive(st.Hash([]byte(key)), &Item{Key: []byte(key), Flags: 7}, len(value), nil)
@@ -26,7 +36,7 @@ func receive(t *testing.T, st *Store, key string, value []byte, mode Mode) Statu
 	for in.came < in.n {
 		_, status := in.Write(value[in.came:][:min(in.n-in.came, 40_000)])
 		if status == Stored && in.came < in.n {
-			_, status = in.Fill(func(room []byte) int { return copy(room, value[in.came:]) })
+			_, status = in.Fill(new(Rooms), pour(value[in.came:]))
 		}
 		if status != Stored {
 			return status
@@ -203,5 +213,103 @@ func TestWithoutEvictionOnlyAFullStoreRefuses(t *testing.T) {
 		if _, ok := get(st, fmt.Sprint("key", i)); !ok {
 			t.Fatalf("key%d is gone", i)
 		}
+	}
+}
+
+// What Fill hands out at once is several segments. What is not filled of them is free again, and
+// while they are being filled the shard is everybody's: whatever others store then, the bytes stay.
+func TestFillHandsOutSegmentsWithoutTheLock(t *testing.T) {
+	want := pattern(900_000, 5)
+	flood, small := 0, string(pattern(1_000, 6))
+	for _, slow := range []bool{false, true} {
+		const key = "k"
+		st, _ := newStore(t, Options{MemoryLimit: 4 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 1 << 20})
+		s := &st.shards[0]
+		in, _ := st.Receive(st.Hash([]byte(key)), &Item{Key: []byte(key)}, len(want), nil)
+		if _, status := in.Write(want[:40_000]); status != Stored {
+			t.Fatal(status)
+		}
+		var rooms Rooms
+		most := 0
+		for in.came < in.n {
+			n, status := in.Fill(&rooms, func(rooms [][]byte) int {
+				most = max(most, len(rooms))
+				for range 5_000 * min(1, most-1) { // more than all there is, and then there are no whole segments
+					put(st, Set, fmt.Sprint("flood", flood), small, 0)
+					flood++
+				}
+				rest := want[in.came:]
+				if slow {
+					rest = rest[:min(len(rest), 10_000)]
+				}
+				return pour(rest)(rooms)
+			})
+			if status != Stored || n == 0 {
+				t.Fatalf("after %d bytes: %d, status %d", in.came, n, status)
+			}
+			if s.pinned != 0 {
+				t.Fatalf("%d segments are pinned", s.pinned)
+			}
+			if spare := in.room - in.came; spare > 32<<10 {
+				t.Fatalf("%d bytes have come, and there is room for %d more", in.came, spare)
+			}
+			if err := st.Check(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if most < 2 {
+			t.Errorf("at most %d rooms", most)
+		}
+		if status := in.Commit(Set); status != Stored {
+			t.Fatal(status)
+		}
+		if got, ok := get(st, key); !ok || got != string(want) {
+			t.Errorf("%v, %d bytes, or not the same", ok, len(got))
+		}
+		if st.Stats().Evictions == 0 {
+			t.Error("the flood has pushed nothing out")
+		}
+	}
+}
+
+// A value whose room is taken back while it is being filled is gone, and what was handed out is
+// nobody's until it has been given back.
+func TestAValueIsDroppedWhileItIsFilled(t *testing.T) {
+	st, clock := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20})
+	s := &st.shards[0]
+	u := newUpload(t, st, "still", 1_900_000)
+	if _, status := u.send(100_000); status != Stored {
+		t.Fatal(status)
+	}
+	var rooms Rooms
+	others, small := 0, string(pattern(1_000, 6))
+	_, status := u.Fill(&rooms, func(rooms [][]byte) int {
+		clock.Set(clock.Now() + stillAfter)
+		for !u.over && others < 10 { // each stands still in its turn
+			others++
+			other := newUpload(t, st, fmt.Sprint("other", others), 1_900_000)
+			defer other.Abort()
+			_, _ = other.send(1_800_000)
+		}
+		for i := range 2_000 {
+			put(st, Set, fmt.Sprint("new", i), small, 0)
+		}
+		for _, room := range rooms {
+			for i := range room {
+				room[i] = 0xff
+			}
+		}
+		return len(rooms[0])
+	})
+	for i := range 2_000 {
+		if got, ok := get(st, fmt.Sprint("new", i)); ok && got != small {
+			t.Fatalf("item %d is not what it was", i)
+		}
+	}
+	if !u.over || status != OutOfMemory || s.pinned != 0 || s.deadPinned != 0 {
+		t.Errorf("over %v, status %d; %d segments pinned, %d of them dead", u.over, status, s.pinned, s.deadPinned)
+	}
+	if err := st.Check(); err != nil {
+		t.Error(err)
 	}
 }

@@ -219,7 +219,7 @@ func (m *model) receive(h uint64, mode Mode, it *Item) Status {
 		n := min(len(rest), rapid.IntRange(1, 5000).Draw(m.t, "part"))
 		var status Status
 		if rapid.Bool().Draw(m.t, "in place") {
-			n, status = in.Fill(func(room []byte) int { return copy(room, rest[:n]) })
+			n, status = in.Fill(new(Rooms), pour(rest[:n]))
 		} else {
 			n, status = in.Write(rest[:n])
 		}

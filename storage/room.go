@@ -5,6 +5,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/invariants"
 )
 
@@ -33,8 +34,12 @@ const (
 
 	// drawStep is how many segments a shard draws at once: fewer than it keeps free while it evicts.
 	drawStep = 2
-	// surplusKept is how many unused segments a shard keeps. What is more than twice that goes back to the pool.
+	// surplusKept is how many unused segments a shard keeps. What is more than twice that goes back to the pool …
 	surplusKept = 8
+	// … when it has not been used for as many seconds: a shard whose large values are written over uses a value's worth of
+	// segments for a moment, again and again. While the pool is less than 1/surplusPool of the limit it goes back at once.
+	surplusAfter expiry.Instant = 10
+	surplusPool                 = 16
 	// openStep is how many segments a shard has opened by the system at once, up to its fair share: 1 MiB, as a rule.
 	openStep = 16
 	// floorSegments is the least that a shard's limit covers: it can work with that. With leastSegments it has room for a small
@@ -154,6 +159,9 @@ func (s *shard) floorBytes() int64 {
 	return (floorSegments+1)<<s.segShift + int64(pageRound(s.index.min)) + entry*int64(s.fresh)
 }
 
+// nearlyFull tells whether shards will soon find the pool empty.
+func (st *Store) nearlyFull() bool { return st.pool.Load() < st.limit.Load()/surplusPool }
+
 // give returns an unused segment to the pool. False: every one is in use.
 func (s *shard) give() bool {
 	if s.left() <= reserve || s.most <= floorSegments {
@@ -166,13 +174,21 @@ func (s *shard) give() bool {
 
 // giveSurplus returns what the shard has not used for want of items.
 func (s *shard) giveSurplus() {
-	if s.spare() > 2*surplusKept {
-		for s.spare() > surplusKept && s.give() {
-		}
-	}
 	if s.spare() > surplusKept {
 		s.setShort(false)
 	}
+	unused := s.spare()
+	if !s.store.nearlyFull() { // nobody waits for it
+		if s.now-s.sparedAt < surplusAfter {
+			return
+		}
+		unused = min(unused, s.leastSpare)
+	}
+	if unused > 2*surplusKept {
+		for ; unused > surplusKept && s.give(); unused-- {
+		}
+	}
+	s.leastSpare, s.sparedAt = s.spare(), s.now
 }
 
 // setLimit changes what the shard itself may use. It covers what is in use.

@@ -73,9 +73,30 @@ func TestLargeValuesFillTheMemory(t *testing.T) {
 	}
 }
 
+// A store that is full keeps so much of large values at every moment: one that comes does not cost many.
+func TestAFullStoreOfLargeValuesStaysFull(t *testing.T) {
+	const limit = 64 << 20
+	for _, size := range []int{66_000, 132_000, 200_000, 1_000_000} {
+		st, _ := openStore(t, Options{MemoryLimit: limit, ItemMax: 2 << 20})
+		value, least, full := pattern(size, 1), 1.0, false
+		for i := range 3 * limit / size {
+			if got := arriveWhole(t, st, fmt.Sprint("key", i), value); got != Stored {
+				t.Fatal(got)
+			}
+			stats := st.Stats()
+			if full = full || stats.Evictions > 0; full {
+				least = min(least, float64(stats.CurrItems)*float64(size)/limit)
+			}
+		}
+		if least < 0.90 {
+			t.Errorf("%d bytes: %.3f of the limit", size, least)
+		}
+	}
+}
+
 // A shard that gets more than its share takes what others do not need, and gives it back when they do.
 func TestShardsLendEachOther(t *testing.T) {
-	st, _ := openStore(t, Options{MemoryLimit: 16 << 20, Shards: 4, SegmentSize: 16 << 10})
+	st, clock := openStore(t, Options{MemoryLimit: 16 << 20, Shards: 4, SegmentSize: 16 << 10})
 	key := func(shard, i int) string { // a key of that shard
 		for n := 0; ; n++ {
 			k := fmt.Sprintf("%d-%d-%d", shard, i, n)
@@ -113,9 +134,12 @@ func TestShardsLendEachOther(t *testing.T) {
 	if kept < n*19/20 || st.Stats().Evictions == before {
 		t.Errorf("%d items, %d in one shard alone", kept, n)
 	}
-	// What is not needed any more is anybody's.
+	// What is not needed any more is anybody's, after a while: it may be needed again at once.
 	st.FlushAll(expiry.Never)
-	for st.Sweep() {
+	for range 3 {
+		for st.Sweep() {
+		}
+		clock.Set(clock.Now() + surplusAfter)
 	}
 	if pool := st.pool.Load(); pool < 12<<20 {
 		t.Errorf("%d bytes in the pool of an empty store", pool)
@@ -387,5 +411,35 @@ func TestTheLowestLimitHolds(t *testing.T) {
 		if used := inUse(st); used > limit || sum != limit || st.pool.Load() < 0 {
 			t.Errorf("of %d bytes: %d are in use at a limit of %d, the pool has %d", size, used, limit, st.pool.Load())
 		}
+	}
+}
+
+// A large value that is written over takes its segments from what the one before has left, however
+// often Sweep comes by meanwhile. Who has stopped doing so gives them back.
+func TestWhatAValueLeavesIsKeptForTheNext(t *testing.T) {
+	st, clock := openStore(t, Options{MemoryLimit: 64 << 20, SegmentSize: 16 << 10})
+	value := pattern(1<<20-300, 1)
+	sweep := func() {
+		for st.Sweep() {
+		}
+	}
+	var used int
+	for i := range 40 {
+		if got := receive(t, st, "k", value, Set); got != Stored {
+			t.Fatal(got)
+		}
+		sweep()
+		clock.Set(clock.Now() + 1)
+		s := st.shard(st.Hash([]byte("k")))
+		if used = s.inUse + s.free.n; i > 0 && s.gone.n > 0 {
+			t.Fatalf("after %d values %d segments have been given back", i+1, s.gone.n)
+		}
+	}
+	for range 3 {
+		clock.Set(clock.Now() + surplusAfter)
+		sweep()
+	}
+	if s := st.shard(st.Hash([]byte("k"))); s.inUse+s.free.n > used-len(value)>>s.segShift/2 {
+		t.Errorf("nobody stores anything, and %d of %d segments are kept", s.inUse+s.free.n, used)
 	}
 }

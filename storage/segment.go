@@ -28,11 +28,13 @@ const (
 	statePinned // nothing in it lives, but somebody is still reading
 )
 
-// The queues. A new item starts in small, or in one of the TTL logs (expire.go); one that proved itself goes to main.
+// The queues. A new item starts in small, or in one of the TTL logs (expire.go), and the most of a large one in whole;
+// one that proved itself goes to main.
 const (
 	queueSmall = 0
 	queueMain  = 1
-	queues     = queueTTL + ttlLogs
+	queueWhole = queueTTL + ttlLogs // segments that are one piece of a large value each (incoming.go)
+	queues     = queueWhole + 1
 )
 
 const none = -1
@@ -144,6 +146,7 @@ func (s *shard) take(qi int) int32 {
 		}
 	}
 	s.inUse++
+	s.leastSpare = min(s.leastSpare, s.spare())
 	s.segments[g] = segment{
 		incarnation: s.store.incarnations.Add(1), next: none, prev: none, created: s.now, state: stateOpen, queue: uint8(qi),
 	}
@@ -219,9 +222,9 @@ func (s *shard) segmentAt(p unsafe.Pointer) int32 {
 }
 
 // segmentOf tells in which segment a granule lies.
-func (s *shard) segmentOf(loc uint32) *segment {
-	return &s.segments[int64(loc)<<s.granule>>s.segShift]
-}
+func (s *shard) segmentOf(loc uint32) *segment { return &s.segments[s.segmentNumber(loc)] }
+
+func (s *shard) segmentNumber(loc uint32) int32 { return int32(int64(loc) << s.granule >> s.segShift) }
 
 // note keeps the segment's due date right when a record with this deadline is put there.
 func (sg *segment) note(deadline expiry.Instant) {

@@ -43,6 +43,8 @@ type shard struct {
 	gone        list           // without
 	condemned   list           // on their way from the one to the other
 	inUse       int
+	leastSpare  int            // segments, …
+	sparedAt    expiry.Instant // … since then
 	bounds
 	queues    [queues]queue
 	usedBytes int64 // of all segments in use
@@ -77,7 +79,7 @@ type shard struct {
 
 	item  Item // what Edit hands out: here, so that it does not escape to the heap at every call
 	stats Stats
-	_     [16]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
+	_     [104]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
 }
 
 // pairOfLines is what processors fetch together: two cache lines. What one core writes often is

@@ -181,7 +181,12 @@ func TestLargeValuesLoseNothing(t *testing.T) {
 						t.Fatal("no room for the first part")
 					}
 				case in.came < in.n:
-					if _, status := in.Fill(func(room []byte) int { return len(room) }); status != Stored {
+					if _, status := in.Fill(new(Rooms), func(rooms [][]byte) (n int) {
+						for _, room := range rooms {
+							n += len(room)
+						}
+						return n
+					}); status != Stored {
 						t.Fatal(status)
 					}
 				default:

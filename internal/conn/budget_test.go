@@ -157,7 +157,7 @@ func TestWhatCounts(t *testing.T) {
 		{"copies of replies", strings.Repeat("get small\r\n", 100), blocked, session.OutMax / 4, session.OutMax * 2},
 		{"a pinned value", "get large\r\n", blocked, 0, 200},
 		{"ten times a pinned value", strings.Repeat("get large\r\n", 10), blocked, 0, 2_000},
-		{"input behind a pinned value", "get large\r\n" + strings.Repeat("get none\r\n", 2_000), blocked, 19_000, 70_000},
+		{"input behind a pinned value", "get large\r\n" + strings.Repeat("get none\r\n", 1_500), blocked, 14_000, 20_000},
 		{"the beginning of a line", "get " + strings.Repeat("key ", 5_000), reading, 20_000, 40_000},
 		{"the beginning of a small value", "set k 0 0 20000\r\n" + strings.Repeat("v", 10_000), reading, 10_000, 30_000},
 		{"the beginning of a large value", "set k 0 0 900000\r\n" + strings.Repeat("v", 100_000), reading, 0, 1_000},
@@ -170,7 +170,7 @@ func TestWhatCounts(t *testing.T) {
 			other.fill("small", 3_000)
 			c := slow(t, h)
 			s := c.served()
-			if len(tt.says) < 64<<10 { // what is read at once
+			if len(tt.says) < readBuffer { // what is read at once
 				c.sayAtOnce(tt.says)
 			} else {
 				c.say(tt.says)
@@ -369,7 +369,7 @@ func TestNobodyGoesForInputThatWaitsForItsTurn(t *testing.T) {
 // longest, and not one that has just come.
 func TestNobodyGoesForValuesThatWaitForRoom(t *testing.T) {
 	const crowd, size = 60, 1_900_000
-	budget := withRecords(512<<10, crowd)
+	budget := withRecords(128<<10, crowd)
 	const refusal = "SERVER_ERROR out of memory storing object\r\n"
 	h := start(t, options{loops: 2, clock: aClock(), memory: budget,
 		store: storage.Options{MemoryLimit: 8 << 20, Shards: 1, SegmentSize: 32 << 10, ItemMax: 2 << 20}})

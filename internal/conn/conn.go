@@ -182,8 +182,9 @@ func (c *Conn) serve() bool {
 			c.consume(n)
 			w.Counters.Add(stats.BytesRead, uint64(n))
 			in, n = nil, 0
+			uploads := c.Uploads()
 			more, v = c.Stream(c.read) // gnet's buffer is one copy too many
-			if more > 0 && !c.bulky.Load() {
+			if more > 0 && uploads && !c.bulky.Load() {
 				c.bulky.Store(true)
 			}
 			w.Counters.Add(stats.BytesRead, uint64(more))

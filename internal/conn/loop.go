@@ -135,6 +135,10 @@ type loop struct {
 	records  [][]byte // buffers for records that nobody uses
 }
 
+// readBuffer is how much gnet reads at once. What is larger than that is read to where it belongs
+// (Session.Stream), and the less of it gnet has read before, the less is copied.
+const readBuffer = 32 << 10
+
 // start makes n loops, each with its bell.
 func (e *engine) start(n int) (err error) {
 	if e.conns.opts.OwnProcess {
@@ -144,7 +148,7 @@ func (e *engine) start(n int) (err error) {
 	for range n {
 		e.all = append(e.all, &loop{conns: e.conns, blocked: map[int32]*Conn{}})
 	}
-	if e.client, err = gnet.NewClient(e, gnet.WithNumEventLoop(n), gnet.WithLogger(gnetLog{e.conns})); err != nil {
+	if e.client, err = gnet.NewClient(e, gnet.WithNumEventLoop(n), gnet.WithReadBufferCap(readBuffer), gnet.WithLogger(gnetLog{e.conns})); err != nil {
 		return err
 	}
 	if err := e.client.Start(); err != nil {
@@ -181,7 +185,7 @@ func (e *engine) addBell(l *loop) error {
 		return os.NewSyscallError("epoll_create1", err)
 	}
 	l.w = session.NewWorker(e.conns.env)
-	l.w.Out.Pins = true
+	l.w.Out.Pins, l.w.Streams = true, true
 	if _, err := e.client.EnrollContext(bell, l); err != nil {
 		l.close()
 		return err

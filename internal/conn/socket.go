@@ -19,15 +19,26 @@ import (
 // vectorsMax is how many parts a writev takes. Source: IOV_MAX of Linux.
 const vectorsMax = 1024
 
-// read takes what has come since gnet read. The end of the stream and errors are left for gnet to
-// find.
-func (s *socket) read(room []byte) (n int, more bool) {
+// read takes what has come since gnet read: it fills the rooms, one after the other. more: all are full.
+// The end of the stream and errors are left for gnet to find.
+func (s *socket) read(rooms [][]byte) (n int, more bool) {
 	if s.secure != nil {
-		n = s.decrypt(room, s.fd)
-		return n, n == len(room)
+		for _, room := range rooms {
+			got := s.decrypt(room, s.fd)
+			if n += got; got < len(room) {
+				return n, false
+			}
+		}
+		return n, true
 	}
-	n, _ = transfer(unix.SYS_READ, s.fd, unsafe.Pointer(unsafe.SliceData(room)), len(room))
-	return n, n == len(room)
+	l, size := s.loop, 0
+	l.iovecs = l.iovecs[:0]
+	for _, room := range rooms {
+		l.iovecs = append(l.iovecs, unix.Iovec{Base: unsafe.SliceData(room), Len: uint64(len(room))})
+		size += len(room)
+	}
+	n, _ = transfer(unix.SYS_READV, s.fd, unsafe.Pointer(&l.iovecs[0]), len(l.iovecs))
+	return n, n == size
 }
 
 // writev sends what the socket takes now of the parts, up to most bytes. full: it takes no more.

@@ -80,23 +80,23 @@ func TestTransferDoesNotWait(t *testing.T) {
 	if n, full, err := s.writev([][]byte{block}, 1<<20); n != 0 || !full || err != nil {
 		t.Errorf("%d, %v, %v", n, full, err)
 	}
-	if n, more := s.read(block); n != 0 || more {
+	if n, more := s.read([][]byte{block}); n != 0 || more {
 		t.Errorf("read %d, more %v", n, more)
 	}
 	if _, err := other.WriteString("abc"); err != nil {
 		t.Fatal(err)
 	}
-	if n, more := s.read(block[:2]); n != 2 || !more || string(block[:2]) != "ab" {
+	if n, more := s.read([][]byte{block[:2]}); n != 2 || !more || string(block[:2]) != "ab" {
 		t.Errorf("read %d, more %v", n, more)
 	}
 	if s.unread() != 1 {
 		t.Errorf("%d unread", s.unread())
 	}
-	if n, more := s.read(block); n != 1 || more || block[0] != 'c' {
+	if n, more := s.read([][]byte{block}); n != 1 || more || block[0] != 'c' {
 		t.Errorf("read %d, more %v", n, more)
 	}
 	_ = other.Close()
-	if n, more := s.read(block); n != 0 || more {
+	if n, more := s.read([][]byte{block}); n != 0 || more {
 		t.Errorf("read %d at the end, more %v", n, more)
 	}
 	if n, err := transfer(unix.SYS_WRITE, -1, unsafe.Pointer(&block[0]), 1); n != 0 || err != unix.EBADF {

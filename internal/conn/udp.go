@@ -125,7 +125,7 @@ func (p *packets) serve() {
 		ok := true
 		switch {
 		case v == session.Later:
-			ok = !p.s.Streams() && p.wait()
+			ok = !p.s.Uploads() && p.wait()
 		case p.s.Owes():
 			ok = p.gather()
 		default:

@@ -29,7 +29,8 @@ type block struct {
 	answer
 	bytes int
 	ends  int               // bytes of the line end after the value: a packet has none
-	buf   []byte            // the value and its line end, when it is small
+	buf   []byte            // the value and its line end, when it is small …
+	lent  bool              // … which is the worker's, until Stream has read what there is
 	large *storage.Incoming // the value, when it is large
 	tail  []byte            // the line end after a large value
 }
@@ -105,10 +106,11 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 	s.want -= len(in)
 	consumed += len(in)
 	if b.large == nil {
-		if need := len(b.buf) + len(in); need > cap(b.buf) {
-			// At once if a quarter is here: who announces a value and sends none of it has no
-			// buffer either.
-			b.buf = append(make([]byte, 0, min(b.bytes+b.ends, 4*need)), b.buf...)
+		switch need := len(b.buf) + len(in); {
+		case b.buf == nil && s.w.Streams && s.want > 0:
+			b.buf, b.lent = s.w.middle(b.bytes+b.ends), true
+		case need > cap(b.buf):
+			b.gather(need)
 		}
 		b.buf = append(b.buf, in...)
 		if s.want == 0 {
@@ -121,6 +123,20 @@ func (s *Session) value(in []byte) (consumed int, _ Verdict) {
 		s.finish(b.tail)
 	}
 	return consumed, Idle
+}
+
+// gather gives the block a buffer of its own, for all of it if a quarter is here: who announces a value
+// and sends none of it has no buffer either.
+func (b *block) gather(need int) {
+	b.buf, b.lent = append(make([]byte, 0, min(b.bytes+b.ends, 4*need)), b.buf...), false
+}
+
+// middle is a buffer for a small value whose end is not in the reader's buffer, but may be read at once.
+func (w *Worker) middle(n int) []byte {
+	if cap(w.lends) < n {
+		w.lends = make([]byte, 0, w.store.LargeMin()+len(lineEnd))
+	}
+	return w.lends[:0]
 }
 
 // toStore has a small value that has half come go on in the store, like a large one, if there is room:
@@ -140,39 +156,78 @@ func (w *Worker) toStore(b *block, wake func()) {
 	b.large, b.buf, b.tail = large, nil, make([]byte, 0, b.ends)
 }
 
-// Stream has bytes of a large value that are still to come read to where they will lie. Idle: there
-// are no more at present. Full: it is the others' turn. When the value has come whole it is stored
-// and answered.
-func (s *Session) Stream(read func(room []byte) (n int, more bool)) (n int, _ Verdict) {
+// Stream has bytes of a value that are still to come read to where they will lie, or at least past the
+// reader's buffer. read fills the rooms one after the other; more says that there may be more to read.
+// Idle: there are no more at present. Full: it is the others' turn. When the value has come whole it is
+// stored and answered.
+func (s *Session) Stream(read func(rooms [][]byte) (n int, more bool)) (n int, _ Verdict) {
+	w := s.w
 	for more := true; more && s.Streams(); {
-		if !s.w.turn.reads(n) {
+		if !w.turn.reads(n) {
 			return n, Full
 		}
-		var got int
-		if s.want <= s.block.ends {
-			got, more = read(s.w.end[:s.want])
+		b, end, got := s.block, w.end[:s.block.ends], 0
+		if b.large == nil {
+			got, more = s.streamSmall(read)
 			n += got
-			_, _ = s.value(s.w.end[:got])
 			continue
 		}
-		got, status := s.block.large.Fill(func(room []byte) (got int) {
-			got, more = read(room)
-			return got
+		if s.want <= b.ends {
+			w.one[0] = end[:s.want]
+			got, more = read(w.one[:])
+			n += got
+			_, _ = s.value(end[:got])
+			continue
+		}
+		rest, behind := s.want-b.ends, 0
+		got, status := b.large.Fill(&w.rooms, func(rooms [][]byte) (got int) {
+			size := 0
+			for _, room := range rooms {
+				size += len(room)
+			}
+			if size == rest && b.ends > 0 {
+				rooms = append(rooms, end) // in the same call
+			}
+			got, more = read(rooms)
+			behind = max(0, got-size)
+			return got - behind
 		})
-		n += got
+		n += got + behind
 		s.want -= got
 		if status != storage.Stored {
+			s.want -= behind
 			return n, s.noRoom(status)
 		}
-		if s.want == 0 { // no line end follows
-			s.finish(nil)
+		if behind > 0 || s.want == 0 {
+			_, _ = s.value(end[:behind])
 		}
 	}
 	return n, Idle
 }
 
-// Streams tells whether bytes of a large value are still to come.
-func (s *Session) Streams() bool { return s.state == StateValue && s.block.large != nil }
+// streamSmall does that for a small value that has just begun.
+func (s *Session) streamSmall(read func(rooms [][]byte) (n int, more bool)) (n int, more bool) {
+	b := s.block
+	have := len(b.buf)
+	s.w.one[0] = b.buf[have : b.bytes+b.ends]
+	n, more = read(s.w.one[:])
+	b.buf = b.buf[:have+n]
+	if s.want -= n; s.want == 0 {
+		s.finish(b.buf)
+		return n, false
+	}
+	b.gather(len(b.buf))
+	return n, false
+}
+
+// Streams tells whether Stream has something to do: bytes of a value are still to come. It has to be
+// called then, after Feed and before another session of the worker is fed.
+func (s *Session) Streams() bool {
+	return s.state == StateValue && (s.block.large != nil || s.block.lent)
+}
+
+// Uploads tells whether bytes of a large value are still to come.
+func (s *Session) Uploads() bool { return s.state == StateValue && s.block.large != nil }
 
 // finish stores a complete block, whose last bytes are given.
 func (s *Session) finish(end []byte) {
@@ -207,7 +262,7 @@ func (s *Session) noRoom(status storage.Status) Verdict {
 // Refuse gives up a large value of which a part is still to come, as if the store had no room for
 // it.
 func (s *Session) Refuse() {
-	if s.Streams() {
+	if s.Uploads() {
 		s.noRoom(storage.OutOfMemory)
 	}
 }

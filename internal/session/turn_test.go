@@ -14,10 +14,7 @@ func TestAnUploadTakesTurns(t *testing.T) {
 	v.say(fmt.Sprintf("set k 0 0 %d\r\n", size))
 	turns, rest := 0, strings.NewReader(strings.Repeat("v", size)+"\r\n")
 	for ; v.Streams(); turns++ {
-		n, _ := v.Stream(func(room []byte) (int, bool) {
-			n, _ := rest.Read(room)
-			return n, n > 0
-		})
+		n, _ := v.Stream(reads(rest))
 		if n > 2*streamMax {
 			t.Fatalf("%d bytes in one turn", n)
 		}
@@ -31,6 +28,17 @@ func TestAnUploadTakesTurns(t *testing.T) {
 	}
 	if got := v.say("get k\r\n"); got != fmt.Sprintf("VALUE k 0 %d\r\n%s\r\nEND\r\n", size, strings.Repeat("v", size)) {
 		t.Errorf("heard %d bytes", len(got))
+	}
+}
+
+// reads is a read for Stream.
+func reads(from *strings.Reader) func(rooms [][]byte) (int, bool) {
+	return func(rooms [][]byte) (n int, more bool) {
+		for _, room := range rooms {
+			got, _ := from.Read(room)
+			n += got
+		}
+		return n, from.Len() > 0
 	}
 }
 

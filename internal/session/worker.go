@@ -29,6 +29,10 @@ type Worker struct {
 	// all items.
 	Datagrams bool
 
+	// Streams says that whoever feeds a session calls Stream when Streams tells him to. Else nothing but
+	// large values is worth it.
+	Streams bool
+
 	env   *Env
 	store *storage.Store
 	clock *expiry.Clock
@@ -37,6 +41,9 @@ type Worker struct {
 	later bool   // the item being shown cannot be: the store has no room to pin it; wake will be called
 
 	end    [len(lineEnd)]byte // of a block, as it is read
+	rooms  storage.Rooms      // for large values that are streamed …
+	lends  []byte             // … and for a small one
+	one    [1][]byte          // a room alone
 	batch  [batchMax]request  // the commands being served
 	keys   [batchMax][]byte   // the keys of a multiget being served …
 	hashes [batchMax]uint64   // … and the hashes of either
