@@ -6,7 +6,7 @@
 //
 // Where to look for what, by file and function, in the order in which a request comes by:
 //
-//	accept       internal/conn/door.go         accept, admitAtOnce    a client is let in, or told that there are too many
+//	accept       internal/conn/door.go         accept, watch          a client is let in, or told that there are too many
 //	             internal/conn/handshake.go    shake                  TLS: a goroutine shakes hands with it
 //	             internal/conn/loop.go         adopt, OnOpen          and given to the loop with the fewest
 //	read         internal/conn/loop.go         OnTraffic              gnet has read what came
@@ -38,7 +38,7 @@
 //	             internal/conn/secure.go       seal, encrypt          TLS: records of them, as they lie
 //	slow reader  internal/session/unsent.go    Keep, Sent, Release    what the socket does not take
 //	             internal/conn/conn.go         block, keep, send      reading pauses until it is sent
-//	             internal/conn/loop.go         whoIsWritable          its socket takes more
+//	             internal/conn/loop.go         whoHasCome             its socket takes more
 //	             storage/hold.go               MayPin, mayArrive      how much replies and uploads may hold of a shard
 //	             internal/conn/still.go        Tick, letGoOfPins      who stands still while others need the memory
 //	             internal/conn/budget.go       hold, relieve          memory for connections, outside the store
@@ -70,7 +70,7 @@
 //	cmd/gomemd ─▶ server ─▶ internal/conn ─▶ internal/session ─▶ internal/events ─▶ internal/stats ─▶ protocol
 //	                │             │                 │                  │                  └────────▶ storage ─▶ expiry
 //	                │             │                 └──────────────────┴──▶ protocol, storage, expiry
-//	                │             └──▶ internal/stats, expiry; protocol for a line and a byte; gnet, in loop.go alone
+//	                │             └──▶ internal/sched, internal/stats, expiry; protocol for a line and a byte; gnet, in loop.go alone
 //	                ├──▶ internal/sched, internal/certs
 //	                └──▶ internal/session, internal/events, internal/stats, storage, expiry
 //	compat_test, bench ─▶ server, and the wire       internal/invariants ◀─ storage, server

@@ -24,6 +24,16 @@ func draining(t *testing.T, h *fixture, within time.Duration) (wait func() time.
 	return func() time.Duration { return <-done }
 }
 
+// Who watches, and so asks for nothing, does not keep a server from its end.
+func TestDrainDoesNotWaitForWhoWatches(t *testing.T) {
+	h := start(t, options{})
+	c := dial(t, h)
+	c.say("watch evictions\r\n")
+	c.hear("OK\r\n")
+	h.conns.Drain(t.Context())
+	c.hearEnd()
+}
+
 // Clients who ask on and on, one request at a time, get an answer to each of them, and the end
 // between two.
 func TestDrainAnswersWhatIsInFlight(t *testing.T) {

@@ -237,8 +237,10 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 func (s *Session) State() State { return s.state }
 
 // BetweenCommands tells whether nothing of a command has come that is not served and answered.
-// Replies may still wait in Worker.Out.
-func (s *Session) BetweenCommands() bool { return s.state.Waits() && len(s.line) == 0 && s.long == nil }
+// Replies may still wait in Worker.Out. Who watches asks for nothing any more.
+func (s *Session) BetweenCommands() bool {
+	return (s.state.Waits() || s.state == StateWatch) && len(s.line) == 0 && s.long == nil
+}
 
 // Owes tells whether there may be more to say without more input: Feed goes on with it.
 func (s *Session) Owes() bool {
