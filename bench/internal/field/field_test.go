@@ -43,7 +43,7 @@ func answering(t *testing.T, said []byte) *Client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { _ = l.Close() }) // not sooner: that would reset a client who has not been accepted
 	go func() {
 		conn, err := l.Accept()
 		if err != nil {
