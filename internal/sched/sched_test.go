@@ -60,15 +60,22 @@ func TestLoopsEndTheQuiet(t *testing.T) {
 	}
 }
 
-// What loops do not tell of ends the quiet by the time that the process uses.
+// What loops do not tell of ends the quiet by the time that the process has used.
 func TestATickEndsTheQuiet(t *testing.T) {
 	l := New(func() uint64 { return 0 })
-	l.Quiet.Store(true)
-	for end := time.Now().Add(20 * time.Second); l.Quiet.Load(); l.Tick() {
-		if time.Now().After(end) {
-			t.Fatal("a process that computes without end is quiet")
-		}
-		for work := time.Now(); time.Since(work) < 50*time.Millisecond; {
+	for _, tt := range []struct {
+		ago   time.Duration
+		used  float64
+		quiet bool
+	}{
+		{100 * time.Second, 0, true},
+		{time.Second, 9, false},
+	} {
+		now := l.sample()
+		l.ticked = usage{at: now.at.Add(-tt.ago), cores: now.cores - tt.used}
+		l.Quiet.Store(true)
+		if l.Tick(); l.Quiet.Load() != tt.quiet {
+			t.Errorf("%v s used within %v: quiet %v", tt.used, tt.ago, l.Quiet.Load())
 		}
 	}
 }
@@ -119,15 +126,16 @@ func TestTicks(t *testing.T) {
 		<-ticker.C
 	}
 	ticker.Stop()
-	for range 2 { // at most one more was under way
+	late := 0 // one may wait, and another be under way
+	for end := time.After(100 * time.Millisecond); end != nil; {
 		select {
 		case <-ticker.C:
-		case <-time.After(20 * time.Millisecond):
+			late++
+		case <-end:
+			end = nil
 		}
 	}
-	select {
-	case <-ticker.C:
-		t.Error("a ticker that was stopped ticks")
-	case <-time.After(50 * time.Millisecond):
+	if late > 2 {
+		t.Errorf("%d ticks of a ticker that was stopped", late)
 	}
 }

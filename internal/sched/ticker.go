@@ -33,8 +33,7 @@ func NewTicker(every time.Duration) *Ticker {
 	t.raw, err = t.file.SyscallConn()
 	t.Reset(every)
 	go func() {
-		for err == nil { // until it is closed
-			err = t.await()
+		for err == nil && t.await() == nil { // until it is closed
 			select {
 			case c <- time.Now():
 			default: // nobody has looked
