@@ -307,10 +307,7 @@ func (cs *Conns) Numbers() stats.Conns {
 	}
 }
 
-// Total is how many clients have come so far.
-func (cs *Conns) Total() uint64 { return cs.total.Load() }
-
-// Errands is how many of them have needed goroutines beside the loops before they were served.
+// Errands is how many clients have needed goroutines beside the loops before they were served.
 func (cs *Conns) Errands() uint64 { return cs.errands.Load() }
 
 // ResetCounts starts the counts over (stats reset).

@@ -278,7 +278,7 @@ func TestStopWhileClientsConnect(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "clients come", func() bool { return h.conns.Total() > 10 })
+		eventually(t, "clients come", func() bool { return h.conns.Numbers().Total > 10 })
 		down := make(chan error, 1)
 		go func() { down <- h.stop() }()
 		select {

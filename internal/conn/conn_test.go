@@ -495,7 +495,7 @@ func TestWhatWasSaidBeforeLeavingIsDone(t *testing.T) {
 				c.say(strings.Repeat("set k 0 0 1 noreply\r\nx\r\n", sets))
 				_ = c.Close()
 			}
-			eventually(t, "they are gone", func() bool { return h.conns.Total() == clients && h.conns.Numbers().Current == 0 })
+			eventually(t, "they are gone", func() bool { return h.conns.Numbers().Total == clients && h.conns.Numbers().Current == 0 })
 			if n := h.counted(stats.CmdSet); n != clients*sets {
 				t.Errorf("%d of %d sets are done", n, clients*sets)
 			}

@@ -86,7 +86,8 @@ func (c *Conn) say(why reason) (kept bool) {
 // sayClosed logs it at -v.
 func (c *Conn) sayClosed(why any) { c.conns.logf("closed %s: %v\n", c.remote, why) }
 
-// Tick looks for those who stand still. It is called every 250 ms, by one goroutine.
+// Tick looks for those who stand still. It is called every 250 ms by one goroutine
+// while there may be such (Asleep).
 func (cs *Conns) Tick() {
 	if cs.opts.Sockets > 0 {
 		cs.boundBuffers()
