@@ -207,8 +207,11 @@ func (e *engine) stop() error {
 func (l *loop) close() {
 	_ = unix.Close(l.rope)
 	_ = unix.Close(l.writable)
-	if l.waits.file != nil {
-		_ = l.waits.file.Close()
+	if w := &l.waits; w.file != nil {
+		_ = w.file.Close()
+		if w.both >= 0 {
+			_ = unix.Close(w.both)
+		}
 	}
 }
 

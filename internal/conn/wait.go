@@ -17,11 +17,12 @@ import (
 // milliseconds. So while there is little to do (sched.Load.Quiet) a loop waits before it returns to
 // gnet, in one of two ways, neither of which wakes anybody:
 //
-//	serve ──▶ in place: ppoll on gnet's epoll instance, by a call of which the scheduler hears nothing
+//	serve ──▶ in place: epoll_wait on both, by a call of which the scheduler hears nothing
 //	   │      as long as events come often
 //	   └────▶ parked: the goroutine waits as those do that read a net.Conn, for the gate
 //
-//	Go's epoll instance ── the gate ── once, while the loop is parked: gnet's epoll instance
+//	both ──┬── gnet's epoll instance
+//	       └── Go's ── the gate ── once, while the loop is parked: gnet's
 //
 // A loop that waits in place keeps its processor, which as a rule is the only one there is then. So
 // only a loop that is the only one does, and it looks for what Go's epoll instance has to tell as
@@ -32,13 +33,13 @@ import (
 const (
 	// soon: if events come no further apart, parking costs more than keeping the processor, for
 	// which the scheduler's monitor wakes a hundred times a second.
-	soon = 30 * time.Millisecond
+	soon = 15 * time.Millisecond
 	// waitMost is how long a loop waits in place before it parks …
 	waitMost = 4 * soon
 	// … and lookEach how long before it lets those run of whom Go's epoll instance does not tell.
 	lookEach = 25 * time.Millisecond
-	// verySoon: if events come no further apart, those run after so long who have been woken by one,
-	// and not after each: a Gosched costs more than waiting does.
+	// verySoon: if events come no further apart, those run who have been woken by one after
+	// sampleEach of them, and not after each: a Gosched costs as much as waiting does.
 	verySoon = time.Millisecond / 2
 	// turnMost is more than a turn takes, as a rule: what was longer, gnet has waited in.
 	turnMost = 5 * time.Millisecond
@@ -54,7 +55,7 @@ type waits struct {
 	file  *os.File
 	ready syscall.RawConn // Go's poller on it
 	armed bool            // the gate may report gnet's events
-	goes  int32           // Go's epoll instance, or -1: not found
+	both  int             // an epoll instance around gnet's and Go's, or -1: the loop does not wait in place
 
 	since  time.Time     // when the last wait ended
 	turns  uint          // since it began
@@ -65,6 +66,7 @@ type waits struct {
 // openGate makes the gate of a loop whose epoll instance is known.
 func (l *loop) openGate() (err error) {
 	w := &l.waits
+	w.both = -1
 	if w.gate, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return os.NewSyscallError("epoll_create1", err)
 	}
@@ -73,22 +75,33 @@ func (l *loop) openGate() (err error) {
 	if err = l.add(w.gate, l.epoll, l.epoll, 0); err != nil {
 		return err
 	}
-	w.goes = goEpoll(w.gate)
-	w.ready, err = w.file.SyscallConn()
+	if w.ready, err = w.file.SyscallConn(); err != nil {
+		return err
+	}
+	if goes := goEpoll(w.gate); goes >= 0 && len(l.conns.engine.all) == 1 {
+		w.both, err = l.around(goes)
+	}
 	return err
+}
+
+// around makes an epoll instance that reports what gnet's and Go's have to tell.
+func (l *loop) around(goes int) (both int, err error) {
+	if both, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return -1, os.NewSyscallError("epoll_create1", err)
+	}
+	return both, errors.Join(l.add(both, l.epoll, l.epoll, unix.EPOLLIN), l.add(both, goes, goes, unix.EPOLLIN))
 }
 
 // goEpoll finds the epoll instance of Go's runtime: the one that has a descriptor already of which
 // it is known that the runtime watches it.
-func goEpoll(watched int) int32 {
-	found := findEpoll(func(epoll int) bool {
+func goEpoll(watched int) int {
+	return findEpoll(func(epoll int) bool {
 		err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, watched, &unix.EpollEvent{})
 		if err == nil {
 			_ = unix.EpollCtl(epoll, unix.EPOLL_CTL_DEL, watched, nil)
 		}
 		return errors.Is(err, unix.EEXIST)
 	})
-	return int32(found)
 }
 
 // arm has the gate report the next event of gnet's, or not.
@@ -103,7 +116,7 @@ func (w *waits) arm(gnets int, events uint32) {
 func (l *loop) wait() {
 	w := &l.waits
 	l.tellWork()
-	if w.gap > soon || w.goes < 0 || len(l.conns.engine.all) > 1 || !l.waitInPlace() {
+	if w.gap > soon || w.both < 0 || !l.waitInPlace() {
 		l.park()
 		l.conns.env.SetClock() // there may be few ticks (Conns.Asleep)
 	}
@@ -130,24 +143,20 @@ func (l *loop) tellWork() {
 
 // waitInPlace waits for an event. False: there is none, but others may want to run.
 func (l *loop) waitInPlace() bool {
-	if l.waits.armed {
-		l.waits.arm(l.epoll, 0)
+	w := &l.waits
+	if w.armed {
+		w.arm(l.epoll, 0)
 	}
-	first := lookEach
-	if l.waits.gap < verySoon {
-		first = verySoon
-	} else {
+	if w.gap > verySoon || w.turns%sampleEach == 0 {
 		runtime.Gosched() // whom the requests have woken
 	}
-	look := [2]unix.PollFd{{Fd: int32(l.epoll), Events: unix.POLLIN}, {Fd: l.waits.goes, Events: unix.POLLIN}}
-	for waited := time.Duration(0); waited < waitMost && l.mayWait(); first = lookEach {
-		most := unix.NsecToTimespec(first.Nanoseconds())
-		n, _, _ := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&look[0])), uintptr(len(look)), uintptr(unsafe.Pointer(&most)),
-			uintptr(unsafe.Pointer(&preempts)), unsafe.Sizeof(preempts), 0)
-		if n == 1 || n == 2 {
-			return look[1].Revents == 0
+	ready := &l.events[0]
+	for waited := time.Duration(0); waited < waitMost && l.mayWait(); waited += lookEach {
+		n, _, _ := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(w.both), uintptr(unsafe.Pointer(ready)), 1, uintptr(lookEach.Milliseconds()),
+			uintptr(unsafe.Pointer(&preempts)), unsafe.Sizeof(preempts))
+		if n == 1 {
+			return int(ready.Fd) == l.epoll
 		}
-		waited += first
 		runtime.Gosched()
 	}
 	return false
