@@ -26,12 +26,12 @@ import (
 
 const (
 	// dumpChunk is how many bytes of lines are handed on at once: a loop copies them to a socket in
-	// 5 µs. dumpChunks is how many may wait.
-	dumpChunk  = 16 << 10
-	dumpChunks = 8
-	// dumpRest is how long the goroutine rests after a chunk, which took it about as long: whoever
-	// is asked for something meanwhile finds a processor.
-	dumpRest = 60 * time.Microsecond
+	// 20 µs. dumpChunks is how many there are: one is made while the client takes the other.
+	dumpChunk  = 64 << 10
+	dumpChunks = 2
+	// dumpRest is how long the goroutine rests after a chunk, which took it longer: whoever is asked
+	// for something meanwhile finds a processor.
+	dumpRest = 240 * time.Microsecond
 	// cachedumpMax is how many bytes stats cachedump answers at most, and classMax the end of the
 	// slab classes. Source: memcached's item_cachedump and MAX_NUMBER_OF_SLAB_CLASSES.
 	cachedumpMax = 2 << 20
