@@ -27,8 +27,8 @@ const (
 	lookEvery   = 20 * time.Millisecond  // … over so long
 	quietBelow  = 0.45                   // of a core: from here down it is quiet again …
 	adjustEvery = 200 * time.Millisecond // … over so long
-	manyErrands = 500                    // a second: from here on those who run them have a processor beside the loops …
-	fewErrands  = 200                    // … and from here down not
+	manyErrands = 300                    // a second: from here on those who run them have a processor beside the loops …
+	fewErrands  = 150                    // … and from here down not
 	gcUsual     = 100                    // GOGC …
 	gcErrands   = 200                    // … and while many clients come, for each leaves some kilobytes of garbage
 )
@@ -80,7 +80,7 @@ func (l *Load) Worked(long time.Duration, now time.Time) {
 // Tick is called now and then, by one goroutine: not all work is told of by loops.
 func (l *Load) Tick() {
 	used := l.sample()
-	if l.Quiet.Load() && used.since(l.ticked).cores > quietAbove {
+	if now := used.since(l.ticked); l.Quiet.Load() && (now.cores > quietAbove || now.errands > manyErrands) {
 		l.endQuiet()
 	}
 	l.ticked = used
@@ -183,13 +183,12 @@ func (a arrangement) gcPercent() int {
 // adjust says what there should be after a busy time in which so much was used.
 func (a arrangement) adjust(now usage) arrangement {
 	switch {
-	case now.cores < quietBelow:
-		return arrangement{quiet: true}
 	case now.errands > manyErrands:
 		a.errands = true
 	case now.errands < fewErrands:
 		a.errands = false
 	}
+	a.quiet = now.cores < quietBelow && !a.errands
 	return a
 }
 

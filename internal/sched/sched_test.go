@@ -19,10 +19,11 @@ func TestTheArrangementFollowsTheLoad(t *testing.T) {
 		{"a processor for each loop", arrangement{}, usage{cores: 3.9}, arrangement{}, 4},
 		{"half a core is not quiet yet", arrangement{}, usage{cores: 0.5}, arrangement{}, 4},
 		{"little to do", arrangement{}, usage{cores: 0.4}, arrangement{quiet: true}, 1},
-		{"little to do, and many clients come", arrangement{errands: true}, usage{cores: 0.4, errands: 3000}, arrangement{quiet: true}, 1},
+		{"little to do, but many clients come", arrangement{}, usage{cores: 0.4, errands: 400}, arrangement{errands: true}, 5},
+		{"little to do, and few come any more", arrangement{errands: true}, usage{cores: 0.4, errands: 100}, arrangement{quiet: true}, 1},
 		{"many clients come", arrangement{}, usage{cores: 1, errands: 3000}, arrangement{errands: true}, 5},
-		{"some still come", arrangement{errands: true}, usage{cores: 1, errands: 300}, arrangement{errands: true}, 5},
-		{"some come", arrangement{}, usage{cores: 1, errands: 300}, arrangement{}, 4},
+		{"some still come", arrangement{errands: true}, usage{cores: 1, errands: 200}, arrangement{errands: true}, 5},
+		{"some come", arrangement{}, usage{cores: 1, errands: 200}, arrangement{}, 4},
 		{"few come any more", arrangement{errands: true}, usage{cores: 1, errands: 100}, arrangement{}, 4},
 	} {
 		got := tt.was.adjust(tt.used)
@@ -60,22 +61,24 @@ func TestLoopsEndTheQuiet(t *testing.T) {
 	}
 }
 
-// What loops do not tell of ends the quiet by the time that the process has used.
+// What loops do not tell of ends the quiet by the time that the process has used, or by the clients who
+// have shaken hands.
 func TestATickEndsTheQuiet(t *testing.T) {
-	l := New(func() uint64 { return 0 })
+	l := New(func() uint64 { return 1e6 })
 	for _, tt := range []struct {
-		ago   time.Duration
-		used  float64
-		quiet bool
+		ago           time.Duration
+		used, errands float64
+		quiet         bool
 	}{
-		{100 * time.Second, 0, true},
-		{time.Second, 9, false},
+		{100 * time.Second, 0, 0, true},
+		{time.Second, 9, 0, false},
+		{100 * time.Second, 0, 1e6, false},
 	} {
 		now := l.sample()
-		l.ticked = usage{at: now.at.Add(-tt.ago), cores: now.cores - tt.used}
+		l.ticked = usage{at: now.at.Add(-tt.ago), cores: now.cores - tt.used, errands: now.errands - tt.errands}
 		l.Quiet.Store(true)
 		if l.Tick(); l.Quiet.Load() != tt.quiet {
-			t.Errorf("%v s used within %v: quiet %v", tt.used, tt.ago, l.Quiet.Load())
+			t.Errorf("%v s and %v errands within %v: quiet %v", tt.used, tt.errands, tt.ago, l.Quiet.Load())
 		}
 	}
 }
