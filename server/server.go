@@ -23,8 +23,8 @@ import (
 // a deadline's second sharp to a quarter and gives memory back well within two seconds.
 const tickEvery = 250 * time.Millisecond
 
-// tickAsleep is how often while nobody asks for anything: what wakes an idle process costs it more
-// than what it does then. Loops that wake set the clock themselves.
+// tickAsleep is how often while little is asked for, or nothing: what wakes an idle process costs it
+// more than what it does then. Loops that wake set the clock themselves.
 const tickAsleep = time.Second
 
 // logPatience is how long a server that ends waits for a log that takes nothing.

@@ -43,5 +43,5 @@
 // look (Conn.wake) and read what is atomic. A loop accepts its connections itself, but for those with
 // TLS: their acceptors are goroutines, and a client has one while it shakes hands. Each UDP socket has
 // one that serves it. Tick is called by the server's, every
-// 250 ms, or every second while nobody asks for anything (Asleep).
+// 250 ms, or every second while little is asked for (Asleep).
 package conn

@@ -100,7 +100,7 @@ type engine struct {
 	// asked is how many things other goroutines have asked gnet to do that it has not done yet.
 	asked atomic.Int32
 
-	served atomic.Bool // since Conns.Asleep
+	awake atomic.Bool // ticks are needed; since Conns.Asleep
 
 	mu    sync.Mutex
 	loops map[gnet.EventLoop]*loop
@@ -391,14 +391,15 @@ func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
 		c.turn()
 		l = c
 	}
-	if !e.served.Load() {
-		e.served.Store(true)
-	}
+	parked := false
 	switch {
 	case l.mayWait():
-		l.wait()
+		parked = l.wait()
 	case l.conns.quiet():
 		l.tellWork()
+	}
+	if (!parked || l.conns.opts.Sockets > 0) && !e.awake.Load() { // or what the kernel holds has to be bounded
+		e.awake.Store(true)
 	}
 	return gnet.None
 }

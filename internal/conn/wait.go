@@ -111,18 +111,19 @@ func (w *waits) arm(gnets int, events uint32) {
 	w.armed = events != 0
 }
 
-// wait returns when gnet has something to do, or sooner. It is called when all that gnet has found
-// is served, and nobody is in line.
-func (l *loop) wait() {
+// wait returns when gnet has something to do, or sooner: at once, if gnet has found more than it has
+// told of yet. If it has parked the clock is set, for then there may be few ticks (Conns.Asleep).
+func (l *loop) wait() (parked bool) {
 	w := &l.waits
 	l.tellWork()
-	if w.gap > soon || w.both < 0 || !l.waitInPlace() {
+	if parked = w.gap > soon || w.both < 0 || !l.waitInPlace(); parked {
 		l.park()
-		l.conns.env.SetClock() // there may be few ticks (Conns.Asleep)
+		l.conns.env.SetClock()
 	}
 	now := time.Now()
 	w.gap = (3*w.gap + min(now.Sub(w.since), waitMost)) / 4
 	w.since = now
+	return parked
 }
 
 // tellWork is called after each turn while it is quiet, so that the quiet ends when there is much to do.
@@ -190,10 +191,10 @@ func (l *loop) mayWait() bool {
 	return l.conns.quiet() && !l.rings && l.conns.engine.asked.Load() == 0 && !l.conns.stopped()
 }
 
-// Asleep tells whether loops that may wait (mayWait) have served nobody since it was last asked, and
+// Asleep tells whether few ticks will do: since it was last asked loops have parked after each turn, and
 // nobody waits for anything.
 func (cs *Conns) Asleep() bool {
-	return !cs.engine.served.Swap(false) && cs.quiet() && cs.sending.Load() == 0
+	return !cs.engine.awake.Swap(false) && cs.quiet() && cs.sending.Load() == 0
 }
 
 func (cs *Conns) quiet() bool { return cs.opts.Load != nil && cs.opts.Load.Quiet.Load() }

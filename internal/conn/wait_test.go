@@ -52,6 +52,17 @@ func testLoopsThatWait(t *testing.T, loops int) {
 	}
 }
 
+// Who asks now and then needs no more ticks than who is silent: a loop that parks sets the clock itself.
+func TestFewTicksWhileLoopsPark(t *testing.T) {
+	h := start(t, options{loops: 1, quiet: true})
+	c := dial(t, h)
+	eventually(t, "few ticks will do", func() bool {
+		c.ping()
+		time.Sleep(2 * soon)
+		return h.conns.Asleep()
+	})
+}
+
 // What comes in one event with a request, to a loop that then has nothing to do, is done at once
 // too: gnet is told of it once.
 func TestWhatIsAskedOfALoopThatIsAboutToWait(t *testing.T) {
