@@ -147,9 +147,10 @@ func (c *Conn) valueWaits() bool {
 // read of it is kept here, gets none. The budget counts that as given back already.
 func (c *Conn) refuseValue() {
 	c.held = 0
-	if in := c.left(); c.waitsForUs() && in > 0 {
+	switch in := c.left(); {
+	case c.waitsForUs() && in > 0:
 		c.Refuse() // and it is read past in the next turn
-	} else {
+	case c.phase() != reading: // or it is about to be served, and what is left then is counted
 		c.hold(in)
 	}
 }

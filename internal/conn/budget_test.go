@@ -364,6 +364,25 @@ func TestNobodyGoesForInputThatWaitsForItsTurn(t *testing.T) {
 	}
 }
 
+// A value that was to be refused has got its room before that. What its client has sent since is about to
+// be served: it is not what the budget is full of.
+func TestWhatIsAboutToBeServedIsNotCounted(t *testing.T) {
+	const budget, commands = 16 << 10, 5000
+	h := start(t, options{loops: 1, memory: budget})
+	c := dial(t, h)
+	c.ping()
+	b := &h.conns.budget
+	b.mu.Lock()
+	b.add(2 * budget)
+	b.mu.Unlock()
+	c.served().refuse.Store(true)
+	c.say(strings.Repeat("mn\r\n", commands))
+	c.hear(strings.Repeat("MN\r\n", commands))
+	b.mu.Lock()
+	b.add(-2 * budget)
+	b.mu.Unlock()
+}
+
 // A crowd sends halves of values, more than the store and the budget hold. Nobody is closed for
 // that: of the values that wait for room in the store some are refused, those that have waited the
 // longest, and not one that has just come.
