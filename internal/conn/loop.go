@@ -391,14 +391,14 @@ func (e *engine) OnTraffic(gc gnet.Conn) gnet.Action {
 		c.turn()
 		l = c
 	}
-	parked := false
+	seldom := false
 	switch {
 	case l.mayWait():
-		parked = l.wait()
+		seldom = l.wait()
 	case l.conns.quiet():
 		l.tellWork()
 	}
-	if (!parked || l.conns.opts.Sockets > 0) && !e.awake.Load() { // or what the kernel holds has to be bounded
+	if (!seldom || l.conns.opts.Sockets > 0) && !e.awake.Load() { // or what the kernel holds has to be bounded
 		e.awake.Store(true)
 	}
 	return gnet.None

@@ -112,18 +112,19 @@ func (w *waits) arm(gnets int, events uint32) {
 }
 
 // wait returns when gnet has something to do, or sooner: at once, if gnet has found more than it has
-// told of yet. If it has parked the clock is set, for then there may be few ticks (Conns.Asleep).
-func (l *loop) wait() (parked bool) {
+// told of yet. seldom: events are so far apart that the loop parks after each. Then it has set the
+// clock, for there may be few ticks (Conns.Asleep).
+func (l *loop) wait() (seldom bool) {
 	w := &l.waits
 	l.tellWork()
-	if parked = w.gap > soon || w.both < 0 || !l.waitInPlace(); parked {
+	if seldom = w.gap > soon; seldom || w.both < 0 || !l.waitInPlace() {
 		l.park()
 		l.conns.env.SetClock()
 	}
 	now := time.Now()
 	w.gap = (3*w.gap + min(now.Sub(w.since), waitMost)) / 4
 	w.since = now
-	return parked
+	return seldom
 }
 
 // tellWork is called after each turn while it is quiet, so that the quiet ends when there is much to do.
@@ -191,8 +192,8 @@ func (l *loop) mayWait() bool {
 	return l.conns.quiet() && !l.rings && l.conns.engine.asked.Load() == 0 && !l.conns.stopped()
 }
 
-// Asleep tells whether few ticks will do: since it was last asked loops have parked after each turn, and
-// nobody waits for anything.
+// Asleep tells whether few ticks will do: since it was last asked there was little to serve, or nothing
+// (wait), and nobody waits for anything.
 func (cs *Conns) Asleep() bool {
 	return !cs.engine.awake.Swap(false) && cs.quiet() && cs.sending.Load() == 0
 }
