@@ -97,7 +97,8 @@ func Start(opts Options) (*Server, error) {
 		return nil, errors.Join(err, srv.store.Close())
 	}
 	if opts.Clock == nil {
-		srv.running.Go(srv.tick)
+		ticker := sched.NewTicker(tickEvery)
+		srv.running.Go(func() { srv.tick(ticker) })
 	}
 	if opts.OwnProcess { // not sooner: a memory file is read with all cores
 		srv.running.Go(func() { srv.load.Follow(opts.Loops, srv.stop) })
@@ -258,8 +259,7 @@ func (srv *Server) Shutdown(ctx context.Context) (err error) {
 }
 
 // tick sets the clock and frees what has expired, until the server stops.
-func (srv *Server) tick() {
-	ticker := sched.NewTicker(tickEvery)
+func (srv *Server) tick(ticker *sched.Ticker) {
 	defer ticker.Stop()
 	for {
 		select {
