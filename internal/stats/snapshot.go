@@ -19,6 +19,7 @@ type Snapshot struct {
 	Watch    Watch
 	Crawler  Crawler
 	Settings Settings
+	Insight  Insight
 
 	LogDropped uint64 // lines of the log that nobody read in time
 	CertAge    uint64 // seconds since the certificates in force were read
