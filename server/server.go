@@ -167,13 +167,13 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	env.HeldByClients = func() uint64 { now, _ := srv.conns.Memory(); return uint64(now) }
 	env.Beside = srv.load.Beside
 	if passwords != nil && passwords.Warning() != "" {
-		env.Logf("warning: %s\n", passwords.Warning())
+		env.WarnOfStart(passwords.Warning())
 	}
 	if opts.TLS != nil {
 		opts.TLS.say(env.Logf, opts.Verbosity > 0, time.Now())
 	}
 	for _, w := range srv.store.Warnings() {
-		env.Logf("warning: %s\n", w)
+		env.WarnOfStart(w)
 	}
 	if r := srv.store.Restored(); r.Took > 0 && opts.Verbosity > 0 {
 		env.Logf("%d items restored from %s in %v; %d had ended, %d were not whole\n",

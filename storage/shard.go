@@ -79,7 +79,7 @@ type shard struct {
 
 	item  Item // what Edit hands out: here, so that it does not escape to the heap at every call
 	stats Stats
-	_     [104]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
+	_     [88]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
 }
 
 // pairOfLines is what processors fetch together: two cache lines. What one core writes often is
@@ -754,6 +754,7 @@ func (s *shard) countEviction(f *found) {
 	if f.deadline(f.sg.created) != expiry.Never {
 		s.stats.EvictedNonzero++
 	}
+	s.stats.EvictedIdle.note(expiry.Instant(s.idle(f)))
 	if e := &s.store.evicted; e.watched.Load() {
 		e.note(s, f)
 	}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"math/bits"
 	"unsafe"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -18,6 +19,7 @@ type Stats struct {
 	EvictedNonzero   uint64 // of these, with a deadline
 	EvictedActive    uint64 // of these, used not long ago: nothing less used could go
 	EvictedIndex     uint64 // of these, for room in the index
+	EvictedIdle      Ages   // how long these had not been used
 	Expired          uint64 // items whose deadline had passed when they went
 	ExpiredUnfetched uint64 // expired, reclaimed, never read
 	Reclaimed        uint64 // expired or flushed items whose room was taken back or that were overwritten
@@ -49,6 +51,7 @@ func (s *Stats) add(o *Stats) {
 	s.EvictedNonzero += o.EvictedNonzero
 	s.EvictedActive += o.EvictedActive
 	s.EvictedIndex += o.EvictedIndex
+	s.EvictedIdle.add(&o.EvictedIdle)
 	s.Expired += o.Expired
 	s.ExpiredUnfetched += o.ExpiredUnfetched
 	s.Reclaimed += o.Reclaimed
@@ -65,6 +68,29 @@ func (s *Stats) add(o *Stats) {
 	s.FreeBytes += o.FreeBytes
 	s.Relocations += o.Relocations
 	s.GhostHits += o.GhostHits
+}
+
+// Ages counts seconds by powers of two: Counts[0] is of 0 and 1, Counts[i] of more than 2^(i-1) and at most 2^i. Sum is of
+// the seconds themselves.
+type Ages struct {
+	Counts [33]uint64
+	Sum    uint64
+}
+
+func (a *Ages) note(age expiry.Instant) {
+	class := 0
+	if age > 1 {
+		class = bits.Len32(uint32(age - 1))
+	}
+	a.Counts[class]++
+	a.Sum += uint64(age)
+}
+
+func (a *Ages) add(o *Ages) {
+	for i := range a.Counts {
+		a.Counts[i] += o.Counts[i]
+	}
+	a.Sum += o.Sum
 }
 
 // snapshot is the shard's counters and what can be counted now.
@@ -120,6 +146,33 @@ func (st *Store) Stats() Stats {
 	}
 	sum.LimitBytes = uint64(st.limit.Load())
 	return sum
+}
+
+// Ended is about how many bytes belong to items that have expired or been flushed and whose room has not been taken back
+// yet: all of a flushed segment and of one of a TTL log that is due, and of others what makes a visit worth it. It looks at every segment: ask
+// once a second, not for each request.
+func (st *Store) Ended() (bytes uint64) {
+	for i := range st.shards {
+		bytes += st.shards[i].ended()
+	}
+	return bytes
+}
+
+func (s *shard) ended() (bytes uint64) {
+	s.lock()
+	defer s.unlockWhole()
+	for g := range s.segments[:s.fresh] {
+		sg := &s.segments[g]
+		if !sg.due.Passed(s.now) || sg.state != stateOpen && sg.state != stateSealed {
+			continue
+		}
+		waits := sg.live
+		if sg.incarnation >= s.floor && (sg.queue < queueTTL || sg.queue == queueWhole) {
+			waits = min(waits, s.segSize/dueShare)
+		}
+		bytes += uint64(waits)
+	}
+	return bytes
 }
 
 // ResetStats sets the counters to 0; what is held at present is not counted but looked up, and stays.

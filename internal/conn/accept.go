@@ -55,6 +55,7 @@ type Options struct {
 type Conns struct {
 	opts      Options
 	env       *session.Env
+	began     time.Time // what times are counted from
 	listeners []Listener
 	doors     []*door // of some of the listeners
 	packets   []*packets
@@ -86,7 +87,7 @@ type Conns struct {
 
 // New prepares connections that share an Env.
 func New(opts Options, env *session.Env) *Conns {
-	cs := &Conns{opts: opts, env: env, all: map[*Conn]struct{}{}, stop: make(chan struct{})}
+	cs := &Conns{opts: opts, env: env, began: time.Now(), all: map[*Conn]struct{}{}, stop: make(chan struct{})}
 	cs.engine.conns = cs
 	cs.life, cs.end = context.WithCancel(context.Background())
 	cs.handshakes = newHandshakes(opts.Memory)
@@ -166,7 +167,7 @@ func (cs *Conns) Stop(ctx context.Context) error {
 		}
 	}
 	if n := cs.sending.Load(); n > 0 {
-		cs.logf("the server ends: %d clients have not taken all of their replies in time\n", n)
+		cs.env.Warn("the server ends: %d clients have not taken all of their replies in time\n", n)
 	}
 	return cs.engine.stop()
 }
@@ -191,13 +192,6 @@ func (cs *Conns) stopped() bool {
 		return true
 	default:
 		return false
-	}
-}
-
-// logf writes a line at -v.
-func (cs *Conns) logf(format string, args ...any) {
-	if cs.env.Verbosity.Load() > 0 {
-		cs.env.Logf(format, args...)
 	}
 }
 
@@ -233,7 +227,7 @@ func (cs *Conns) accept(l Listener) {
 		}
 		if err := cs.engine.adopt(client, c); err != nil {
 			cs.current.Add(-1)
-			cs.logf("cannot serve %s: %v\n", c.RemoteAddr(), err)
+			cs.env.Warn("cannot serve %s: %v\n", c.RemoteAddr(), err)
 		}
 	}
 }
@@ -302,7 +296,7 @@ func (cs *Conns) rest(rest func()) {
 // Numbers is what stats tells of them.
 func (cs *Conns) Numbers() stats.Conns {
 	return stats.Conns{
-		Current: uint64(cs.current.Load()), Total: cs.total.Load(), Rejected: cs.rejected.Load(), ReservedFDs: reservedFiles,
+		Current: uint64(cs.current.Load()), Behind: uint64(max(cs.sending.Load(), 0)), Total: cs.total.Load(), Rejected: cs.rejected.Load(), ReservedFDs: reservedFiles,
 		Paused: cs.pausedNow.Load() > 0, Pauses: cs.pauses.Load(), PausedMicros: cs.pausedMicros.Load(),
 	}
 }

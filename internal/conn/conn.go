@@ -1,8 +1,10 @@
 package conn
 
 import (
+	"math/rand/v2"
 	"net"
 	"sync/atomic"
+	"time"
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/session"
@@ -28,6 +30,7 @@ type Conn struct {
 	wire  session.Wire
 
 	behind atomic.Pointer[behind] // nil until replies have to wait for the first time
+	timed  time.Duration          // when what is being served came, since the start; 0: its time is not taken
 	held   int                    // what the budget was last told
 	life
 
@@ -39,6 +42,7 @@ type Conn struct {
 // behind is what is known of a client who is behind, or has been: most never are.
 type behind struct {
 	unsent *session.Unsent // replies that wait for the socket; the loop's
+	slow   bool            // the socket has taken no more of them; the loop's
 
 	written   atomic.Int64  // bytes of them that were written, while some wait
 	pins      atomic.Bool   // some of them lie in the store
@@ -163,12 +167,17 @@ func (c *Conn) queue() {
 func (c *Conn) block() bool {
 	c.pause()
 	c.set(blocked)
+	if b := c.behind.Load(); !b.slow {
+		b.slow = true
+		c.conns.env.Late.AddNow(stats.SlowReaders, 1)
+	}
 	return c.loop.block(c) || c.say(noWatch)
 }
 
 // serve feeds the session what has come and writes the replies.
 func (c *Conn) serve() bool {
 	w := c.loop.w
+	c.maybeTime()
 	tight := c.conns.budget.tight.Load()
 	w.Short(tight)
 	in := c.input()
@@ -213,6 +222,7 @@ func (c *Conn) serve() bool {
 	w.Out.Reset()
 	w.EndEvent()
 	c.note(n > 0 || v != session.Later)
+	c.timeIsUp(v, waits)
 	if v == session.HangUp && !c.Quits() {
 		c.sayClosed(c.Breach())
 	}
@@ -239,6 +249,32 @@ func (c *Conn) serve() bool {
 	}
 	c.hold(len(in) - n) // now that it is known to wait for us, or not
 	return true
+}
+
+// timedOf is how many events there are for each whose time is taken: two looks at the clock, 0.1 µs,
+// are then some 0.1 % of what the least of events takes.
+const timedOf = 16
+
+// maybeTime takes the time of some events, unless it runs already.
+func (c *Conn) maybeTime() {
+	if c.loop.untimed--; c.loop.untimed <= 0 && c.timed == 0 {
+		c.loop.untimed = 1 + rand.IntN(2*timedOf-1) // clients may come in turn
+		c.timed = time.Since(c.conns.began)
+		c.Time()
+	}
+}
+
+// timeIsUp counts the time that has been taken when all is answered. It runs on while others have
+// their turn or the store has no room. What waits for the client is not ours to count: its replies,
+// and what it has not sent yet.
+func (c *Conn) timeIsUp(v session.Verdict, waits bool) {
+	switch {
+	case c.timed == 0, !waits && v != session.Idle && v != session.HangUp:
+		return
+	case !waits && (v == session.HangUp || c.BetweenCommands()):
+		c.Took(time.Since(c.conns.began) - c.timed)
+	}
+	c.timed = 0
 }
 
 // rest leaves the connection until more input comes.
@@ -278,7 +314,7 @@ func (c *Conn) keep(sent int) {
 		b = new(behind)
 		c.behind.Store(b)
 	}
-	b.unsent = c.loop.w.Out.Keep(sent)
+	b.unsent, b.slow = c.loop.w.Out.Keep(sent), false
 	c.conns.sending.Add(1)
 	c.bulky.Store(true)
 	b.pins.Store(b.unsent.Pinned() > 0)

@@ -221,7 +221,7 @@ func (l *loop) accept(d *door) {
 		c.local, c.remote = local, remote
 		if err := l.take(fd, c); err != nil {
 			cs.current.Add(-1)
-			cs.logf("cannot serve %s: %v\n", remote, err)
+			cs.env.Warn("cannot serve %s: %v\n", remote, err)
 		}
 		if next := cs.engine.fewest(l); next != l && d.watch(next) == nil {
 			return // or it stays here

@@ -93,7 +93,7 @@ func (cs *Conns) shake(socket net.Conn, c *Conn, config *tls.Config) {
 		cs.current.Add(-1)
 	}
 	if err != nil && err != errNothing { // who only wanted to know whether somebody listens
-		cs.logf("cannot serve %s: %v\n", c.remote, err)
+		cs.env.Warn("cannot serve %s: %v\n", c.remote, err)
 	}
 }
 

@@ -26,7 +26,7 @@ func (cs *Conns) Drain(ctx context.Context) {
 	for cs.current.Load() > 0 {
 		select {
 		case <-ctx.Done():
-			cs.logf("%d clients are still there: the time for a graceful end (--drain-timeout) is over\n", cs.current.Load())
+			cs.env.Warn("%d clients are still there: the time for a graceful end (--drain-timeout) is over\n", cs.current.Load())
 			return
 		case <-cs.stop:
 			return

@@ -113,6 +113,8 @@ type loop struct {
 	w     *session.Worker
 	crowd atomic.Int32 // clients' connections; others may look
 
+	untimed int // events until the next one is timed
+
 	bell   gnet.Conn
 	bellFd int
 	rope   int // the other end of the bell
@@ -492,6 +494,6 @@ var _ logging.Logger = gnetLog{}
 func (gnetLog) Debugf(string, ...any) {}
 func (gnetLog) Infof(string, ...any)  {}
 
-func (l gnetLog) Warnf(format string, args ...any)  { l.conns.logf(format+"\n", args...) }
-func (l gnetLog) Errorf(format string, args ...any) { l.conns.logf(format+"\n", args...) }
-func (l gnetLog) Fatalf(format string, args ...any) { l.conns.logf(format+"\n", args...) }
+func (l gnetLog) Warnf(format string, args ...any)  { l.conns.env.Warn(format+"\n", args...) }
+func (l gnetLog) Errorf(format string, args ...any) { l.conns.env.Warn(format+"\n", args...) }
+func (l gnetLog) Fatalf(format string, args ...any) { l.conns.env.Warn(format+"\n", args...) }

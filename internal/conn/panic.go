@@ -36,7 +36,7 @@ func (cs *Conns) mistake(p any, done string) {
 		panic(p)
 	}
 	cs.env.Late.AddNow(stats.ConnPanics, 1)
-	cs.logf("%s for a mistake of ours in %s\n", done, where) // not p: it may hold a key
+	cs.env.Warn("%s for a mistake of ours in %s\n", done, where) // not p: it may hold a key
 }
 
 // panicSite tells, from a deferred function, which function panicked.

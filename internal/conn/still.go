@@ -84,7 +84,7 @@ func (c *Conn) say(why reason) (kept bool) {
 }
 
 // sayClosed logs it at -v.
-func (c *Conn) sayClosed(why any) { c.conns.logf("closed %s: %v\n", c.remote, why) }
+func (c *Conn) sayClosed(why any) { c.conns.env.Warn("closed %s: %v\n", c.remote, why) }
 
 // Tick looks for those who stand still. It is called every 250 ms by one goroutine
 // while there may be such (Asleep).

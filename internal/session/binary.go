@@ -37,7 +37,7 @@ func (s *Session) packets(in []byte) (consumed int, _ Verdict) {
 			return consumed, Idle
 		}
 		p := &w.packets[i]
-		consumed = p.next
+		consumed, s.op = p.next, p.Op
 		if w.env.Verbosity.Load() > 1 {
 			s.logPacket(p)
 		}

@@ -114,7 +114,10 @@ func (w *Worker) settle(c *storing, status storage.Status) {
 	if w.Events.Watched&events.Mutations != 0 {
 		w.Events.Stored(c.hash, c.mode, &c.item, status)
 	}
-	if status == storage.OutOfMemory {
+	switch {
+	case status == storage.Stored && !joins(c.mode):
+		w.tally(&c.item)
+	case status == storage.OutOfMemory:
 		w.Counters.Add(stats.StoreNoMemory, 1)
 		w.env.Say(NoRoom, "refused a value: the memory for items (-m) is full, and -M is set or replies and uploads hold it\n")
 		w.dropOld(c)
@@ -128,6 +131,19 @@ func (w *Worker) settle(c *storing, status storage.Status) {
 		case storage.NotFound:
 			w.Counters.Add(stats.CasMisses, 1)
 		}
+	}
+}
+
+// tally counts what an item that is stored whole is like.
+func (w *Worker) tally(it *storage.Item) {
+	w.stored.Add(uint64(len(it.Key) + it.Len()))
+	switch now := w.clock.Now(); {
+	case it.Deadline == expiry.Never:
+		w.Counters.Add(stats.StoredForever, 1)
+	case it.Deadline.Passed(now):
+		w.ttls.Add(0)
+	default:
+		w.ttls.Add(uint64(it.Deadline - now))
 	}
 }
 

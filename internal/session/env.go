@@ -43,12 +43,13 @@ type Env struct {
 	CrawlerOff atomic.Bool    // lru_crawler disable
 	Late       stats.Counters // what was counted off the loops: use AddNow
 
-	tuning  tuning
-	dumping atomic.Bool // there is one dump of all items at a time
-	dumps   atomic.Uint64
-	dumpers sync.WaitGroup
-	ahead   timeAhead               // debugtime
-	said    [NumKinds]atomic.Uint32 // when Say last wrote such a line, and 1; 0: never
+	tuning   tuning
+	dumping  atomic.Bool // there is one dump of all items at a time
+	dumps    atomic.Uint64
+	dumpers  sync.WaitGroup
+	ahead    timeAhead // debugtime
+	warnings warnings
+	said     [NumKinds]atomic.Uint32 // when Say last wrote such a line, and 1; 0: never
 
 	mu      sync.Mutex // guards workers
 	workers map[*Worker]struct{}

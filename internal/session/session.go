@@ -32,13 +32,14 @@ type Session struct {
 	wake  func()
 	state State
 	wire  Wire
-	line  []byte     // command, login: the beginning of a line or a packet's head; token: what has come of it
-	long  *longLine  // command: the same of a multiget beyond lineMax
-	want  int        // value, swallow, token: bytes of the block still to come
-	kept  []byte     // swallow: what is said when they have; again, token: the line or head that is to be served
-	block *block     // value: what the block is for
-	rest  *retrieval // retrieval: the keys still to be served
-	dump  *dump      // dump: what is listed
+	op    protocol.Op // of the command that was served last
+	line  []byte      // command, login: the beginning of a line or a packet's head; token: what has come of it
+	long  *longLine   // command: the same of a multiget beyond lineMax
+	want  int         // value, swallow, token: bytes of the block still to come
+	kept  []byte      // swallow: what is said when they have; again, token: the line or head that is to be served
+	block *block      // value: what the block is for
+	rest  *retrieval  // retrieval: the keys still to be served
+	dump  *dump       // dump: what is listed
 
 	clients func() (stats.Conn, bool) // clients: gives those still to be listed
 

@@ -233,6 +233,7 @@ func (s *Session) Uploads() bool { return s.state == StateValue && s.block.large
 func (s *Session) finish(end []byte) {
 	b := s.block
 	s.state, s.block = StateCommand, nil
+	s.op = b.op
 	switch {
 	case b.ends > 0 && !endsLine(end):
 		b.abort()

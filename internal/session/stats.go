@@ -114,6 +114,7 @@ func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 func (e *Env) Snapshot() stats.Snapshot {
 	all := e.snapshot()
 	all.Memory = e.memory()
+	e.addInsight(&all.Insight)
 	next := e.Clients()
 	for c, ok := next(); ok; c, ok = next() {
 		all.Clients = append(all.Clients, c)
@@ -121,7 +122,7 @@ func (e *Env) Snapshot() stats.Snapshot {
 	return all
 }
 
-// snapshot is Snapshot without the memory and the list of clients.
+// snapshot is Snapshot without the memory, the insight and the list of clients.
 func (e *Env) snapshot() stats.Snapshot {
 	sums, now := e.Sums(), e.Clock.Now()
 	all := stats.Snapshot{
@@ -152,6 +153,7 @@ func (e *Env) resetStats() {
 	e.mu.Lock()
 	for w := range e.workers {
 		w.Counters.Reset()
+		w.resetInsight()
 	}
 	e.mu.Unlock()
 	e.Late.Reset()

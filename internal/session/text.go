@@ -32,6 +32,7 @@ func (s *Session) commands(in []byte) (consumed int, _ Verdict) {
 			s.logLine(req.line)
 		}
 		consumed = req.next
+		s.op = req.Op
 		w.turn.serve()
 		if w.Events.Watched != 0 && req.err == nil && req.Op.HasKey() {
 			w.turn.spend(eventWork)

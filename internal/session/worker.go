@@ -40,6 +40,10 @@ type Worker struct {
 	wake  func() // … and its wake
 	later bool   // the item being shown cannot be: the store has no room to pin it; wake will be called
 
+	stored stats.Tally // bytes of what was stored …
+	ttls   stats.Tally // … and for how many seconds
+	times  [stats.NumKinds]stats.Times
+
 	end    [len(lineEnd)]byte // of a block, as it is read
 	rooms  storage.Rooms      // for large values that are streamed …
 	lends  []byte             // … and for a small one
@@ -80,6 +84,8 @@ func NewWorker(e *Env) *Worker {
 // EndEvent ends a read event: what it has counted and what it has to tell can be seen.
 func (w *Worker) EndEvent() {
 	w.Counters.Publish()
+	w.stored.Publish()
+	w.ttls.Publish()
 	if w.Events.Watched != 0 {
 		w.Events.Flush()
 	}

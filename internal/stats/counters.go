@@ -29,6 +29,7 @@ const (
 	CasHits
 	CasMisses
 	CasBadval
+	StoredForever // items without a deadline that were stored
 	StoreTooLarge
 	StoreNoMemory
 	AuthCmds   // attempts to log in
@@ -36,6 +37,7 @@ const (
 	BytesRead
 	BytesWritten
 	ConnYields
+	SlowReaders        // replies that a socket did not take at once: the client has to take some first
 	IdleKicks          // connections closed because of an idle timeout
 	BudgetDropped      // connections closed because memory for all of them was short
 	PinsDropped        // connections closed because they stood still and pinned what others needed

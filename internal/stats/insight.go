@@ -1,7 +1,9 @@
 package stats
 
 import (
+	"math"
 	"math/bits"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,11 +25,58 @@ func Class(n uint64) int {
 	return min(bits.Len64(n-1), HistogramClasses-1)
 }
 
+// Tally counts a Histogram as Counters count: a loop adds, and others see it after Publish.
+type Tally struct {
+	pending [HistogramClasses]uint32
+	sum     uint64
+	touched uint64 // a bit for each class with something pending
+	total   [HistogramClasses]atomic.Uint64
+	sums    atomic.Uint64
+}
+
+// Add counts n. It is for the loop that owns the tally.
+func (t *Tally) Add(n uint64) {
+	c := Class(n)
+	t.pending[c]++
+	t.sum += n
+	t.touched |= 1 << c
+}
+
+// Publish makes what was added visible to AddTo.
+func (t *Tally) Publish() {
+	if t.touched == 0 {
+		return
+	}
+	for ; t.touched != 0; t.touched &= t.touched - 1 {
+		c := bits.TrailingZeros64(t.touched)
+		t.total[c].Add(uint64(t.pending[c]))
+		t.pending[c] = 0
+	}
+	t.sums.Add(t.sum)
+	t.sum = 0
+}
+
+// AddTo adds what has been published to a histogram.
+func (t *Tally) AddTo(h *Histogram) {
+	for c := range t.total {
+		h.Counts[c] += t.total[c].Load()
+	}
+	h.Sum += t.sums.Load()
+}
+
+// Reset starts the published numbers over (stats reset).
+func (t *Tally) Reset() {
+	for c := range t.total {
+		t.total[c].Store(0)
+	}
+	t.sums.Store(0)
+}
+
 // Insight is what is found out by looking at some of what is served. What it is of, is scaled up.
 type Insight struct {
 	Stored    Histogram            // bytes of key and value of each item that was stored
-	TTL       Histogram            // seconds that items were stored for
-	Immortal  uint64               // items that were stored without a deadline: they are not in TTL
+	TTL       Histogram            // seconds that items were stored for, those with a deadline
+	Ended     uint64               // about how many bytes have expired or been flushed, and are not taken back yet
 	Latency   [NumKinds]TimesTaken // of requests, by kind
 	TTLHits   []TTLHits            // hits and misses of a sample of keys, by the time that they were stored for
 	Curve     Curve                // what more memory would do
@@ -59,7 +108,8 @@ type CurvePoint struct {
 // Warning is a line of the log that tells of a setting that stood in somebody's way.
 type Warning struct {
 	Time time.Time
-	Text string
+	Text string // without "\n"
+	Key  bool   // it names a key, which is not for everybody to read
 }
 
 // Kind is what a request is, as far as its latency is concerned.
@@ -81,15 +131,68 @@ var kindNames = [NumKinds]string{"get", "set", "delete", "count", "touch", "othe
 func (k Kind) String() string { return kindNames[k] }
 
 // TimesTaken counts how long requests took, from when their bytes were read until their reply was
-// given to the socket, in classes whose bounds are a quarter of an octave apart: class i is of more
-// than 2^((i-1)/4) µs and at most 2^(i/4) µs.
+// given to the socket, in classes whose bounds are a quarter of an octave apart.
 type TimesTaken struct {
-	Counts [TimeClasses]uint64
+	Counts [TimeClasses]uint64 // Counts[i] is of what took more than TimeBounds[i-1], at most TimeBounds[i]
 	Sum    time.Duration
 }
 
 // TimeClasses is how many classes there are: the last one has all that took more than 16 seconds.
-const TimeClasses = 4*24 + 2
+const TimeClasses = timeOctaves*4 + 2
+
+const timeOctaves = 24
+
+// TimeBounds are the bounds of the classes, in seconds: 2^(i/4-20), from a microsecond on. The last
+// class has none.
+var TimeBounds = func() (bounds [TimeClasses - 1]float64) {
+	for i := range bounds {
+		bounds[i] = math.Exp2(float64(i)/4 - 20)
+	}
+	return bounds
+}()
+
+// timeBounds are these in nanoseconds, rounded down: no time is between the two.
+var timeBounds = func() (bounds [TimeClasses - 1]time.Duration) {
+	for i, bound := range TimeBounds {
+		bounds[i] = time.Duration(bound * 1e9)
+	}
+	return bounds
+}()
+
+// Times counts TimesTaken. Any goroutine may add.
+type Times struct {
+	counts [TimeClasses]atomic.Uint64
+	sum    atomic.Int64
+}
+
+// Add counts a time.
+func (t *Times) Add(took time.Duration) {
+	c := 0
+	if octave := bits.Len64(uint64(max(took, 0))>>10) - 1; octave >= 0 { // 2^10 ns is a bit more than the first bound
+		c = min(4*octave, TimeClasses-1)
+	}
+	for c < len(timeBounds) && took > timeBounds[c] {
+		c++
+	}
+	t.counts[c].Add(1)
+	t.sum.Add(int64(took))
+}
+
+// AddTo adds what was counted to a sum.
+func (t *Times) AddTo(sum *TimesTaken) {
+	for c := range t.counts {
+		sum.Counts[c] += t.counts[c].Load()
+	}
+	sum.Sum += time.Duration(t.sum.Load())
+}
+
+// Reset starts over (stats reset).
+func (t *Times) Reset() {
+	for c := range t.counts {
+		t.counts[c].Store(0)
+	}
+	t.sum.Store(0)
+}
 
 // HotKeys are the keys that were asked for most in a window of time, by a sample.
 type HotKeys struct {

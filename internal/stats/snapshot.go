@@ -54,12 +54,12 @@ type Served struct {
 	GetHits, GetMisses, TouchHits, TouchMisses, DeleteHits, DeleteMisses uint64
 	IncrHits, IncrMisses, DecrHits, DecrMisses                           uint64
 	CasHits, CasMisses, CasBadval                                        uint64
-	StoreTooLarge, StoreNoMemory                                         uint64
+	StoredForever, StoreTooLarge, StoreNoMemory                          uint64
 
 	AuthCmds, AuthErrors                                          uint64
 	BytesRead, BytesWritten                                       uint64
 	ConnYields, IdleKicks, BudgetDropped, PinsDropped, ConnPanics uint64
-	UDPDropped                                                    uint64
+	SlowReaders, UDPDropped                                       uint64
 
 	SSLHandshakeErrors, SSLProtoErrors, SSLNewSessions uint64
 }
@@ -73,13 +73,13 @@ func (s *Sums) Served() Served {
 		DeleteHits: s[DeleteHits], DeleteMisses: s[DeleteMisses],
 		IncrHits: s[IncrHits], IncrMisses: s[IncrMisses], DecrHits: s[DecrHits], DecrMisses: s[DecrMisses],
 		CasHits: s[CasHits], CasMisses: s[CasMisses], CasBadval: s[CasBadval],
-		StoreTooLarge: s[StoreTooLarge], StoreNoMemory: s[StoreNoMemory],
+		StoredForever: s[StoredForever], StoreTooLarge: s[StoreTooLarge], StoreNoMemory: s[StoreNoMemory],
 
 		AuthCmds: s[AuthCmds], AuthErrors: s[AuthErrors],
 		BytesRead: s[BytesRead], BytesWritten: s[BytesWritten],
 		ConnYields: s[ConnYields], IdleKicks: s[IdleKicks],
 		BudgetDropped: s[BudgetDropped], PinsDropped: s[PinsDropped], ConnPanics: s[ConnPanics],
-		UDPDropped: s[UDPDropped],
+		SlowReaders: s[SlowReaders], UDPDropped: s[UDPDropped],
 
 		SSLHandshakeErrors: s[SSLHandshakeErrors], SSLProtoErrors: s[SSLProtoErrors], SSLNewSessions: s[SSLNewSessions],
 	}
@@ -88,6 +88,7 @@ func (s *Sums) Served() Served {
 // Conns are numbers of connections.
 type Conns struct {
 	Current      uint64 // clients now
+	Behind       uint64 // of these, with replies that wait until they take some
 	Total        uint64 // clients that were let in
 	Rejected     uint64 // and that were not, because there were too many
 	ReservedFDs  int    // descriptors that are not for clients
