@@ -31,19 +31,23 @@ func TestEvictedItemsAreCountedByAge(t *testing.T) {
 
 // What has ended waits until it is swept, and is told meanwhile.
 func TestWhatHasEndedIsToldUntilItIsSwept(t *testing.T) {
-	for how, end := range map[string]func(*Store, *expiry.Clock){
-		"expired": func(_ *Store, clock *expiry.Clock) { clock.Set(clock.Now() + 11) },
-		"flushed": func(st *Store, clock *expiry.Clock) { st.FlushAll(expiry.Past) },
+	for _, tt := range []struct {
+		how string
+		ttl expiry.Instant
+		end func(*Store, *expiry.Clock)
+	}{
+		{"expired", 10, func(_ *Store, clock *expiry.Clock) { clock.Set(clock.Now() + 11) }},
+		{"flushed", 1 << 20, func(st *Store, clock *expiry.Clock) { st.FlushAll(expiry.Past) }},
 	} {
-		t.Run(how, func(t *testing.T) {
+		t.Run(tt.how, func(t *testing.T) {
 			st, clock := newStore(t, Options{MemoryLimit: 4 << 20, Shards: 1})
 			for i := range 2000 {
-				put(st, Set, fmt.Sprint(i), fmt.Sprintf("%0500d", i), clock.Now()+10)
+				put(st, Set, fmt.Sprint(i), fmt.Sprintf("%0500d", i), clock.Now()+tt.ttl)
 			}
 			if n := st.Ended(); n != 0 {
 				t.Errorf("%d bytes have ended before their time", n)
 			}
-			end(st, clock)
+			tt.end(st, clock)
 			if n := st.Ended(); n < 500_000 || n > st.Stats().SegmentBytes {
 				t.Errorf("%d bytes have ended of %d", n, st.Stats().SegmentBytes)
 			}
