@@ -361,7 +361,7 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 //	memory_…      where the process's memory is (memory.go)
 //	items_…       where the part of it is that -m bounds
 //	evicted_…     live items that were lost, by reason; their sum is evictions
-//	conn_…        clients that were closed, by reason
+//	conn_…        clients that are or were slow, and that were closed, by reason
 //	udp_…         replies over UDP
 //	log_…         the log
 //	restored_…    what the start found in the memory file
@@ -388,6 +388,8 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("oldest_age", stored.OldestAge)
 	r.number("expired", stored.Expired)
 
+	r.number("conn_behind", s.Conns.Behind)
+	r.number("conn_slow", served.SlowReaders)
 	r.number("conn_budget_dropped", served.BudgetDropped)
 	r.number("conn_pins_dropped", served.PinsDropped)
 	r.number("conn_panics", served.ConnPanics)
