@@ -14,7 +14,8 @@
 //	handlers.go                which verb is served by what
 //	admin.go, tuning.go        what operators ask for
 //	dump.go        dump        lists of all items
-//	stats.go, watch.go         what is told of the server
+//	tally.go                   what is counted of requests: sizes, times to live, times taken
+//	stats.go, watch.go, say.go what is told of the server
 //	auth.go        Passwords   who may come in
 //	realtime.go, debugtime.go  the clock, and how it is moved in tests
 //
