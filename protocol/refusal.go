@@ -45,6 +45,7 @@ const (
 	// What a memcached that runs with -X says of walking through its keys.
 	DetailNotAllowed
 	CachedumpNotAllowed
+	HotKeysNotAllowed // ours
 
 	DetailUsage
 	TooManyConns
@@ -122,6 +123,7 @@ var refusalLines = [numRefusals]string{
 	OutOfMemoryNew:      "SERVER_ERROR Out of memory allocating new item\r\n",
 	DetailNotAllowed:    "CLIENT_ERROR stats detail not allowed\r\n",
 	CachedumpNotAllowed: "CLIENT_ERROR stats cachedump not allowed\r\n",
+	HotKeysNotAllowed:   "CLIENT_ERROR stats hotkeys not allowed\r\n",
 	DetailUsage:         "CLIENT_ERROR usage: stats detail on|off|dump\r\n",
 	TooManyConns:        "ERROR Too many open connections\r\n",
 	WatchNotAllowed:     "CLIENT_ERROR watch commands not allowed\r\n",
@@ -205,9 +207,10 @@ var refusalStatuses = [numRefusals]Status{
 	OutOfMemoryIncr: StatusNoMemory,
 	OutOfMemoryNew:  StatusNoMemory,
 
-	DetailNotAllowed: StatusNotFound,
-	Unauthenticated:  StatusAuth,
-	AuthFailure:      StatusAuth,
+	DetailNotAllowed:  StatusNotFound,
+	HotKeysNotAllowed: StatusNotFound,
+	Unauthenticated:   StatusAuth,
+	AuthFailure:       StatusAuth,
 }
 
 // Status is the refusal in the binary protocol, and its text.

@@ -50,7 +50,7 @@ func TestEveryRefusalOfAPacketHasAStatus(t *testing.T) {
 			n++
 		}
 	}
-	if n != 13 {
+	if n != 14 {
 		t.Errorf("%d refusals have a status", n)
 	}
 }

@@ -31,6 +31,8 @@
 //	             internal/session/commands.go  put                    Store.Put or Incoming.Commit, count, tell who watches
 //	             storage/store.go              Put                    hash → shard → lock → rule of the mode → room → append
 //	             storage/incoming.go           Receive, Write, Commit the same for a large value, as it comes
+//	look         internal/session/commands.go  look                   of one request of a hundred a record is written …
+//	             internal/insight/sampler.go   Saw, Publish, Drain    … which the tick reads: hot keys
 //	reply        protocol/reply.go             AppendValueHead        VALUE <key> <flags> <bytes> into the worker's Replies
 //	             protocol/binary.go            AppendHit              the same in a packet
 //	             internal/session/replies.go   Pending, Parts         large values stay where they lie, pinned
@@ -69,10 +71,11 @@
 //
 //	cmd/gomemd ─▶ server ─▶ internal/conn ─▶ internal/session ─▶ internal/events ─▶ internal/stats ─▶ protocol
 //	                │             │                 │                  │                  └────────▶ storage ─▶ expiry
-//	                │             │                 └──────────────────┴──▶ protocol, storage, expiry
+//	                │             │                 ├──────────────────┴──▶ protocol, storage, expiry
+//	                │             │                 └──▶ internal/insight ──▶ internal/stats, expiry
 //	                │             └──▶ internal/sched, internal/stats, expiry; protocol for a line and a byte; gnet, in loop.go alone
 //	                ├──▶ internal/sched, internal/certs
-//	                └──▶ internal/session, internal/events, internal/stats, storage, expiry
+//	                └──▶ internal/session, internal/events, internal/insight, internal/stats, storage, expiry
 //	compat_test, bench ─▶ server, and the wire       internal/invariants ◀─ storage, server
 //
 // protocol and storage know nothing of each other; internal/session is where a request becomes a

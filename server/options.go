@@ -9,6 +9,7 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/session"
 	"github.com/gomemd/gomemd/internal/stats"
 )
@@ -84,6 +85,8 @@ type Options struct {
 	// takes, which is seconds.
 	Cancel <-chan struct{}
 
+	HotKeys int // --hot-keys: one request of so many is looked at for HotKeys; 100; negative: none
+
 	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'
 	StatsDetail     bool // -D: stats detail is on from the start
 	TrackSizes      bool // -o track_sizes: stats sizes tells how many items there are of each size
@@ -136,6 +139,9 @@ func (o *Options) rules() session.Rules {
 		SASL: o.SASL,
 	}
 }
+
+// insight is what is looked at of the requests.
+func (o *Options) insight() insight.Options { return insight.Options{Every: max(o.HotKeys, 0)} }
 
 // settings is what stats tells of the options.
 func (o *Options) settings() stats.Settings {
@@ -217,6 +223,7 @@ func (o Options) withDefaults() Options {
 	}
 	orElse(&o.ConnMemory, 16<<20)
 	orElse(&o.WatcherBuffer, 256<<10)
+	orElse(&o.HotKeys, 100)
 	orElse(&o.PrefixDelimiter, ':')
 	orElse(&o.Settings.Threads, o.Loops)
 	if o.Log == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/conn"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/invariants"
 	"github.com/gomemd/gomemd/internal/sched"
 	"github.com/gomemd/gomemd/internal/session"
@@ -141,6 +142,7 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	env.LogDropped = srv.log.Dropped
 	env.Hub = events.NewHub(srv.store, opts.WatcherBuffer, opts.PrefixDelimiter)
 	env.Hub.SetDetail(opts.StatsDetail)
+	env.Insight = insight.New(opts.insight())
 	env.Rules, env.Settings = opts.rules(), opts.settings()
 	env.Version, env.EventLoop = versionText, conn.EventLoop
 	env.Verbosity.Store(uint32(opts.Verbosity))
@@ -282,6 +284,7 @@ func (srv *Server) onTick() {
 	srv.env.SetClock()
 	srv.load.Tick()
 	srv.conns.Tick()
+	srv.env.Look()
 	if why := srv.store.Withheld(); why != nil {
 		srv.env.Say(session.Withheld, "the system gives no more memory for items, so there are fewer than -m allows: %v\n", why)
 	}

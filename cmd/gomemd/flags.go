@@ -129,6 +129,7 @@ var options = []option{
 	{"", "memory-total", "num", "memory of the whole process in megabytes, or with a suffix;\nauto: nine tenths of what there is; -m is what is left then", setMemoryTotal},
 	{"", "pack-hex", "", "keep values that are lower-case hexadecimal digits in half\nthe room, if there are 24 to 256 of them, a multiple of 8",
 		on(func(c *config) *bool { return &c.opts.PackHex })},
+	{"", "hot-keys", "num", "percentage of requests that is looked at for \"stats hotkeys\"\n(default: 1; 0: none)", setHotKeys},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
 	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them\n" +
 		"(-d and -h are left out), or RHEL's sysconfig/memcached", nil},
@@ -354,6 +355,19 @@ func (c *config) checkLogin() error {
 }
 
 // What follows makes the set functions of the table: first the kinds that several options share, then the single ones.
+
+// setHotKeys reads a percentage, which the server has as one request of so many.
+func setHotKeys(c *config, v string) error {
+	percent, err := strconv.ParseFloat(v, 64)
+	if err != nil || !(percent == 0 || percent >= 0.001 && percent <= 100) {
+		return quit(exUsage, "ERROR: Invalid percentage %s: 0, or from 0.001 to 100.", v)
+	}
+	c.opts.HotKeys = -1
+	if percent > 0 {
+		c.opts.HotKeys = int(math.Round(100 / percent))
+	}
+	return nil
+}
 
 func on(field func(*config) *bool) func(*config, string) error {
 	return func(c *config, _ string) error {

@@ -64,6 +64,8 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 				o.AuthFile, o.IdleTimeout, o.MaxConnsWait = "f", 30*time.Second, true
 			}},
 		{"packing", []string{"--pack-hex"}, func(c *config) { c.opts.PackHex = true }},
+		{"hot keys", []string{"--hot-keys", "0.5"}, func(c *config) { c.opts.HotKeys = 200 }},
+		{"no hot keys", []string{"--hot-keys=0"}, func(c *config) { c.opts.HotKeys = -1 }},
 		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
 		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},
 		{"a blank before a number", []string{"-o", "idle_timeout= 30"}, func(c *config) { c.opts.IdleTimeout = 30 * time.Second }},

@@ -369,6 +369,12 @@ func (s *Session) packetStats(p *packet) Verdict {
 		} else {
 			s.setDetail(word == "detail on")
 		}
+	case "hotkeys":
+		if why := s.hotKeys(); why != protocol.None {
+			s.sayNo(p, why)
+			return Idle
+		}
+		w.wrapStats(p.Tag, begin)
 	default:
 		if !s.appendStats(word) {
 			s.sayStatus(p, protocol.StatusNotFound)

@@ -6,14 +6,23 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
 )
 
 // What commands about items do, whatever the words in which they are asked for and answered: they
-// call the store, count, and tell those who watch. text.go and meta.go make these calls of
-// requests, and word what comes of them.
+// call the store, count, tell those who watch, and have some looked at (internal/insight). text.go
+// and meta.go make these calls of requests, and word what comes of them.
+
+// look is called once for each key that was asked for or written, with how many bytes of its value
+// were read or written.
+func (w *Worker) look(hash uint64, key []byte, size int) {
+	if w.probe.Wants() {
+		w.probe.Saw(insight.Request{Hash: hash, Key: key, Size: size})
+	}
+}
 
 // lookup says how a key is looked up.
 type lookup struct {
@@ -30,7 +39,7 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 		w.turn.spend(eventWork)
 		w.Events.Fetched(hash, key)
 	}
-	w.later, how.told = false, false
+	w.later, w.shown, how.told = false, 0, false
 	switch {
 	case how.touch:
 		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show) == storage.Stored
@@ -39,10 +48,11 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 	default:
 		hit = w.store.View(hash, key, show)
 	}
-	switch {
-	case w.later: // it is fetched again
+	if w.later { // it is fetched again
 		return hit
-	case how.touch:
+	}
+	w.look(hash, key, w.shown)
+	if how.touch {
 		w.countTouch(hit)
 		return hit
 	}
@@ -53,12 +63,13 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 
 // edit looks an item up, and lets visit change it.
 func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, visit func(*storage.Item)) storage.Status {
-	w.later = false
+	w.later, w.shown = false, 0
 	status := w.store.Edit(hash, key, v, visit)
 	hit := status != storage.NotFound
 	if w.later {
 		return status
 	}
+	w.look(hash, key, w.shown)
 	if hit && v.Touches {
 		w.countTouch(hit)
 		return status
@@ -71,6 +82,7 @@ func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, visit func(*stor
 // touch sets an item's deadline.
 func (w *Worker) touch(hash uint64, key []byte, deadline expiry.Instant) storage.Status {
 	status := w.store.TouchView(hash, key, deadline, false, nil)
+	w.look(hash, key, 0)
 	w.countTouch(status != storage.NotFound)
 	return status
 }
@@ -98,13 +110,16 @@ func (w *Worker) put(c *storing, large *storage.Incoming) (status storage.Status
 	if joins(c.mode) {
 		w.turn.spend(joinWork)
 	}
+	size := len(c.item.Value)
 	if large == nil {
-		w.turn.spend(len(c.item.Value) / bytesOfWork)
+		w.turn.spend(size / bytesOfWork)
 		status = w.store.Put(c.hash, c.mode, &c.item)
 	} else {
 		status = large.Commit(c.mode)
 		large.Tell(&c.item)
+		size = c.item.Len()
 	}
+	w.look(c.hash, c.item.Key, size)
 	w.settle(c, status)
 	return status
 }
@@ -168,6 +183,7 @@ func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64
 	c := storage.Count{Delta: delta, Down: down}
 	n, status = w.store.Add(hash, key, &c)
 	w.turn.spend(c.Length / bytesOfNumber)
+	w.look(hash, key, 0)
 	w.countAdd(down, status)
 	return n, status
 }
@@ -181,6 +197,7 @@ func (w *Worker) count(hash uint64, key []byte, c storage.Count, visit func(*sto
 		created = it.Created
 		visit(it, n)
 	})
+	w.look(hash, key, 0)
 	switch {
 	case !created:
 		w.countAdd(c.Down, status)
@@ -207,6 +224,7 @@ func (w *Worker) countAdd(down bool, status storage.Status) {
 // delete removes an item.
 func (w *Worker) delete(hash uint64, key []byte) (hit bool) {
 	hit = w.store.Delete(hash, key)
+	w.look(hash, key, 0)
 	w.countDelete(key, hit)
 	return hit
 }
@@ -221,6 +239,7 @@ func (w *Worker) countDelete(key []byte, hit bool) {
 // deleteIf is delete of the version with this unique, or with 0 of any. Another version is Exists.
 func (w *Worker) deleteIf(hash uint64, key []byte, unique uint64) storage.Status {
 	status := w.store.Remove(hash, key, storage.Removal{Compare: unique != 0, Unique: unique})
+	w.look(hash, key, 0)
 	if status != storage.Exists { // which memcached does not count
 		w.countDelete(key, status == storage.Stored)
 	}
@@ -231,6 +250,7 @@ func (w *Worker) deleteIf(hash uint64, key []byte, unique uint64) storage.Status
 // has not been deleted.
 func (w *Worker) remove(hash uint64, key []byte, r storage.Removal) storage.Status {
 	status := w.store.Remove(hash, key, r)
+	w.look(hash, key, 0)
 	switch {
 	case status == storage.NotFound, status == storage.Exists:
 		w.Counters.Add(stats.DeleteMisses, 1)

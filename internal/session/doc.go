@@ -16,6 +16,7 @@
 //	dump.go        dump        lists of all items
 //	tally.go                   what is counted of requests: sizes, times to live, times taken
 //	stats.go, watch.go, say.go what is told of the server
+//	insight.go                 which requests are looked at, and what is told of that
 //	auth.go        Passwords   who may come in
 //	realtime.go, debugtime.go  the clock, and how it is moved in tests
 //

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
 )
@@ -20,7 +21,8 @@ type Env struct {
 	Clock     *expiry.Clock
 	Started   time.Time // when Clock stood at its start
 	Hub       *events.Hub
-	Passwords *Passwords // nil: everybody is served
+	Insight   *insight.Sampler // nil: nothing is looked at
+	Passwords *Passwords       // nil: everybody is served
 	Rules     Rules
 	Settings  stats.Settings // what stats settings repeats of the options
 	Version   string         // as clients are told it

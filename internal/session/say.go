@@ -11,7 +11,8 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
-// Kind is of things that a setting does to clients, thousands of times a second if it must.
+// Kind is of things that happen to clients, thousands of times a second if it must be, most of them
+// by a setting.
 type Kind uint8
 
 // The kinds.
@@ -22,7 +23,7 @@ const (
 	NoRoom               // a value has no room in -m
 	Denied               // a login has failed
 	Withheld             // the system gives less memory than -m
-	HotKey               // one key is asked for all the time
+	HotKey               // one key takes much of a loop
 	anything             // what Warn says
 	NumKinds
 )

@@ -13,6 +13,7 @@ import (
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/conversation"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/invariants"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/storage"
@@ -28,6 +29,7 @@ type options struct {
 	PrefixDelimiter byte
 	AuthFile        string
 	Loops           int
+	Insight         insight.Options
 }
 
 // A fixture is a server without sockets: what its clients say goes straight to sessions. It does
@@ -66,7 +68,8 @@ func newFixture(t testing.TB, opts options) *fixture {
 	})
 	p.env = &Env{
 		Store: store, Clock: clock, Started: time.Now(), Hub: events.NewHub(store, 256<<10, opts.PrefixDelimiter),
-		Rules: opts.Rules, Version: "1.6.45-gomemd0.0.0", EventLoop: "none", Log: io.Discard,
+		Insight: insight.New(opts.Insight),
+		Rules:   opts.Rules, Version: "1.6.45-gomemd0.0.0", EventLoop: "none", Log: io.Discard,
 		Settings: stats.Settings{ItemMax: opts.ItemMax, ReqsPerEvent: opts.ReqsPerEvent, DisableEviction: opts.DisableEviction,
 			DisableCAS: opts.DisableCAS, DisableFlush: opts.DisableFlush, DisableDump: opts.DisableDump,
 			EnableShutdown: opts.EnableShutdown, TrackSizes: opts.TrackSizes, PrefixDelimiter: opts.PrefixDelimiter},

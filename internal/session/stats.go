@@ -30,6 +30,12 @@ func (s *Session) stats(req *request) Verdict {
 		s.detail(args[1:])
 	case "cachedump":
 		s.cachedump(args[1:])
+	case "hotkeys":
+		if why := s.hotKeys(); why != protocol.None {
+			s.refuse(false, why)
+			break
+		}
+		w.Out.buf = append(w.Out.buf, protocol.End...)
 	default:
 		if !s.appendStats(word) {
 			s.refuse(false, protocol.Unknown)

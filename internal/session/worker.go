@@ -3,6 +3,7 @@ package session
 import (
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/events"
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 	"github.com/gomemd/gomemd/storage"
@@ -39,6 +40,8 @@ type Worker struct {
 	turn  turn   // of the session being fed …
 	wake  func() // … and its wake
 	later bool   // the item being shown cannot be: the store has no room to pin it; wake will be called
+	shown int    // bytes of the value that was shown last
+	probe insight.Probe
 
 	stored stats.Tally // bytes of what was stored …
 	ttls   stats.Tally // … and for how many seconds
@@ -71,6 +74,7 @@ type request struct {
 func NewWorker(e *Env) *Worker {
 	w := &Worker{env: e, store: e.Store, clock: e.Clock, Events: e.Hub.NewRecorder(e.Clock)}
 	w.showsHit, w.showsCount = w.appendHit, w.appendCount
+	w.probe.Init(e.Insight)
 	w.Short(false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,11 +85,12 @@ func NewWorker(e *Env) *Worker {
 	return w
 }
 
-// EndEvent ends a read event: what it has counted and what it has to tell can be seen.
+// EndEvent ends a read event: what it has counted, looked at and has to tell can be seen.
 func (w *Worker) EndEvent() {
 	w.Counters.Publish()
 	w.stored.Publish()
 	w.ttls.Publish()
+	w.probe.Publish()
 	if w.Events.Watched != 0 {
 		w.Events.Flush()
 	}

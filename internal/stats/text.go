@@ -405,6 +405,31 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	return r.out
 }
 
+// AppendHotKeys is `stats hotkeys`: the keys that are asked for most, and those whose values take most
+// of what is read and written, the first of each first. It is in one word for each key, and the key
+// in it is encoded as metadump's.
+func AppendHotKeys(out []byte, hot *HotKeys) []byte {
+	r := &lines{out}
+	r.number("sampled", hot.Sampled)
+	if len(hot.ByRequests) == 0 {
+		return r.out
+	}
+	r.number("seconds", uint64(hot.Until.Sub(hot.Since)/time.Second))
+	r.number("requests", hot.Requests)
+	r.number("bytes", hot.Bytes)
+	list := func(name string, keys []HotKey, all uint64, of func(*HotKey) uint64) {
+		for i := range keys {
+			k := &keys[i]
+			share := 100 * float64(of(k)) / float64(max(all, 1))
+			r.text(name+":"+strconv.Itoa(i+1), fmt.Sprintf("key=%s,requests=%d,bytes=%d,share=%.2f,error=%d",
+				protocol.AppendURI(nil, k.Key), k.Requests, k.Bytes, share, k.Error))
+		}
+	}
+	list("by_requests", hot.ByRequests, hot.Requests, func(k *HotKey) uint64 { return k.Requests })
+	list("by_bytes", hot.ByBytes, hot.Bytes, func(k *HotKey) uint64 { return k.Bytes })
+	return r.out
+}
+
 // AppendConn is one of `stats conns`. asks is the descriptor of who wants to know.
 func AppendConn(out []byte, c *Conn, asks int) []byte {
 	r := &lines{out}

@@ -1,0 +1,34 @@
+// Package insight finds out, by looking at some of what is served, what the counters of everything
+// cannot tell: which keys are asked for most.
+//
+//	sampler.go   Sampler, Probe   what is looked at: records that loops write, and one goroutine reads
+//	hot.go       hot              windows of time, and the keys that were asked for most in them
+//	top.go       top              Space-Saving: the heaviest of many, in bounded memory
+//
+// # The way of a record
+//
+//	loop: a request has been served ─▶ Probe.Wants? ── no, nearly always: a subtraction
+//	         │ yes
+//	         ▼
+//	      Probe.Saw: a record of it, with a copy of the key
+//	         │ at the end of the read event
+//	         ▼
+//	      Probe.Publish: a copy under a lock, which is tried and not waited for
+//	         ▼
+//	tick: Sampler.Drain ─▶ hot
+//
+// So a request that is not looked at costs next to nothing, one that is costs its loop two copies of its
+// key, and all that is computed is computed elsewhere. Where records come faster than they are read,
+// some are lost and counted: the less is known, and the loops are no slower.
+//
+// # Memory
+//
+// It is outside of the store and does not depend on what is stored: for each loop at most 68 KiB of
+// records, which are there once something has been looked at, and 64 KiB for who reads them; for hot
+// keys some 400 KiB.
+//
+// # Locks
+//
+// A Probe belongs to its loop, but for what it has published. A Sampler may be asked by any goroutine:
+// who asks waits for the reading of a few records at most.
+package insight

@@ -1,0 +1,39 @@
+package session
+
+import (
+	"github.com/gomemd/gomemd/internal/stats"
+	"github.com/gomemd/gomemd/protocol"
+)
+
+// What is found out by looking at some of what is served (internal/insight).
+
+// Look reads what the loops have looked at. It is called every now and then, at each tick.
+func (e *Env) Look() {
+	if e.Insight == nil {
+		return
+	}
+	e.Insight.Drain(e.Clock.Now(), func(key []byte, share float64) {
+		e.Say(HotKey, "one key takes %.0f %% of what an event loop serves, and all on that loop wait for it: %s\n",
+			100*share, protocol.AppendURI(nil, key))
+	})
+}
+
+// HotKeys are the keys that are asked for most.
+func (e *Env) HotKeys() stats.HotKeys {
+	if e.Insight == nil {
+		return stats.HotKeys{}
+	}
+	return e.Insight.HotKeys(e.Clock.Unix)
+}
+
+// hotKeys serves stats hotkeys, or tells why not.
+func (s *Session) hotKeys() protocol.Refusal {
+	w := s.w
+	if w.env.Rules.DisableDump {
+		return protocol.HotKeysNotAllowed
+	}
+	w.turn.spend(shardsWork)
+	hot := w.env.HotKeys()
+	w.Out.buf = stats.AppendHotKeys(w.Out.buf, &hot)
+	return protocol.None
+}
