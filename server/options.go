@@ -85,7 +85,8 @@ type Options struct {
 	// takes, which is seconds.
 	Cancel <-chan struct{}
 
-	HotKeys int // --hot-keys: one request of so many is looked at for HotKeys; 100; negative: none
+	HotKeys int  // --hot-keys: one request of so many is looked at for HotKeys; 100; negative: none
+	NoCurve bool // --no-curve: it is not found out what more memory would do (Stats.Insight.Curve)
 
 	PrefixDelimiter byte // -D: ends the prefix of a key in stats detail; ':'
 	StatsDetail     bool // -D: stats detail is on from the start
@@ -141,7 +142,10 @@ func (o *Options) rules() session.Rules {
 }
 
 // insight is what is looked at of the requests.
-func (o *Options) insight() insight.Options { return insight.Options{Every: max(o.HotKeys, 0)} }
+func (o *Options) insight() insight.Options {
+	// Where nothing is evicted more memory has other uses.
+	return insight.Options{Every: max(o.HotKeys, 0), Curve: !o.NoCurve && !o.DisableEviction}
+}
 
 // settings is what stats tells of the options.
 func (o *Options) settings() stats.Settings {

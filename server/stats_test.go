@@ -69,7 +69,7 @@ func TestOurOwnStatsAreExplained(t *testing.T) {
 		t.Fatal(err)
 	}
 	var explained []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_]+)` \\| (?:bytes|items|seconds|clients|replies|lines|µs) \\|").FindAllSubmatch(text, -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` \\| (?:bytes|items|seconds|clients|replies|lines|gets|1/10000|µs) \\|").FindAllSubmatch(text, -1) {
 		explained = append(explained, string(row[1]))
 	}
 	names, _, _ := dial(t, startServer(t, Options{})).allStats(" gomemd")

@@ -340,6 +340,9 @@ func (st *Store) SetLimit(bytes int64) error {
 	return nil
 }
 
+// Limit is the memory limit in force.
+func (st *Store) Limit() int64 { return st.limit.Load() }
+
 // least is the lowest share of a limit that every shard can come down to and still work with.
 func (st *Store) least() (n int64) {
 	for i := range st.shards {

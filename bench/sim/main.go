@@ -20,6 +20,7 @@ import (
 	"strings"
 
 	"github.com/gomemd/gomemd/bench/internal/load"
+	"github.com/gomemd/gomemd/internal/insight"
 )
 
 func main() {
@@ -31,7 +32,12 @@ func main() {
 
 func run() error {
 	capacities := flag.String("capacity", "1%,10%", "how many keys are held, or what part of the different ones")
+	curve := flag.Bool("curve", false, "what the curve of a server says of other capacities, beside what is the case")
+	entries := flag.Int("entries", insight.CurveEntries, "with -curve: keys in the server's sample")
 	flag.Parse()
+	if *curve {
+		return tableOfCurves(flag.Args(), *capacities, *entries)
+	}
 	fmt.Print("| trace | keys held |")
 	for _, p := range policies {
 		fmt.Printf(" %s |", p.name)

@@ -130,6 +130,7 @@ var options = []option{
 	{"", "pack-hex", "", "keep values that are lower-case hexadecimal digits in half\nthe room, if there are 24 to 256 of them, a multiple of 8",
 		on(func(c *config) *bool { return &c.opts.PackHex })},
 	{"", "hot-keys", "num", "percentage of requests that is looked at for \"stats hotkeys\"\n(default: 1; 0: none)", setHotKeys},
+	{"", "no-curve", "", "do not find out which hit ratio other values of -m would have,\nby a sample of the keys", on(func(c *config) *bool { return &c.opts.NoCurve })},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
 	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them\n" +
 		"(-d and -h are left out), or RHEL's sysconfig/memcached", nil},

@@ -65,6 +65,7 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 			}},
 		{"packing", []string{"--pack-hex"}, func(c *config) { c.opts.PackHex = true }},
 		{"hot keys", []string{"--hot-keys", "0.5"}, func(c *config) { c.opts.HotKeys = 200 }},
+		{"no curve", []string{"--no-curve"}, func(c *config) { c.opts.NoCurve = true }},
 		{"no hot keys", []string{"--hot-keys=0"}, func(c *config) { c.opts.HotKeys = -1 }},
 		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
 		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},

@@ -63,6 +63,8 @@ func helpPage(program string) string {
 		}
 		name := "-" + o.letter + ", --" + o.long
 		switch {
+		case o.letter == "" && o.arg == "":
+			name = "    --" + o.long
 		case o.letter == "":
 			name = "    --" + o.long + "=<" + o.arg + ">"
 		case o.long == o.letter:

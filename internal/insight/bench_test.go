@@ -25,14 +25,14 @@ func BenchmarkHotKeys(b *testing.B) {
 			p.Init(s)
 			for i := range b.N {
 				i %= len(keys)
-				if p.Wants() {
+				if p.Wants(hashes[i]) {
 					p.Saw(Request{Hash: hashes[i], Key: keys[i], Size: 100})
 				}
 				if i%16 == 0 {
 					p.Publish()
 				}
 				if drains && i%1024 == 0 {
-					s.Drain(expiry.Start, silent)
+					s.Drain(expiry.Start, Totals{}, silent)
 				}
 			}
 		}
@@ -46,11 +46,11 @@ func BenchmarkHotKeys(b *testing.B) {
 		var p Probe
 		p.Init(s)
 		for i := range keys {
-			p.Wants()
+			p.Wants(hashes[i])
 			p.Saw(Request{Hash: hashes[i], Key: keys[i], Size: 100})
 			p.Publish()
 			if i%100 == 0 {
-				s.Drain(expiry.Start+expiry.Instant(i/1000), silent)
+				s.Drain(expiry.Start+expiry.Instant(i/1000), Totals{}, silent)
 			}
 		}
 		for b.Loop() {

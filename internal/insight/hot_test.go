@@ -23,7 +23,7 @@ func silent([]byte, float64) {}
 
 // ask has a probe see a request.
 func ask(p *Probe, key string, size int) {
-	if p.Wants() {
+	if p.Wants(hashOf([]byte(key))) {
 		p.Saw(Request{Hash: hashOf([]byte(key)), Key: []byte(key), Size: size})
 	}
 }
@@ -72,7 +72,7 @@ func TestTheTrueTopIsFound(t *testing.T) {
 		ask(p, fmt.Sprintf("key%d", k), 100)
 		if i%1000 == 0 {
 			p.Publish()
-			s.Drain(now, silent)
+			s.Drain(now, Totals{}, silent)
 		}
 		if i == requests/2 {
 			now += window
@@ -81,7 +81,7 @@ func TestTheTrueTopIsFound(t *testing.T) {
 	for i := range probes {
 		probes[i].Publish()
 	}
-	s.Drain(now, silent)
+	s.Drain(now, Totals{}, silent)
 	hot := s.HotKeys(unix)
 	// The first eight are further apart than a sample of 200,000 is wrong; ten needs the 30 million of bench/hot.
 	got := namesOf(hot.ByRequests)
@@ -116,7 +116,7 @@ func TestHotByBytes(t *testing.T) {
 			ask(&p, large, 1<<20)
 		}
 		p.Publish()
-		s.Drain(expiry.Start, silent)
+		s.Drain(expiry.Start, Totals{}, silent)
 	}
 	hot := s.HotKeys(unix)
 	if hot.ByBytes[0].Bytes != 100<<20 || string(hot.ByBytes[0].Key) != large || string(hot.ByRequests[0].Key) != "often" {
@@ -142,7 +142,7 @@ func TestPatternsDoNotHide(t *testing.T) {
 			ask(&p, key, 1)
 			if i%1000 == 0 {
 				p.Publish()
-				s.Drain(expiry.Start, silent)
+				s.Drain(expiry.Start, Totals{}, silent)
 			}
 		}
 		want := 4000 / float64(period)
@@ -163,9 +163,9 @@ func TestWindowsPass(t *testing.T) {
 	minute := func(key string) []string {
 		ask(&p, key, 1)
 		p.Publish()
-		s.Drain(now, silent)
+		s.Drain(now, Totals{}, silent)
 		now += window
-		s.Drain(now, silent)
+		s.Drain(now, Totals{}, silent)
 		hot := s.HotKeys(unix)
 		if len(hot.ByRequests) > 0 && hot.Until.Sub(hot.Since).Seconds() > 120 {
 			t.Errorf("from %v to %v", hot.Since, hot.Until)
@@ -178,8 +178,8 @@ func TestWindowsPass(t *testing.T) {
 		}
 	}
 	now += 2 * window
-	s.Drain(now, silent)
-	s.Drain(now+window, silent)
+	s.Drain(now, Totals{}, silent)
+	s.Drain(now+window, Totals{}, silent)
 	if hot := s.HotKeys(unix); len(hot.ByRequests) > 0 || hot.Sampled != 1 {
 		t.Errorf("%+v after hours of silence", hot)
 	}
@@ -212,7 +212,7 @@ func TestALoudKeyIsToldOfOnce(t *testing.T) {
 			}
 			if i%100 == 0 {
 				busy.Publish()
-				s.Drain(now, hear)
+				s.Drain(now, Totals{}, hear)
 			}
 		}
 	}
@@ -241,7 +241,7 @@ func TestWhatIsNotReadIsBounded(t *testing.T) {
 	if n := cap(p.published) + cap(p.pending); n > 2*publishedMax {
 		t.Errorf("%d bytes are held", n)
 	}
-	s.Drain(expiry.Start, silent)
+	s.Drain(expiry.Start, Totals{}, silent)
 	if hot := s.HotKeys(unix); hot.Requests != 100_000 || hot.ByRequests[0].Requests != 100_000 {
 		t.Errorf("%d requests, %d of the key", hot.Requests, hot.ByRequests[0].Requests)
 	}
@@ -261,7 +261,7 @@ func TestOffLooksAtNothing(t *testing.T) {
 		if p.pending != nil || p.published != nil || p.gap < 1000 {
 			t.Errorf("%d bytes, the next after %d", len(p.pending)+len(p.published), p.gap)
 		}
-		p.sampler.Drain(expiry.Start, silent)
+		p.sampler.Drain(expiry.Start, Totals{}, silent)
 		if hot := p.sampler.HotKeys(unix); hot.Sampled != 0 || hot.ByRequests != nil {
 			t.Errorf("%+v", hot)
 		}
@@ -280,7 +280,7 @@ func TestLoopsNeedNotWait(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					s.Drain(expiry.Start, silent)
+					s.Drain(expiry.Start, Totals{}, silent)
 					_ = s.HotKeys(unix)
 				}
 			}
@@ -301,7 +301,7 @@ func TestLoopsNeedNotWait(t *testing.T) {
 	loops.Wait()
 	close(stop)
 	others.Wait()
-	s.Drain(expiry.Start, silent)
+	s.Drain(expiry.Start, Totals{}, silent)
 	if hot := s.HotKeys(unix); len(hot.ByRequests) != hotTold {
 		t.Errorf("%d keys", len(hot.ByRequests))
 	}
@@ -314,7 +314,7 @@ func TestLookingAllocatesNothing(t *testing.T) {
 	p.Init(s)
 	key := []byte("key")
 	look := func() {
-		if p.Wants() {
+		if p.Wants(hashOf(key)) {
 			p.Saw(Request{Hash: hashOf(key), Key: key, Size: 1})
 		}
 		p.Publish()

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gomemd/gomemd/expiry"
 	"github.com/gomemd/gomemd/internal/stats"
@@ -24,12 +25,17 @@ const (
 
 // Options say what is looked at.
 type Options struct {
-	Every int // one request of so many is looked at for hot keys; 0: none is
+	Every int  // one request of so many is looked at for hot keys; 0: none is
+	Curve bool // all requests for a sample of the keys are, for what other limits would do, and by time to live
 }
 
 // A Sampler is what all loops' probes write for.
 type Sampler struct {
 	opts Options
+	// Of the upper halves of hashes, those below are of keys in the sample; 0: there is none.
+	part    atomic.Uint64
+	flushed atomic.Bool   // since the last Drain
+	due     atomic.Uint32 // when a flush is; 0: none is
 
 	draining sync.Mutex // one Drain at a time; before mu
 	read     []byte     // what it reads
@@ -37,18 +43,39 @@ type Sampler struct {
 	mu     sync.Mutex // guards what follows
 	probes []*Probe
 	hot    hot
+	curve  *Curve // nil: there is none
 }
 
 // New makes a Sampler.
 func New(opts Options) *Sampler {
-	return &Sampler{opts: opts, hot: hot{every: uint64(opts.Every)}}
+	s := &Sampler{opts: opts, hot: hot{every: uint64(opts.Every)}}
+	if opts.Curve {
+		s.curve = NewCurve(0, CurveEntries)
+		s.part.Store(s.curve.Threshold())
+	}
+	return s
 }
+
+// Op is what a request does to its key.
+type Op uint8
+
+// The ops.
+const (
+	Lookup  Op = iota // a get, or a touch
+	Use               // the item is read and written, which is not counted as a get
+	Store             // it is stored
+	Remove            // it is deleted
+	Nothing           // it is refused, or changes nothing
+)
 
 // A Request is one that was served, as far as it is of interest.
 type Request struct {
 	Hash uint64
 	Key  []byte
 	Size int // bytes of the value that was read or written
+	Op   Op
+	Hit  bool           // of a Lookup
+	Ends expiry.Instant // of a Lookup that hits and a Store: when the item does
 }
 
 // A Probe is what one loop looks with.
@@ -57,11 +84,14 @@ type Probe struct {
 	gap     int32  // requests until one is looked at, this one included …
 	drawn   uint32 // … as it was drawn
 	passed  uint64 // requests, up to the last one that was looked at
+	part    uint64 // the Sampler's, as of the last Publish
 	pending []byte
+	missed  uint32 // records that had no room in pending
 
 	mu        sync.Mutex // guards what follows
 	published []byte
 	of        uint64 // passed, as published
+	lost      uint32 // records, that had no room
 
 	told    uint64 // Drain's: of, as it was last read
 	samples uint64 // requests that were looked at in this window
@@ -73,7 +103,7 @@ func (p *Probe) Init(s *Sampler) {
 	if s == nil {
 		s = New(Options{})
 	}
-	p.sampler = s
+	p.sampler, p.part = s, s.part.Load()
 	p.loudest.init(loudCounters)
 	p.draw()
 	s.mu.Lock()
@@ -92,18 +122,22 @@ func (p *Probe) draw() {
 	p.gap = int32(p.drawn)
 }
 
-// Wants tells whether a request with a key is to be looked at. It is asked once for each, and if it
-// says so Saw has to be called.
-func (p *Probe) Wants() bool {
+// Wants tells whether a request with a key is to be looked at: because it is its turn, or because of its
+// key. It is asked once for each, and if it says so Saw has to be called.
+func (p *Probe) Wants(hash uint64) bool {
 	p.gap--
-	return p.gap <= 0
+	return p.gap <= 0 || hash>>32 < p.part
 }
 
 // Saw looks at a request. It keeps none of its slices.
 func (p *Probe) Saw(r Request) {
-	p.passed += uint64(p.drawn)
-	p.draw()
-	if p.sampler.opts.Every == 0 {
+	hot := false
+	if p.gap <= 0 {
+		p.passed += uint64(p.drawn)
+		p.draw()
+		hot = p.sampler.opts.Every > 0
+	}
+	if !hot && r.Hash>>32 >= p.part {
 		return
 	}
 	if p.pending == nil {
@@ -113,78 +147,122 @@ func (p *Probe) Saw(r Request) {
 		p.Publish()
 	}
 	if len(p.pending)+recordMax > pendingMax {
-		p.pending = p.pending[:0] // somebody reads: better than to wait for him
+		p.missed++ // somebody reads: better than to wait for him
+		return
 	}
-	p.pending = appendRecord(p.pending, &r)
+	p.pending = appendRecord(p.pending, &r, hot)
 }
+
+// Flush is told of a flush_all: now if it is Never, or at that moment.
+func (p *Probe) Flush(at expiry.Instant) { p.sampler.flush(at) }
 
 // Publish ends a read event: what was looked at in it can be read.
 func (p *Probe) Publish() {
+	p.part = p.sampler.part.Load()
 	if len(p.pending) == 0 || !p.mu.TryLock() {
 		return
 	}
 	p.of = p.passed
-	if len(p.published)+len(p.pending) <= publishedMax { // else they are lost
+	p.lost += p.missed
+	if len(p.published)+len(p.pending) <= publishedMax {
 		p.published = append(p.published, p.pending...)
+	} else {
+		p.lost++
 	}
 	p.mu.Unlock()
-	p.pending = p.pending[:0]
+	p.pending, p.missed = p.pending[:0], 0
 }
 
-// A record, little-endian:
+// A record, little-endian. Its key comes with it if it is for hot keys.
 //
-//	| hash 8 | size 4 | klen 1 | key |
+//	| hash 8 | size 4 | ends 4 | op 1 | klen 1 | [key] |
 const (
-	recordHead = 13
+	recordHead = 18
 	recordMax  = recordHead + KeyMax
+
+	opMask = 0x0f
+	opHit  = 0x40
+	opHot  = 0x80
 )
 
 type record struct {
 	hash uint64
 	size uint32
+	ends expiry.Instant
+	op   byte
+	klen uint8
 	key  []byte
 }
 
-func appendRecord(out []byte, r *Request) []byte {
-	key := r.Key[:min(len(r.Key), KeyMax)]
+func appendRecord(out []byte, r *Request, hot bool) []byte {
+	key, op := r.Key[:min(len(r.Key), KeyMax)], byte(r.Op)
+	if r.Hit {
+		op |= opHit
+	}
+	if hot {
+		op |= opHot
+	}
 	out = binary.LittleEndian.AppendUint64(out, r.Hash)
 	out = binary.LittleEndian.AppendUint32(out, uint32(min(r.Size, math.MaxUint32)))
-	return append(append(out, byte(len(key))), key...)
+	out = binary.LittleEndian.AppendUint32(out, uint32(r.Ends))
+	out = append(out, op, byte(len(key)))
+	if hot {
+		out = append(out, key...)
+	}
+	return out
 }
 
 // next cuts a record off.
 func next(in []byte) (r record, rest []byte) {
 	r.hash = binary.LittleEndian.Uint64(in)
 	r.size = binary.LittleEndian.Uint32(in[8:])
-	end := recordHead + int(in[12])
-	r.key = in[recordHead:end]
-	return r, in[end:]
+	r.ends = expiry.Instant(binary.LittleEndian.Uint32(in[12:]))
+	r.op, r.klen = in[16], in[17]
+	in = in[recordHead:]
+	if r.op&opHot != 0 {
+		r.key, in = in[:r.klen], in[r.klen:]
+	}
+	return r, in
+}
+
+// Totals are of all requests, and of the store.
+type Totals struct {
+	Limit      int64  // bytes that the store may have
+	Gets, Hits uint64 // gets and touches, and those that hit, since the start or the last reset
+}
+
+func (s *Sampler) flush(at expiry.Instant) {
+	if at == expiry.Never {
+		s.flushed.Store(true)
+	} else {
+		s.due.Store(uint32(at))
+	}
+}
+
+// Reset starts the counts of the curve over (stats reset).
+func (s *Sampler) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.curve != nil {
+		s.curve.Reset()
+	}
 }
 
 // Drain reads what the loops have published until now. It tells of each key that takes more than
 // LoudShare of a busy loop, once in a window; told must not call the Sampler, and key is good until it
 // returns.
-func (s *Sampler) Drain(now expiry.Instant, told func(key []byte, share float64)) {
+func (s *Sampler) Drain(now expiry.Instant, all Totals, told func(key []byte, share float64)) {
 	s.draining.Lock()
 	defer s.draining.Unlock()
-	s.mu.Lock()
-	probes := s.probes // it only grows
-	if s.hot.turn(now) {
-		for _, p := range probes {
-			p.samples = 0
-			p.loudest.clear()
-		}
-	}
-	s.mu.Unlock()
+	probes, flushed := s.begin(now, all.Limit)
+	records, lost := 0, uint32(0)
 	for _, p := range probes {
 		p.mu.Lock()
 		s.read, p.published = p.published, s.read[:0]
 		passed := p.of - p.told
 		p.told = p.of
+		lost, p.lost = lost+p.lost, 0
 		p.mu.Unlock()
-		if passed == 0 {
-			continue
-		}
 		s.mu.Lock()
 		s.hot.now.requests += passed
 		s.mu.Unlock()
@@ -196,13 +274,53 @@ func (s *Sampler) Drain(now expiry.Instant, told func(key []byte, share float64)
 				}
 				var r record
 				r, in = next(in)
-				s.hot.add(&r)
-				p.add(&r)
+				if r.op&opHot != 0 {
+					s.hot.add(&r)
+					p.samples++
+					p.loudest.add(r.hash, r.key, 1, 0)
+				}
+				if s.curve != nil && !flushed && s.curve.has(r.hash) {
+					s.curve.add(&r)
+					records++
+				}
 			}
 			s.mu.Unlock()
 		}
 		p.tell(told)
 	}
+	if s.curve == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.curve.Tick(now, all.Gets, all.Hits)
+	s.curve.adapt(records, lost)
+	s.part.Store(s.curve.Threshold())
+}
+
+// begin is what comes first. After a flush, what is read may be from before it, and is passed over.
+func (s *Sampler) begin(now expiry.Instant, limit int64) (probes []*Probe, flushed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hot.turn(now) {
+		for _, p := range s.probes {
+			p.samples = 0
+			p.loudest.clear()
+		}
+	}
+	flushed = s.flushed.Swap(false)
+	if due := expiry.Instant(s.due.Load()); due.Passed(now) {
+		flushed = true
+		s.due.Store(0)
+	}
+	if s.curve != nil {
+		s.curve.SetLimit(limit)
+		s.curve.now = now
+		if flushed {
+			s.curve.Flush()
+		}
+	}
+	return s.probes, flushed
 }
 
 // The counters of a loop are for keys that take more than LoudShare of it: among eight, whoever has
@@ -216,11 +334,6 @@ const (
 	LoudShare = 0.25
 	loudLeast = 1000
 )
-
-func (p *Probe) add(r *record) {
-	p.samples++
-	p.loudest.add(r.hash, r.key, 1, 0)
-}
 
 // tell tells of keys that have become loud.
 func (p *Probe) tell(told func(key []byte, share float64)) {
@@ -243,4 +356,15 @@ func (s *Sampler) HotKeys(unix func(expiry.Instant) int64) stats.HotKeys {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.hot.report(unix)
+}
+
+// Look is what is known of the sample of keys: the curve, and hits and misses by the time that items
+// were stored for.
+func (s *Sampler) Look() (stats.Curve, []stats.TTLHits) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.curve == nil {
+		return stats.Curve{}, nil
+	}
+	return s.curve.Report(), s.curve.byTTL()
 }

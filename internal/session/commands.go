@@ -17,11 +17,19 @@ import (
 // and meta.go make these calls of requests, and word what comes of them.
 
 // look is called once for each key that was asked for or written, with how many bytes of its value
-// were read or written.
-func (w *Worker) look(hash uint64, key []byte, size int) {
-	if w.probe.Wants() {
-		w.probe.Saw(insight.Request{Hash: hash, Key: key, Size: size})
+// were read or written, and when the item ends that was read or stored.
+func (w *Worker) look(hash uint64, key []byte, op insight.Op, hit bool, size int, ends expiry.Instant) {
+	if w.probe.Wants(hash) {
+		w.probe.Saw(insight.Request{Hash: hash, Key: key, Op: op, Hit: hit, Size: size, Ends: ends})
 	}
+}
+
+// stores is what a storage command, or one that may delete, has done: op if it is Stored.
+func stores(op insight.Op, status storage.Status) insight.Op {
+	if status == storage.Stored {
+		return op
+	}
+	return insight.Nothing
 }
 
 // lookup says how a key is looked up.
@@ -39,7 +47,7 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 		w.turn.spend(eventWork)
 		w.Events.Fetched(hash, key)
 	}
-	w.later, w.shown, how.told = false, 0, false
+	w.later, w.shown, w.ends, how.told = false, 0, expiry.Never, false
 	switch {
 	case how.touch:
 		hit = w.store.TouchView(hash, key, how.deadline, how.unique, show) == storage.Stored
@@ -51,7 +59,10 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 	if w.later { // it is fetched again
 		return hit
 	}
-	w.look(hash, key, w.shown)
+	if how.touch {
+		w.ends = how.deadline
+	}
+	w.look(hash, key, insight.Lookup, hit, w.shown, w.ends)
 	if how.touch {
 		w.countTouch(hit)
 		return hit
@@ -63,13 +74,16 @@ func (w *Worker) fetch(hash uint64, key []byte, how *lookup, show func(storage.I
 
 // edit looks an item up, and lets visit change it.
 func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, visit func(*storage.Item)) storage.Status {
-	w.later, w.shown = false, 0
+	w.later, w.shown, w.ends = false, 0, expiry.Never
 	status := w.store.Edit(hash, key, v, visit)
 	hit := status != storage.NotFound
 	if w.later {
 		return status
 	}
-	w.look(hash, key, w.shown)
+	if v.Touches {
+		w.ends = v.Touch
+	}
+	w.look(hash, key, insight.Lookup, hit, w.shown, w.ends)
 	if hit && v.Touches {
 		w.countTouch(hit)
 		return status
@@ -82,7 +96,7 @@ func (w *Worker) edit(hash uint64, key []byte, v storage.Visit, visit func(*stor
 // touch sets an item's deadline.
 func (w *Worker) touch(hash uint64, key []byte, deadline expiry.Instant) storage.Status {
 	status := w.store.TouchView(hash, key, deadline, false, nil)
-	w.look(hash, key, 0)
+	w.look(hash, key, insight.Lookup, status != storage.NotFound, 0, deadline)
 	w.countTouch(status != storage.NotFound)
 	return status
 }
@@ -119,7 +133,11 @@ func (w *Worker) put(c *storing, large *storage.Incoming) (status storage.Status
 		large.Tell(&c.item)
 		size = c.item.Len()
 	}
-	w.look(c.hash, c.item.Key, size)
+	op := stores(insight.Store, status)
+	if joins(c.mode) {
+		op = stores(insight.Use, status)
+	}
+	w.look(c.hash, c.item.Key, op, false, size, c.item.Deadline)
 	w.settle(c, status)
 	return status
 }
@@ -178,12 +196,15 @@ func (w *Worker) dropOld(c *storing) {
 	}
 }
 
+// numberBytes is about what a counter takes that comes to be.
+const numberBytes = 4
+
 // add adds to a number, or takes from it.
 func (w *Worker) add(hash uint64, key []byte, delta uint64, down bool) (n uint64, status storage.Status) {
 	c := storage.Count{Delta: delta, Down: down}
 	n, status = w.store.Add(hash, key, &c)
 	w.turn.spend(c.Length / bytesOfNumber)
-	w.look(hash, key, 0)
+	w.look(hash, key, stores(insight.Use, status), false, 0, expiry.Never)
 	w.countAdd(down, status)
 	return n, status
 }
@@ -197,7 +218,11 @@ func (w *Worker) count(hash uint64, key []byte, c storage.Count, visit func(*sto
 		created = it.Created
 		visit(it, n)
 	})
-	w.look(hash, key, 0)
+	if created {
+		w.look(hash, key, insight.Store, false, numberBytes, c.Deadline)
+	} else {
+		w.look(hash, key, stores(insight.Use, status), false, 0, expiry.Never)
+	}
 	switch {
 	case !created:
 		w.countAdd(c.Down, status)
@@ -224,7 +249,7 @@ func (w *Worker) countAdd(down bool, status storage.Status) {
 // delete removes an item.
 func (w *Worker) delete(hash uint64, key []byte) (hit bool) {
 	hit = w.store.Delete(hash, key)
-	w.look(hash, key, 0)
+	w.look(hash, key, insight.Remove, false, 0, expiry.Never)
 	w.countDelete(key, hit)
 	return hit
 }
@@ -239,7 +264,7 @@ func (w *Worker) countDelete(key []byte, hit bool) {
 // deleteIf is delete of the version with this unique, or with 0 of any. Another version is Exists.
 func (w *Worker) deleteIf(hash uint64, key []byte, unique uint64) storage.Status {
 	status := w.store.Remove(hash, key, storage.Removal{Compare: unique != 0, Unique: unique})
-	w.look(hash, key, 0)
+	w.look(hash, key, stores(insight.Remove, status), false, 0, expiry.Never)
 	if status != storage.Exists { // which memcached does not count
 		w.countDelete(key, status == storage.Stored)
 	}
@@ -250,7 +275,11 @@ func (w *Worker) deleteIf(hash uint64, key []byte, unique uint64) storage.Status
 // has not been deleted.
 func (w *Worker) remove(hash uint64, key []byte, r storage.Removal) storage.Status {
 	status := w.store.Remove(hash, key, r)
-	w.look(hash, key, 0)
+	op := stores(insight.Remove, status)
+	if r.Stale || r.Empty { // it stays
+		op = stores(insight.Use, status)
+	}
+	w.look(hash, key, op, false, 0, expiry.Never)
 	switch {
 	case status == storage.NotFound, status == storage.Exists:
 		w.Counters.Add(stats.DeleteMisses, 1)
@@ -290,4 +319,5 @@ func (w *Worker) flushAt(deadline expiry.Instant) {
 		deadline--
 	}
 	w.store.FlushAll(deadline)
+	w.probe.Flush(deadline)
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"github.com/gomemd/gomemd/internal/insight"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
 )
@@ -12,7 +13,13 @@ func (e *Env) Look() {
 	if e.Insight == nil {
 		return
 	}
-	e.Insight.Drain(e.Clock.Now(), func(key []byte, share float64) {
+	sums := e.Sums()
+	all := insight.Totals{
+		Limit: e.Store.Limit(),
+		Gets:  sums[stats.CmdGet] + sums[stats.CmdTouch],
+		Hits:  sums[stats.GetHits] + sums[stats.TouchHits],
+	}
+	e.Insight.Drain(e.Clock.Now(), all, func(key []byte, share float64) {
 		e.Say(HotKey, "one key takes %.0f %% of what an event loop serves, and all on that loop wait for it: %s\n",
 			100*share, protocol.AppendURI(nil, key))
 	})

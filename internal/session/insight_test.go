@@ -2,6 +2,8 @@ package session
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"regexp"
 	"strings"
 	"testing"
@@ -126,5 +128,69 @@ func TestALoudKeyIsLogged(t *testing.T) {
 		if ok, err := regexp.MatchString(want, log.String()); !ok || err != nil || want == "" && log.Len() > 0 {
 			t.Errorf("verbosity %d: %q", verbosity, log.String())
 		}
+	}
+}
+
+// A server tells what another one with more memory, or less, would do, and it does so.
+func TestTheCurveComesTrue(t *testing.T) {
+	const limit, requests = 4 << 20, 100_000
+	play := func(limit int64) (ratio float64, p *fixture) {
+		p = newFixture(t, options{MemoryLimit: limit, Insight: insight.Options{Curve: true}, Rules: Rules{ItemMax: 16 << 10}})
+		v := p.client()
+		dice := rand.New(rand.NewPCG(1, 2))
+		zipf := rand.NewZipf(dice, 1.1, 20, 40_000)
+		hits := 0
+		for i := range requests {
+			k := zipf.Uint64()
+			if v.say(fmt.Sprintf("mg key%d v\r\n", k)) != "EN\r\n" {
+				hits++
+			} else {
+				n := 100 + int(k*7919%900)
+				v.say(fmt.Sprintf("ms key%d %d T1000\r\n%0*d\r\n", k, n, n, 0))
+			}
+			if i%200 == 0 {
+				p.env.Look()
+			}
+		}
+		p.env.Look()
+		return float64(hits) / requests, p
+	}
+	own, p := play(limit)
+	all := p.env.Snapshot().Insight
+	if got := all.Curve.Ratio; math.Abs(got-own) > 0.005 || len(all.Curve.Points) == 0 {
+		t.Fatalf("the hit ratio of the sample is %.3f, of all %.3f; %+v", got, own, all.Curve)
+	}
+	for i, point := range all.Curve.Points {
+		if point.Factor == 0.75 || point.Factor == 1.5 || point.Factor == 4 {
+			continue // this takes long enough, and with 4 hardly anything is evicted
+		}
+		is := own
+		if point.Factor != 1 {
+			is, _ = play(int64(point.Factor * limit))
+		}
+		if off := math.Abs(point.HitRatio - is); off > 0.015 {
+			t.Errorf("with %g times as much %.3f is said, %.3f is so", insight.Factors[i], point.HitRatio, is)
+		}
+	}
+	sum := uint64(0)
+	for _, class := range all.TTLHits {
+		if sum += class.Hits + class.Misses; class.Hits > 0 && class.Upto != 3600 {
+			t.Errorf("%d hits of items stored for up to %d seconds", class.Hits, class.Upto)
+		}
+	}
+	if sum < requests*8/10 {
+		t.Errorf("%d gets are in classes", sum)
+	}
+	if heard := p.client().say("stats gomemd\r\n"); !strings.Contains(heard, fmt.Sprintf("STAT curve_200 %.0f\r\n", 10_000*all.Curve.Points[4].HitRatio)) {
+		t.Errorf("%s", heard)
+	}
+	p.client().say("stats reset\r\n")
+	if curve := p.env.Snapshot().Insight.Curve; curve.Gets != 0 || curve.Keys == 0 {
+		t.Errorf("after a reset %+v", curve)
+	}
+	p.client().say("flush_all\r\n")
+	p.env.Look()
+	if curve := p.env.Snapshot().Insight.Curve; curve.Keys != 0 {
+		t.Errorf("after a flush %+v", curve)
 	}
 }

@@ -140,6 +140,9 @@ func (e *Env) snapshot() stats.Snapshot {
 	all.Process.Uptime, all.Process.Time = uint64(max(now-e.Clock.Started(), 1)), e.Clock.Unix(now)
 	all.Settings.Verbosity, all.Settings.StatsDetail = e.Verbosity.Load(), e.Hub.Wanted()&events.Prefixes != 0
 	all.Settings.Tuned = e.tuning.all()
+	if e.Insight != nil {
+		all.Insight.Curve, all.Insight.TTLHits = e.Insight.Look()
+	}
 	if e.CertsRead != nil {
 		all.CertAge = uint64(time.Since(e.CertsRead()) / time.Second)
 	}
@@ -166,4 +169,7 @@ func (e *Env) resetStats() {
 	e.Hub.ResetStats()
 	e.ResetConns()
 	e.Store.ResetStats()
+	if e.Insight != nil {
+		e.Insight.Reset()
+	}
 }

@@ -162,7 +162,7 @@ func (w *Worker) shows(how *lookup) func(storage.Item) {
 // mayShow tells whether an item's value can be appended now, or sees to it that the session says
 // Later.
 func (w *Worker) mayShow(it *storage.Item) bool {
-	w.later, w.shown = !w.Out.copies(it) && !it.MayPin(w.wake), it.Len()
+	w.later, w.shown, w.ends = !w.Out.copies(it) && !it.MayPin(w.wake), it.Len(), it.Deadline
 	return !w.later
 }
 

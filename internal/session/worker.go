@@ -37,10 +37,11 @@ type Worker struct {
 	env   *Env
 	store *storage.Store
 	clock *expiry.Clock
-	turn  turn   // of the session being fed …
-	wake  func() // … and its wake
-	later bool   // the item being shown cannot be: the store has no room to pin it; wake will be called
-	shown int    // bytes of the value that was shown last
+	turn  turn           // of the session being fed …
+	wake  func()         // … and its wake
+	later bool           // the item being shown cannot be: the store has no room to pin it; wake will be called
+	shown int            // bytes of the value that was shown last …
+	ends  expiry.Instant // … and when its item ends
 	probe insight.Probe
 
 	stored stats.Tally // bytes of what was stored …

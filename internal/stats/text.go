@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/tls"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"syscall"
@@ -364,6 +365,7 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 //	conn_…        clients that are or were slow, and that were closed, by reason
 //	udp_…         replies over UDP
 //	log_…         the log
+//	curve_…       what other values of -m would do (Curve)
 //	restored_…    what the start found in the memory file
 func AppendOwn(out []byte, s *Snapshot) []byte {
 	r, stored, served, found := &lines{out}, &s.Store, &s.Served, &s.Restored
@@ -397,6 +399,20 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 
 	r.number("log_dropped", s.LogDropped) // lines that nobody read in time
 
+	curve := &s.Insight.Curve
+	r.number("curve_keys", curve.Keys)
+	r.number("curve_gets", curve.Gets)
+	r.number("curve_own", tenThousandths(curve.Ratio))
+	for _, percent := range [...]int{50, 75, 100, 150, 200, 400} {
+		ratio := 0.0 // while too little is known
+		for _, p := range curve.Points {
+			if int(100*p.Factor) == percent {
+				ratio = p.HitRatio
+			}
+		}
+		r.number("curve_"+strconv.Itoa(percent), tenThousandths(ratio))
+	}
+
 	r.number("restored_items", found.Items)
 	r.number("restored_bytes", found.Bytes)
 	r.number("restored_ended", found.Ended)     // had expired, or been flushed
@@ -404,6 +420,8 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("restored_us", uint64(found.Took.Microseconds()))
 	return r.out
 }
+
+func tenThousandths(ratio float64) uint64 { return uint64(math.Round(10_000 * ratio)) }
 
 // AppendHotKeys is `stats hotkeys`: the keys that are asked for most, and those whose values take most
 // of what is read and written, the first of each first. It is in one word for each key, and the key
