@@ -131,10 +131,16 @@ func (old *oldFile) read(st *Store) error {
 	if err := old.readAt(unsafe.Pointer(&lines[0]), len(lines)*int(unsafe.Sizeof(lines[0])), fileLines); err != nil {
 		return err
 	}
+	prefixes := make([]prefixLines, shape.shards)
+	if old.head.format >= formatPrefixes {
+		if err := old.readAt(unsafe.Pointer(&prefixes[0]), len(prefixes)*int(unsafe.Sizeof(prefixes[0])), shape.prefixes()); err != nil {
+			return err
+		}
+	}
 	old.readers = make([]reader, shape.shards)
 	for i := range was.shards {
 		s := &was.shards[i]
-		s.store, s.line, s.granule, s.segSize = was, &lines[i], uint8(shape.granule), shape.segSize
+		s.store, s.line, s.prefixLines, s.granule, s.segSize = was, &lines[i], &prefixes[i], uint8(shape.granule), shape.segSize
 		s.segShift = uint8(trailing(shape.segSize))
 		if old.head.format >= 3 {
 			s.sumSize = sumSize

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -18,10 +19,11 @@ func (st *Store) Check() error {
 		c.segments()
 		c.entries()
 		c.records()
+		c.prefixes()
 		s.unlock()
 		errs = append(errs, c.errs...)
 	}
-	return errors.Join(append(errs, st.checkSizes(sizes), st.checkLimits())...)
+	return errors.Join(append(errs, st.checkSizes(sizes), st.checkLimits(), st.checkPrefixes())...)
 }
 
 // checkLimits: the shards' limits and the pool are the store's limit. What one has drawn from the
@@ -41,6 +43,39 @@ func (st *Store) checkLimits() error {
 	}
 	if limit := st.limit.Load(); sum != limit || short != st.short.Load() {
 		return fmt.Errorf("the limits of shards and the pool are %d instead of %d; %d shards are short, %d known", sum, limit, short, st.short.Load())
+	}
+	return nil
+}
+
+// checkPrefixes: what the shards are through with is under way no more, and the rest is. Nobody
+// else may use the store meanwhile.
+func (st *Store) checkPrefixes() error {
+	ps := &st.prefixes
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	under := 0
+	for n := range ps.slots {
+		left := 0
+		for i := range st.shards {
+			for _, p := range st.shards[i].prefixes {
+				if p.slot == n {
+					left++
+				}
+			}
+		}
+		sl := &ps.slots[n]
+		if left != sl.left || (left > 0) != (sl.prefix != nil) {
+			return fmt.Errorf("prefix %q is under way in %d shards instead of %d", sl.prefix, sl.left, left)
+		}
+		if left > 0 {
+			under++
+		}
+	}
+	if under != int(ps.under.Load()) {
+		return fmt.Errorf("%d prefixes under way instead of %d", ps.under.Load(), under)
+	}
+	if st.file != nil && (st.file.head.format == formatPrefixes) != (under > 0) {
+		return fmt.Errorf("the file's format is %d with %d prefixes under way", st.file.head.format, under)
 	}
 	return nil
 }
@@ -306,6 +341,7 @@ func (c *checker) records() {
 				c.fail("segment %d: no entry for the record at %d, key %q", g, off, r.key())
 			}
 			delete(c.owned, loc)
+			c.taken(&r, sg, g, off-n)
 			c.sizes[sizeBucket(Charge(int(r.klen), r.flags(), r.total(), !s.store.opts.DisableCAS))]++
 			if d := r.deadline(sg.created); d != 0 && !d.Passed(s.now) && sg.due == 0 && s.visit.seg != int32(g) && sg.state != stateVictim {
 				c.fail("segment %d: deadline %d at %d, and it is never due", g, d, off)
@@ -327,6 +363,53 @@ func (c *checker) records() {
 		c.fail("the entry for granule %d meets no record", loc)
 	}
 	c.chains(pieces)
+}
+
+// prefixes: lookups suspect all that was flushed and no more, what is flushed is written down, and
+// none of it is left behind the walk that takes it away.
+func (c *checker) prefixes() {
+	s := c.s
+	suspect, written := s.floor, 0
+	for i := range s.prefixes {
+		p := &s.prefixes[i]
+		suspect = max(suspect, p.floor)
+		if sl := &s.store.prefixes.slots[p.slot]; !bytes.Equal(sl.prefix, p.prefix) {
+			c.fail("prefix %q is under way as %q", p.prefix, sl.prefix)
+		}
+		if s.prefixLines == nil {
+			continue
+		}
+		l := &s.prefixLines[p.line]
+		if l.sum.Load() != l.check() || l.floor != p.floor || l.marks != p.marks || !bytes.Equal(l.prefix[:l.length], p.prefix) {
+			c.fail("prefix %q is not in line %d", p.prefix, p.line)
+		}
+	}
+	if suspect != s.suspect {
+		c.fail("suspect is %d instead of %d", s.suspect, suspect)
+	}
+	if s.prefixLines != nil {
+		for i := range s.prefixLines {
+			if s.prefixLines[i].sum.Load() != 0 {
+				written++
+			}
+		}
+		if written != len(s.prefixes) {
+			c.fail("%d prefixes are written down instead of %d", written, len(s.prefixes))
+		}
+	}
+}
+
+// taken: the walk has taken away what was flushed where it has been.
+func (c *checker) taken(r *record, sg *segment, g int, off uint32) {
+	s := c.s
+	if w := &s.clearing; g > int(w.seg) || g == int(w.seg) && off >= w.off {
+		return
+	}
+	for i := range s.prefixes {
+		if p := &s.prefixes[i]; p.round == s.clearing.round && s.before(p, r, sg) && bytes.HasPrefix(r.key(), p.prefix) {
+			c.fail("segment %d: the walk has left %q there, whose prefix %q was flushed", g, r.key(), p.prefix)
+		}
+	}
 }
 
 // sum: with a file each record's checksum is right, but of a value on its way in.

@@ -74,6 +74,7 @@ func (s *shard) flush() {
 		s.seal(qi)
 	}
 	s.floor = s.store.incarnations.Add(1)
+	s.suspect = s.floor // no prefix was flushed later
 	if s.line != nil {
 		s.line.setFloor(s.floor)
 	}

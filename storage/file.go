@@ -34,6 +34,8 @@ type file struct {
 	head  *fileHead
 	lines []shardLine
 
+	prefixes []prefixLines
+
 	adopted bool         // it was there before, is good, and is used as it is
 	resumed bool         // the clock is the file's: it may be written down
 	undo    func() error // takes back what a start has done to the folder; nil when it has come to its end
@@ -47,6 +49,8 @@ const (
 	// fileFormat changes with the layout of header, segment table or records. In 1 nothing was
 	// packed, before 3 there were no checksums.
 	fileFormat = 3
+	// formatPrefixes is the same while a prefix is being flushed: the prefixLines count.
+	formatPrefixes = 4
 
 	fileLines  = 4096 // where the shards' lines begin
 	shardsMax  = 256
@@ -60,7 +64,7 @@ const (
 // fileHead is the file's first bytes. What precedes the checksum and shape is written once.
 type fileHead struct {
 	magic    [8]byte
-	format   uint32
+	format   uint32 // but for this, see setFormat
 	entry    uint32 // bytes of a segment table's entry
 	checksum uint64 // of shape
 	shape    fileShape
@@ -137,7 +141,13 @@ func (fs *fileShape) table(shard int) int64 {
 func (fs *fileShape) arena(shard int) int64 {
 	return fs.table(int(fs.shards)) + int64(shard)*fs.arenaSize()
 }
-func (fs *fileShape) size() int64 { return fs.arena(int(fs.shards)) }
+
+// prefixes is where the prefixLines begin. Programs that know none end the file here.
+func (fs *fileShape) prefixes() int64 { return fs.arena(int(fs.shards)) }
+func (fs *fileShape) prefixesSize() int64 {
+	return pages(int64(fs.shards) * int64(unsafe.Sizeof(prefixLines{})))
+}
+func (fs *fileShape) size() int64 { return fs.prefixes() + fs.prefixesSize() }
 
 // pages rounds up to 64 KiB, which is a whole number of pages on every machine.
 func pages(n int64) int64 { return (n + 1<<16 - 1) &^ (1<<16 - 1) }
@@ -151,7 +161,7 @@ var ErrFileInUse = errors.New("in use by another server")
 //
 //	absent, empty                           made here
 //	empty, but others may write to it       a new one is made beside it and renamed over it
-//	good, of this format, of a layout that  used as it is
+//	good, of this format, of a layout that  used as it is, made longer by prefixLines if need be
 //	  suits the options
 //	good, but not so                        a new one is made beside it, the items are carried
 //	                                        over (carry.go), and it is renamed over the old one
@@ -179,7 +189,10 @@ func (st *Store) openFile(g geometry) (geometry, error) {
 	if err != nil {
 		return g, err
 	}
-	if state == fileGood && head.format == fileFormat && st.adopt(&g, &head.shape) {
+	if state == fileGood && head.format >= fileFormat && st.adopt(&g, &head.shape) {
+		if err := fl.lengthen(&head.shape); err != nil {
+			return g, err
+		}
 		if err := fl.use(head, boot); err != nil {
 			return g, err
 		}
@@ -332,7 +345,7 @@ func readHead(f *os.File, head *fileHead, boot [16]byte) (state fileState, why s
 	}
 	s := &head.shape
 	switch {
-	case head.format < 1 || head.format > fileFormat || head.entry != uint32(unsafe.Sizeof(segment{})):
+	case head.format < 1 || head.format > formatPrefixes || head.entry != uint32(unsafe.Sizeof(segment{})):
 		return fileRefused, fmt.Sprintf("its format %d.%d is not known", head.format, head.entry), nil
 	case head.checksum != s.sum():
 		return fileRefused, "its header is damaged", nil
@@ -344,7 +357,7 @@ func readHead(f *os.File, head *fileHead, boot [16]byte) (state fileState, why s
 		return fileRefused, "its counters make no sense", nil
 	case info.Size() == int64(len(b)):
 		return fileEmpty, "", nil
-	case info.Size() < s.size():
+	case info.Size() < s.prefixes(), head.format >= formatPrefixes && info.Size() < s.size():
 		return fileRefused, fmt.Sprintf("it has %d bytes instead of %d", info.Size(), s.size()), nil
 	case (s.boot != boot || boot == [16]byte{}) && head.stopped.Load() != head.mark():
 		return fileTorn, "the machine was started anew since, and the server was not stopped before, so it may be torn", nil
@@ -463,8 +476,22 @@ func (fl *file) create(head *fileHead, zero int64) error {
 	if err := fl.f.Truncate(head.shape.size()); err != nil {
 		return err
 	}
+	if err := fl.allocate(head.shape.prefixes(), head.shape.prefixesSize()); err != nil {
+		return err
+	}
 	return fl.allocate(0, fileTables)
 }
+
+// lengthen gives a file room for prefixLines that has none. It is no less good without this program.
+func (fl *file) lengthen(shape *fileShape) error {
+	if err := fl.allocate(shape.prefixes(), shape.prefixesSize()); err != nil {
+		return &fs.PathError{Op: "allocate", Path: fl.f.Name(), Err: err}
+	}
+	return nil
+}
+
+// setFormat tells those who come after us whether there are prefixLines to be minded.
+func (fl *file) setFormat(format uint32) { atomic.StoreUint32(&fl.head.format, format) }
 
 func (st *Store) mapHead() error {
 	b, err := unix.Mmap(int(st.file.f.Fd()), 0, fileTables, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -475,6 +502,13 @@ func (st *Store) mapHead() error {
 	st.file.head = (*fileHead)(unsafe.Pointer(&b[0]))
 	st.file.lines = unsafe.Slice((*shardLine)(unsafe.Pointer(&b[fileLines])), shardsMax)
 	st.incarnations = &st.file.head.incarnations
+	shape := &st.file.head.shape
+	b, err = unix.Mmap(int(st.file.f.Fd()), shape.prefixes(), int(shape.prefixesSize()), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return fmt.Errorf("storage: mapping %s: %w", st.opts.File, err)
+	}
+	st.memory = append(st.memory, b)
+	st.file.prefixes = unsafe.Slice((*prefixLines)(unsafe.Pointer(&b[0])), shape.shards)
 	return nil
 }
 

@@ -466,7 +466,8 @@ func (s *shard) commit(in *Incoming, mode Mode) Status {
 	if present && s.outdated(mode, &f, in.unique) {
 		deadline, keep, guard = f.deadline(f.sg.created), ctrlStale|*f.ctrl()&ctrlWon, int64(f.loc)
 	}
-	if deadline != in.deadline || s.segmentOf(s.chains[in.chain].head).incarnation < s.floor {
+	head := s.headOf(in)
+	if sg := s.segmentOfRecord(&head); deadline != in.deadline || sg.incarnation < s.suspect && s.suspected(&head, sg) {
 		// It began before a flush, and an item is as old as its head.
 		moves := s.moves
 		if !s.headAnew(in, guard, deadline) {

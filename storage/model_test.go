@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -335,6 +336,22 @@ func (m *model) flush(at expiry.Instant) {
 	m.pending = at
 }
 
+// flushPrefix ends what begins so. A call that finds too many under way waits until one is over.
+func (m *model) flushPrefix(prefix string) {
+	for tries := 0; !m.st.FlushPrefix([]byte(prefix), true, nil); tries++ {
+		if m.st.Prefixing() < PrefixesMost || tries > 100_000 {
+			m.t.Fatalf("flush_prefix waits for %d", m.st.Prefixing())
+		}
+		m.st.Sweep()
+	}
+	for key := range m.items {
+		if strings.HasPrefix(key, prefix) {
+			delete(m.items, key)
+			delete(m.shown, key)
+		}
+	}
+}
+
 func (m *model) pass(seconds int) {
 	m.clock.Set(m.clock.Now() + expiry.Instant(seconds))
 	if m.pending != expiry.Never && m.pending <= m.clock.Now() {
@@ -347,7 +364,7 @@ func (m *model) pass(seconds int) {
 func (m *model) step(rounds int) {
 	t := m.t
 	key := keyGen().Draw(t, "key")
-	switch rapid.IntRange(0, 19).Draw(t, "op") {
+	switch rapid.IntRange(0, 20).Draw(t, "op") {
 	case 0, 1, 2, 3, 4, 5:
 		mode := Set
 		if rapid.Bool().Draw(t, "other") {
@@ -393,6 +410,8 @@ func (m *model) step(rounds int) {
 		}
 	case 17:
 		m.pass(rapid.SampledFrom([]int{0, 1, 1, 2, 5, 20, 70_000}).Draw(t, "seconds"))
+	case 20:
+		m.flushPrefix(rapid.SampledFrom([]string{"k", "k1", "k1", "k2", "k4", "k5", "k13", "flood", "flood1", "\a\x00", "none", key}).Draw(t, "prefix"))
 	case 18:
 		for range rapid.IntRange(1, 50).Draw(t, "sweeps") {
 			m.st.Sweep()

@@ -96,6 +96,7 @@ func (st *Store) restore() error {
 	}
 	close(next)
 	scans.Wait()
+	st.file.setFormat(fileFormat)
 	for i := range st.shards {
 		s := &st.shards[i]
 		s.shown = st.incarnations.Load() << uniqueBits // perhaps
@@ -189,6 +190,17 @@ func (r *reader) floors(head *fileHead) {
 	if raise(&head.incarnations, min(floor, incarnationMax-1)); floor >= incarnationMax {
 		floor = incarnationMax - 1 // damaged, and so everything may have been flushed
 	}
+	if r.format >= formatPrefixes {
+		var ok bool
+		if r.s.prefixes, ok = r.s.prefixLines.read(); !ok {
+			floor = incarnationMax - 1
+		}
+	}
+	r.s.suspect = floor
+	for i := range r.s.prefixes {
+		r.s.suspect = max(r.s.suspect, r.s.prefixes[i].floor)
+	}
+	raise(&head.incarnations, min(r.s.suspect, incarnationMax-1))
 	r.s.floor, r.s.pending = floor, expiry.Instant(pending)
 }
 
@@ -201,6 +213,8 @@ func (r *reader) read() {
 	for _, g := range r.segments {
 		r.count(g)
 	}
+	s.prefixes, s.suspect = nil, s.floor // all that was flushed is dropped
+	s.prefixLines.forget()
 	for _, loc := range r.heads {
 		if !r.chain(loc) {
 			r.dropped++

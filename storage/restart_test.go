@@ -208,7 +208,7 @@ func TestRefusedFiles(t *testing.T) {
 		name, says string
 		spoil      func(path string) error
 	}{
-		{"format", "its format 4.", func(p string) error { return patch(p, 8, fileFormat+1) }},
+		{"format", "its format 5.", func(p string) error { return patch(p, 8, formatPrefixes+1) }},
 		{"checksum", "damaged", func(p string) error { return patch(p, 24, 3) }},
 		{"truncated", "bytes instead of", func(p string) error { return os.Truncate(p, 1<<20) }},
 		{"stranger", "no memory file of gomemd", func(p string) error { return os.WriteFile(p, []byte("Dear diary, …"), 0o600) }},

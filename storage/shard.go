@@ -19,7 +19,7 @@ type shard struct {
 	now      expiry.Instant // as read when the lock was taken
 	pending  expiry.Instant // a flush that is due at that moment
 	store    *Store
-	floor    uint64 // segments with an older incarnation were flushed
+	suspect  uint64 // in segments with an older incarnation may be what was flushed
 	arena    unsafe.Pointer
 	granule  uint8 // log2 of the unit that loc counts
 	segShift uint8 // log2 of segSize
@@ -30,7 +30,11 @@ type shard struct {
 	buckets  atomic.Uint64 // index.n, for Warm, which has no lock
 	index    index
 
-	line        *shardLine     // what is kept in the memory file; nil without one
+	floor       uint64          // segments with an older incarnation were flushed, …
+	prefixes    []flushedPrefix // … and of some the keys that begin so: prefix.go
+	clearing    clearing
+	prefixLines *prefixLines   // what is kept of them in the memory file; nil without one
+	line        *shardLine     // what is kept in it of the rest
 	limit       int64          // bytes, for everything: room.go
 	short       bool           // it has less than its share, and nothing can be drawn
 	hungry      bool           // provide shall give more segments blocks …
@@ -79,7 +83,7 @@ type shard struct {
 
 	item  Item // what Edit hands out: here, so that it does not escape to the heap at every call
 	stats Stats
-	_     [88]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
+	_     [24]byte // to a multiple of pairOfLines: the next shard's lock is on lines of its own
 }
 
 // pairOfLines is what processors fetch together: two cache lines. What one core writes often is
@@ -194,7 +198,7 @@ func (s *shard) entryOf(h uint64, loc uint32) (slot, bool) {
 // live tells whether a record is neither expired nor flushed, and if not, which.
 func (s *shard) fate(r *record, sg *segment) fate {
 	switch {
-	case sg.incarnation < s.floor:
+	case sg.incarnation < s.suspect && s.suspected(r, sg):
 		return flushed
 	case r.ext&extExptime != 0 && r.deadline(sg.created).Passed(s.now):
 		return expired

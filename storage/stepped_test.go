@@ -64,6 +64,7 @@ func newSeen() *seen {
 	for _, f := range []any{
 		(*shard).flush, (*shard).add, (*shard).writeHeader, (*shard).rewrite, (*shard).overwrite, (*shard).movePiece,
 		(*shard).moveEither, (*shard).killPieces, (*shard).commit, (*shard).take, (*shard).join, (*shard).splice, (*shard).lengthen,
+		(*shard).flushPrefix, (*prefixLines).write, (*shard).clearSome,
 	} {
 		s.dear = append(s.dear, uint64(reflect.ValueOf(f).Pointer()))
 		s.note(s.dear[len(s.dear)-1], false)
@@ -138,6 +139,7 @@ func seize(t *testing.T, pid int, p *progress, dir string, code *seen) *stepper 
 	shape := &(*fileHead)(unsafe.Pointer(&b[0])).shape
 	s := &stepper{seen: code, tid: tid, missed: map[uint64]int{}}
 	s.watched = append(s.watched, b[:unsafe.Sizeof(fileHead{})], b[fileLines:fileLines+64*shape.shards])
+	s.watched = append(s.watched, b[shape.prefixes():][:shape.prefixesSize()])
 	for i := range int(shape.shards) {
 		at := shape.table(i)
 		s.watched = append(s.watched, b[at:at+entriesMax*int64(unsafe.Sizeof(segment{}))])

@@ -80,6 +80,7 @@ const (
 	doStale
 	doFlush
 	doFlushLater
+	doFlushPrefix
 	doPass
 	doSweep
 	doFlood
@@ -94,14 +95,14 @@ type kind struct {
 }
 
 var everything = [...]int{doSet: 170, doAlike: 250, doReceive: 25, doReceiveAppend: 20, doReceivePrepend: 20, doAppend: 90, doPrepend: 60, doReplace: 30, doAdd: 30, doCas: 50,
-	doIncr: 120, doTouch: 60, doGets: 60, doDelete: 70, doStale: 20, doFlush: 1, doFlushLater: 1, doPass: 12, doSweep: 20, doFlood: 30, doLimit: 3}
+	doIncr: 120, doTouch: 60, doGets: 60, doDelete: 70, doStale: 20, doFlush: 1, doFlushLater: 1, doFlushPrefix: 4, doPass: 12, doSweep: 20, doFlood: 30, doLimit: 3}
 
 var kinds = []kind{
 	{"lossless", false, everything},
 	{"lossy", true, everything},
 	{"joins", false, [...]int{doSet: 10, doAlike: 20, doReceiveAppend: 60, doReceivePrepend: 20, doAppend: 200, doPrepend: 20, doIncr: 60,
 		doGets: 250, doPass: 2, doLimit: 0}},
-	{"rare deeds", false, [...]int{doSet: 40, doAlike: 60, doIncr: 120, doGets: 120, doFlush: 1, doFlushLater: 8, doPass: 30, doSweep: 5, doLimit: 0}},
+	{"rare deeds", false, [...]int{doSet: 40, doAlike: 60, doIncr: 120, doGets: 120, doFlush: 1, doFlushLater: 8, doFlushPrefix: 30, doPass: 30, doSweep: 5, doLimit: 0}},
 }
 
 type deed struct {
@@ -242,6 +243,14 @@ func (l *ledger) note(d *deed) {
 	if d.verb == doFlushLater {
 		l.pending = l.now + expiry.Instant(1+d.n%20)
 	}
+	if d.verb == doFlushPrefix {
+		for i := range l.items {
+			if bytes.HasPrefix(stoppedNames[i], d.prefix()) {
+				l.items[i].there = false
+			}
+		}
+		return
+	}
 	e := &l.items[d.key]
 	there := l.alive(d.key, l.now)
 	fresh := entry{true, d.value, d.flags, d.deadline, d.number, false}
@@ -284,6 +293,11 @@ func (l *ledger) note(d *deed) {
 	case doDelete:
 		e.there = false
 	}
+}
+
+// prefix is what doFlushPrefix flushes: of one key, two, eleven or five, or of none.
+func (d *deed) prefix() []byte {
+	return []byte([...]string{"key7", "key3", "key1", "key2", "key20", "none"}[d.n%6])
 }
 
 var stoppedNames = func() (names [stoppedKeys][]byte) {
@@ -339,6 +353,10 @@ func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 		st.FlushAll(expiry.Never)
 	case doFlushLater:
 		st.FlushAll(clock.Now() + expiry.Instant(1+d.n%20))
+	case doFlushPrefix:
+		for !st.FlushPrefix(d.prefix(), true, nil) {
+			st.Sweep()
+		}
 	case doPass:
 		clock.Set(clock.Now() + expiry.Instant(1+d.n%3))
 		st.Sweep()

@@ -131,6 +131,7 @@ type Store struct {
 	warned       []string
 	restored     Restored
 	evicted      evictions
+	prefixes     prefixes
 	_            [pairOfLines]byte
 
 	// What some write, now and then:
@@ -279,7 +280,7 @@ func (s *shard) start(st *Store, g geometry) error {
 		table, err = st.reserve(int64(n) * int64(unsafe.Sizeof(segment{})))
 	} else {
 		table, err = st.mapShard(s)
-		s.line = &st.file.lines[s.shardNumber()]
+		s.line, s.prefixLines = &st.file.lines[s.shardNumber()], &st.file.prefixes[s.shardNumber()]
 	}
 	if err != nil {
 		return err
@@ -461,10 +462,10 @@ func (st *Store) FlushAll(at expiry.Instant) {
 // Sweep does a little of the work that time brings: memory of the expired and the flushed comes back. It is meant to
 // be called every 250 ms by one goroutine, and again at once while it returns true.
 func (st *Store) Sweep() bool {
-	more := false
-	if st.file != nil {
+	if st.file != nil { // first: what is taken away must have ended by the file's clock
 		st.file.head.now.Store(uint32(st.clock.Now()))
 	}
+	more := st.clear()
 	for i := range st.shards {
 		if st.shards[i].tick() {
 			more = true

@@ -1,0 +1,304 @@
+package storage
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/gomemd/gomemd/expiry"
+)
+
+// flushPrefix flushes a prefix for which there is room.
+func flushPrefix(t testing.TB, st *Store, prefix string) {
+	t.Helper()
+	if !st.FlushPrefix([]byte(prefix), false, nil) {
+		t.Fatalf("flush_prefix %q waits", prefix)
+	}
+}
+
+// fillTwoPrefixes stores items of many sizes, half of them under a:, half under b:.
+func fillTwoPrefixes(t testing.TB, st *Store, items int) {
+	t.Helper()
+	for i := range items {
+		for _, prefix := range []string{"a:", "b:"} {
+			if got := put(st, Set, fmt.Sprint(prefix, i), strings.Repeat("v", i*37%9000), expiry.Never); got != Stored {
+				t.Fatal(got)
+			}
+		}
+	}
+}
+
+// wantTwoPrefixes wants these items back, all of them or none.
+func wantTwoPrefixes(t testing.TB, st *Store, items int, a, b bool) {
+	t.Helper()
+	for i := range items {
+		_, hitA := get(st, fmt.Sprint("a:", i))
+		_, hitB := get(st, fmt.Sprint("b:", i))
+		if hitA != a || hitB != b {
+			t.Fatalf("item %d: of a: %v, of b: %v; want %v, %v", i, hitA, hitB, a, b)
+		}
+	}
+}
+
+func TestAFlushedPrefixIsGoneAtOnceAndItsMemoryComesBack(t *testing.T) {
+	const items = 400
+	st, _ := newStore(t, Options{MemoryLimit: 16 << 20, ItemMax: 100_000, Shards: 2, SegmentSize: 16 << 10})
+	fillTwoPrefixes(t, st, items)
+	full := st.Stats()
+	flushPrefix(t, st, "a:")
+	if st.Prefixing() != 1 {
+		t.Errorf("%d prefixes are under way", st.Prefixing())
+	}
+	// Nobody has taken anything away yet, and nothing of it can be seen.
+	if g := st.Peek(st.Hash([]byte("a:7")), []byte("a:7")); g.State != Flushed {
+		t.Errorf("a peek sees %d", g.State)
+	}
+	for w, more := st.Walk(), true; more; {
+		more = w.Next(func(it *Item) {
+			if bytes.HasPrefix(it.Key, []byte("a:")) {
+				t.Errorf("a walk meets %q", it.Key)
+			}
+		})
+	}
+	for i := range 50 { // some of it is stored again, before the walk
+		if got := put(st, Set, fmt.Sprint("a:", i), "anew", expiry.Never); got != Stored {
+			t.Fatal(got)
+		}
+	}
+	for st.Sweep() {
+		if err := st.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := st.Stats(); st.Prefixing() != 0 || s.CurrItems != items+50 || s.Bytes > full.Bytes*6/10 {
+		t.Errorf("when all is swept: %d under way, %d items, %d bytes of %d", st.Prefixing(), s.CurrItems, s.Bytes, full.Bytes)
+	}
+	for i := range 50 {
+		if v, _ := get(st, fmt.Sprint("a:", i)); v != "anew" {
+			t.Fatalf("a:%d, which was stored afterwards, is %q", i, v)
+		}
+	}
+	for i := range 50 {
+		st.Delete(st.Hash(fmt.Appendf(nil, "a:%d", i)), fmt.Appendf(nil, "a:%d", i))
+	}
+	wantTwoPrefixes(t, st, items, false, true)
+}
+
+// A value that is on its way in is stored when it is complete.
+func TestAValueThatBeganBeforeItsPrefixWasFlushedIsStored(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 16 << 20, ItemMax: 1 << 20, Shards: 1, SegmentSize: 16 << 10})
+	key, value := []byte("a:large"), bytes.Repeat([]byte("large "), 50_000)
+	put(st, Set, "a:other", "value", expiry.Never)
+	in, status := st.Receive(st.Hash(key), &Item{Key: key}, len(value), nil)
+	if status != Stored {
+		t.Fatal(status)
+	}
+	if _, status := in.Write(value[:200_000]); status != Stored {
+		t.Fatal(status)
+	}
+	flushPrefix(t, st, "a:")
+	if _, status := in.Write(value[200_000:]); status != Stored {
+		t.Fatal(status)
+	}
+	if status := in.Commit(Set); status != Stored {
+		t.Fatal(status)
+	}
+	for {
+		if v, _ := get(st, string(key)); v != string(value) {
+			t.Fatalf("%d bytes are there", len(v))
+		}
+		if err := st.Check(); err != nil {
+			t.Fatal(err)
+		}
+		if !st.Sweep() {
+			break
+		}
+	}
+	if _, hit := get(st, "a:other"); hit {
+		t.Error("what was stored before is there")
+	}
+}
+
+// Who flushes prefixes all the time loses nothing else: no segment is left behind that is nearly empty.
+func TestFlushingPrefixesOftenCostsNoItems(t *testing.T) {
+	const kept = 2000
+	st, _ := newStore(t, Options{MemoryLimit: 4 << 20, Shards: 2})
+	for i := range kept {
+		put(st, Set, fmt.Sprint("kept ", i), strings.Repeat("v", 500), expiry.Never)
+	}
+	before := st.Stats()
+	for round := range 3000 {
+		name := fmt.Sprint("user ", round, ":")
+		for i := range 3 {
+			put(st, Set, fmt.Sprint(name, i), "value", expiry.Never)
+		}
+		flushPrefix(t, st, name)
+		for st.Sweep() {
+		}
+	}
+	if s := st.Stats(); s.CurrItems != kept || s.Evictions != 0 || s.SegmentBytes > before.SegmentBytes*3/2 {
+		t.Errorf("%d items, %d evictions, segments of %d bytes after %d", s.CurrItems, s.Evictions, s.SegmentBytes, before.SegmentBytes)
+	}
+}
+
+func TestFlushedPrefixesTakeTurns(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 2})
+	fillTwoPrefixes(t, st, 200)
+	for n := range PrefixesMost {
+		flushPrefix(t, st, fmt.Sprint("a:", n))
+	}
+	called := ""
+	ask := func(name string, again bool) bool {
+		return st.FlushPrefix([]byte(name), again, func() { called += name })
+	}
+	if ask("b:1", false) || ask("b:2", false) || called != "" {
+		t.Fatalf("one more does not wait, or is called: %q", called)
+	}
+	if !ask("a:3", false) {
+		t.Error("one that is under way already waits")
+	}
+	if _, hit := get(st, "b:1"); !hit {
+		t.Error("who waits has flushed something")
+	}
+	for range 10_000 {
+		if st.Sweep(); called != "" {
+			break
+		}
+	}
+	if called != "b:1b:2" {
+		t.Fatalf("when there is room, %q are called", called)
+	}
+	if !ask("b:1", true) || !ask("b:2", true) {
+		t.Error("who was called waits again")
+	}
+	for st.Sweep() {
+	}
+	for i, want := range []bool{true, false, false, true} {
+		if _, hit := get(st, fmt.Sprint("b:", i)); hit != want {
+			t.Errorf("b:%d: %v", i, hit)
+		}
+	}
+}
+
+// whatIsLeft copies a store's file as a kill would leave it, and opens the copy.
+func whatIsLeft(t *testing.T, opts Options, change func(b []byte, shape *fileShape)) (*Store, Options) {
+	t.Helper()
+	b, err := os.ReadFile(opts.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape := (*fileHead)(unsafe.Pointer(&b[0])).shape
+	if change != nil {
+		change(b, &shape)
+	}
+	opts.File = filepath.Join(memoryDir(t), "copy")
+	writeSparse(t, opts.File, b)
+	st, err := Open(opts, expiry.NewClock(someDay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st, opts
+}
+
+// What was flushed stays away after a kill, whatever the walk had taken away; what was stored
+// afterwards is there.
+func TestAFlushedPrefixSurvivesAKill(t *testing.T) {
+	const items = 200
+	opts := Options{MemoryLimit: 8 << 20, ItemMax: 100_000, Shards: 2, SegmentSize: 16 << 10, File: filepath.Join(memoryDir(t), "items")}
+	st, err := Open(opts, expiry.NewClock(someDay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	fillTwoPrefixes(t, st, items)
+	if format := st.file.head.format; format != fileFormat {
+		t.Errorf("the file is of format %d", format)
+	}
+	flushPrefix(t, st, "a:")
+	flushPrefix(t, st, "a:") // two lines, and then one
+	put(st, Set, "a:new", "value", expiry.Never)
+	if format := st.file.head.format; format != formatPrefixes {
+		t.Errorf("while a prefix is under way the file is of format %d", format)
+	}
+	check := func(name string, st *Store) {
+		t.Helper()
+		if err := st.Check(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if v, _ := get(st, "a:new"); v != "value" {
+			t.Errorf("%s: what was stored afterwards is %q", name, v)
+		}
+		wantTwoPrefixes(t, st, items, false, true)
+		if st.Prefixing() != 0 || st.file.head.format != fileFormat {
+			t.Errorf("%s: %d prefixes under way, format %d", name, st.Prefixing(), st.file.head.format)
+		}
+	}
+	for range 3 {
+		left, _ := whatIsLeft(t, opts, nil)
+		check("as it was", left)
+		larger := opts
+		larger.ItemMax = 1 << 20
+		larger.MemoryLimit = 64 << 20
+		left, _ = whatIsLeft(t, Options{File: opts.File, MemoryLimit: larger.MemoryLimit, ItemMax: larger.ItemMax}, nil)
+		check("carried over", left)
+		for range 5 {
+			st.Sweep()
+		}
+	}
+	// A damaged line may have said anything.
+	left, _ := whatIsLeft(t, opts, func(b []byte, shape *fileShape) {
+		l := (*prefixLine)(unsafe.Pointer(&b[shape.prefixes()]))
+		for l.sum.Load() == 0 {
+			l = (*prefixLine)(unsafe.Add(unsafe.Pointer(l), unsafe.Sizeof(*l)))
+		}
+		l.prefix[0]++
+	})
+	if n := left.Stats().CurrItems; n > 3*items/2 || n < items/2 {
+		t.Errorf("with a damaged line of one of two shards %d items of %d are there", n, items)
+	}
+	for i := range items {
+		if _, hit := get(left, fmt.Sprint("a:", i)); hit {
+			t.Fatalf("a:%d is there", i)
+		}
+	}
+	for st.Sweep() {
+	}
+	left, _ = whatIsLeft(t, opts, nil)
+	check("when it was over", left)
+}
+
+// A file of a program that knows no prefixes is used as it is.
+func TestAFileWithoutRoomForPrefixesIsMadeLonger(t *testing.T) {
+	const items = 50
+	opts := Options{MemoryLimit: 8 << 20, ItemMax: 100_000, Shards: 2, SegmentSize: 16 << 10, File: filepath.Join(memoryDir(t), "items")}
+	st, err := Open(opts, expiry.NewClock(someDay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fillTwoPrefixes(t, st, items)
+	shape := st.file.head.shape
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	was, err := os.Stat(opts.File)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(opts.File, shape.prefixes()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err = Open(opts, expiry.NewClock(someDay)); err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if is, err := os.Stat(opts.File); err != nil || !os.SameFile(was, is) || is.Size() != was.Size() {
+		t.Errorf("it is not the same file, or has %d bytes instead of %d: %v", is.Size(), was.Size(), err)
+	}
+	flushPrefix(t, st, "b:")
+	wantTwoPrefixes(t, st, items, true, false)
+}
