@@ -14,13 +14,14 @@
 //	("incr" | "decr") SP key SP delta [SP "noreply"] EOL
 //	"touch" SP key SP exptime [SP "noreply"] EOL
 //	"flush_all" [SP delay] [SP "noreply"] EOL
+//	"flush_prefix" SP prefix [SP "noreply"] EOL
 //	"verbosity" SP level [SP "noreply"] EOL
 //	("mg" | "md" | "ma" | "me") SP key (SP flag)* EOL
 //	"ms" SP key SP bytes (SP flag)* EOL block CRLF
 //	("version" | "quit" | "mn" | "stats" [SP args]) EOL
 //
 // Where protocol.txt is silent, memcached's own behaviour is the rule, 1.6.45's where versions differ; the few answers
-// that we give otherwise are in DIFFERENCES.md. What a newcomer would not guess:
+// that we give otherwise are in DIFFERENCES.md, as is flush_prefix, which memcached does not know. What a newcomer would not guess:
 //
 //   - Words beyond a command's own are ignored, so noreply is what the last word says, whatever stands before it.
 //   - noreply silences refusals too, but only those found after the line was cut into words.

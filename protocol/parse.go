@@ -197,6 +197,21 @@ func flushAll(r *Request, line []byte) error {
 	return nil
 }
 
+// flushPrefix: flush_prefix <prefix> [noreply]
+//
+// The command is ours. Other words are refused, for who writes them means something else, and what
+// is flushed is gone.
+func flushPrefix(r *Request, line []byte) error {
+	w := &r.words
+	w.cut(line)
+	r.NoReply = w.n > 2 && w.saysNoReply()
+	if w.n < 2 || w.n > 3 || w.n == 3 && !r.NoReply {
+		return BadFormat
+	}
+	r.Key = w.word[1]
+	return r.checkKey()
+}
+
 // verbosity: verbosity <level> [noreply]
 func verbosity(r *Request, line []byte) error {
 	w := &r.words

@@ -28,7 +28,7 @@ func show(r *Request, err error) string {
 		fmt.Fprintf(&b, " %q flags %d exptime %d bytes %d", r.Key, r.Flags, r.Exptime, r.Bytes)
 	case OpCas:
 		fmt.Fprintf(&b, " %q flags %d exptime %d bytes %d unique %d", r.Key, r.Flags, r.Exptime, r.Bytes, r.Unique)
-	case OpDelete:
+	case OpDelete, OpFlushPrefix:
 		fmt.Fprintf(&b, " %q", r.Key)
 	case OpIncr, OpDecr:
 		fmt.Fprintf(&b, " %q by %d", r.Key, r.Delta)
@@ -149,6 +149,16 @@ func TestParse(t *testing.T) {
 		{"flush_all -1", "flush_all delay -1 true"},
 		{"flush_all x noreply", "flush_all delay 0 false, noreply"},
 		{"flush_all 1 2", "flush_all delay 1 true"},
+		{"flush_prefix user:", `flush_prefix "user:"`},
+		{"flush_prefix  user: noreply ", `flush_prefix "user:", noreply`},
+		{"flush_prefix noreply", `flush_prefix "noreply"`},
+		{"flush_prefix " + longest, `flush_prefix "` + long + `"`},
+		{"flush_prefix " + long + "k", badFormat},
+		{"flush_prefix " + long + "k noreply", badFormat + ", noreply"},
+		{"flush_prefix", badFormat},
+		{"flush_prefix  ", badFormat},
+		{"flush_prefix a 10", badFormat},
+		{"flush_prefix a b noreply", badFormat + ", noreply"},
 		{"verbosity 1", "verbosity 1"},
 		{"verbosity 1 noreply", "verbosity 1, noreply"},
 		{"verbosity noreply", badFormat + ", noreply"},
@@ -249,7 +259,7 @@ func FuzzParse(f *testing.F) {
 			if (r.Op == OpGet || r.Op == OpGats) && len(r.Keys.After(0)) == 0 {
 				t.Errorf("%q: a retrieval without a key", line)
 			}
-			if (len(r.Key) == 0 || len(r.Key) > KeyMax) && r.Op >= OpSet && r.Op <= OpMetaDebug {
+			if (len(r.Key) == 0 || len(r.Key) > KeyMax) && (r.Op >= OpSet && r.Op <= OpMetaDebug || r.Op == OpFlushPrefix) {
 				t.Errorf("%q: key of %d bytes", line, len(r.Key))
 			}
 			if m := &r.Meta; r.Op >= OpMetaGet && r.Op < OpMetaDebug && (len(m.Flags) > metaWordsMax || len(m.Opaque) > opaqueMax) {

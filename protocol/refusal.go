@@ -46,6 +46,7 @@ const (
 	DetailNotAllowed
 	CachedumpNotAllowed
 	HotKeysNotAllowed // ours
+	PrefixesNotAllowed
 
 	DetailUsage
 	TooManyConns
@@ -124,6 +125,7 @@ var refusalLines = [numRefusals]string{
 	DetailNotAllowed:    "CLIENT_ERROR stats detail not allowed\r\n",
 	CachedumpNotAllowed: "CLIENT_ERROR stats cachedump not allowed\r\n",
 	HotKeysNotAllowed:   "CLIENT_ERROR stats hotkeys not allowed\r\n",
+	PrefixesNotAllowed:  "CLIENT_ERROR stats prefixes not allowed\r\n",
 	DetailUsage:         "CLIENT_ERROR usage: stats detail on|off|dump\r\n",
 	TooManyConns:        "ERROR Too many open connections\r\n",
 	WatchNotAllowed:     "CLIENT_ERROR watch commands not allowed\r\n",

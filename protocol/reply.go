@@ -88,6 +88,15 @@ func AppendVersion(out []byte, version string) []byte {
 	return append(out, crlf...)
 }
 
+// AppendPrefixHeld appends a line of stats prefixes: what is held under keys that begin alike.
+func AppendPrefixHeld(out []byte, name string, items, bytes, fetched uint64) []byte {
+	out = append(append(out, "STAT "...), name...)
+	out = strconv.AppendUint(append(out, " items "...), items, 10)
+	out = strconv.AppendUint(append(out, " bytes "...), bytes, 10)
+	out = strconv.AppendUint(append(out, " fetched "...), fetched, 10)
+	return append(out, crlf...)
+}
+
 // AppendStat appends a line of statistics: STAT <name> <value>. Telegraf refuses a line without a value, so an empty one is
 // never sent.
 func AppendStat(out []byte, name, value string) []byte {

@@ -15,7 +15,7 @@ type Request struct {
 	Op      Op
 	NoReply bool
 
-	Key  []byte // of every verb that has one; of the retrievals the first
+	Key  []byte // of every verb that has one; of the retrievals the first; of flush_prefix what keys begin with
 	Keys Keys   // of the retrievals: all of them
 	Lone bool   // of the retrievals: there is no other key than Key
 

@@ -25,6 +25,7 @@ const (
 	OpMetaArith
 	OpMetaDebug
 	OpFlushAll
+	OpFlushPrefix
 	OpVersion
 	OpVerbosity
 	OpQuit
@@ -68,6 +69,7 @@ var verbs = [...]verb{
 	{"decr", OpDecr, arithmetic},
 	{"touch", OpTouch, touch},
 	{"flush_all", OpFlushAll, flushAll},
+	{"flush_prefix", OpFlushPrefix, flushPrefix},
 	{"version", OpVersion, nil},
 	{"verbosity", OpVerbosity, verbosity},
 	{"quit", OpQuit, nil},

@@ -43,6 +43,8 @@ func (c wireClient) Do(call linear.Call) (r linear.Reply) {
 	switch call.Verb {
 	case linear.Flush:
 		c.say("flush_all\r\n")
+	case linear.Clear:
+		c.say("flush_prefix " + call.Key + "\r\n")
 	case linear.Get:
 		return c.retrieve("get " + call.Key)
 	case linear.Gets:

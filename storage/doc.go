@@ -12,6 +12,7 @@
 //	index     buckets of twelve slots that lead from a hash to a record (index.go)
 //	granule   the unit in which an index slot counts memory: 1, 4 or 16 bytes
 //	shard     one lock, and the segments, queues and index that it guards (shard.go)
+//	flush     end everything, or what begins with a prefix (prefix.go), that is stored at a moment
 //	unique    the 64-bit number that changes with each modification of an item (unique.go)
 //	pin       hold a segment as it is, while somebody sends a value that lies in it (pin.go)
 //	evict     lose a live item for room; expire: its deadline has passed; reclaim: take the room of one that is dead

@@ -22,6 +22,10 @@ func (c storeClient) Do(call linear.Call) (r linear.Reply) {
 	switch call.Verb {
 	case linear.Flush:
 		st.FlushAll(expiry.Never)
+	case linear.Clear:
+		for !st.FlushPrefix(key, true, nil) {
+			st.Sweep()
+		}
 	case linear.Get:
 		found = st.View(h, key, visit)
 	case linear.Gets:

@@ -255,7 +255,7 @@ func TestAMemoryFileIsFewMappings(t *testing.T) {
 		}
 		for st.Sweep() {
 		}
-		if n := mappings(); n > 1+2*len(st.shards) {
+		if n := mappings(); n > 2+2*len(st.shards) {
 			t.Errorf("%d mappings at a limit of %d", n, limit)
 		}
 		blocks := int64(0)

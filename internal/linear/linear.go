@@ -40,10 +40,11 @@ const (
 	Incr
 	Decr
 	Flush // of every key
+	Clear // of the keys that begin with Key
 	Clock // is moved to Deadline
 )
 
-var names = [...]string{"set", "add", "replace", "append", "prepend", "cas", "get", "gets", "gat", "touch", "delete", "incr", "decr", "flush", "clock"}
+var names = [...]string{"set", "add", "replace", "append", "prepend", "cas", "get", "gets", "gat", "touch", "delete", "incr", "decr", "flush", "clear", "clock"}
 
 // Call is what a client asks.
 type Call struct {
@@ -109,7 +110,7 @@ func step(it item, c Call, r Reply) (bool, item) {
 	case Clock:
 		it.now = c.Deadline
 		return true, it
-	case Flush:
+	case Flush, Clear:
 		return true, lost
 	case Set:
 		if r.Outcome == Done {
@@ -276,8 +277,11 @@ func (run *Run) draw(draw *rand.Rand, client, n int, now uint32, known map[strin
 			length = len(name)
 		}
 		c.Value = strings.Repeat(name, length/len(name)+1)[:max(length, len(name))]
-		if draw.IntN(200) == 0 {
+		switch {
+		case draw.IntN(200) == 0:
 			c = Call{Verb: Flush}
+		case draw.IntN(20) == 0: // of one key, of all that begin like it, or of some that there are none of
+			c = Call{Verb: Clear, Key: pick(draw, c.Key, c.Key, c.Key[:(len(c.Key)+1)/2], c.Key+"none")}
 		}
 	}
 	if c.Verb == Cas {
@@ -288,17 +292,16 @@ func (run *Run) draw(draw *rand.Rand, client, n int, now uint32, known map[strin
 	return c
 }
 
-// byKey sorts the calls; a flush and the clock concern every key.
+// byKey sorts the calls; a flush and the clock concern every key, and a clear the keys that begin so:
+// each of them at a moment of its own, for it is not promised that it is the same for all.
 func byKey(history []porcupine.Operation, keys []string) map[string][]porcupine.Operation {
 	sorted := map[string][]porcupine.Operation{}
 	for _, op := range history {
-		key := op.Input.(Call).Key
-		if key != "" {
-			sorted[key] = append(sorted[key], op)
-			continue
-		}
+		c := op.Input.(Call)
 		for _, key := range keys {
-			sorted[key] = append(sorted[key], op)
+			if c.Key == key || c.Key == "" || c.Verb == Clear && strings.HasPrefix(key, c.Key) {
+				sorted[key] = append(sorted[key], op)
+			}
 		}
 	}
 	return sorted

@@ -34,6 +34,13 @@ func (t *toy) Do(c Call) Reply {
 	case c.Verb == Flush:
 		clear(t.items)
 		return Reply{}
+	case c.Verb == Clear:
+		for key := range t.items {
+			if strings.HasPrefix(key, c.Key) && (t.bug != "clear" || key == c.Key) {
+				delete(t.items, key)
+			}
+		}
+		return Reply{}
 	case c.Verb == Set, c.Verb == Add && !present:
 		return store(c.Value)
 	case c.Verb == Add, !present && (c.Verb == Replace || c.Verb == Append || c.Verb == Prepend):
@@ -80,11 +87,11 @@ func (t *toy) Do(c Call) Reply {
 
 // The judge accepts a right cache and not a wrong one.
 func TestToy(t *testing.T) {
-	for _, bug := range []string{"", "cas", "delete", "gap"} {
+	for _, bug := range []string{"", "cas", "delete", "clear", "gap"} {
 		caught := false
 		for seed := uint64(0); seed < 20 && !caught; seed++ {
 			cache := &toy{items: map[string]toyItem{}, bug: bug}
-			run := Run{Clients: []Client{cache, cache, cache, cache}, Registers: []string{"r"}, Counters: []string{"n"}, Calls: 60, Seed: seed, LengthMax: 100}
+			run := Run{Clients: []Client{cache, cache, cache, cache}, Registers: []string{"register"}, Counters: []string{"n"}, Calls: 60, Seed: seed, LengthMax: 100}
 			err := run.Check()
 			if caught = err != nil; caught && bug == "" {
 				t.Error(err)

@@ -11,6 +11,17 @@ func (s *Session) flushAll(req *request) Verdict {
 	return Idle
 }
 
+// flushPrefix serves flush_prefix. Later: so many are under way that this one has to wait; the others
+// do not.
+func (s *Session) flushPrefix(req *request) Verdict {
+	why, later := s.w.flushPrefix(req.Key, s.again)
+	if later {
+		return s.serveAgain(req)
+	}
+	s.done(req.NoReply, why)
+	return Idle
+}
+
 func (s *Session) version(*request) Verdict {
 	s.w.Out.buf = protocol.AppendVersion(s.w.Out.buf, s.w.env.Version)
 	return Idle

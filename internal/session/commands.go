@@ -306,6 +306,23 @@ func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
 	return protocol.None
 }
 
+// flushPrefix ends everything stored until now under keys that begin so, unless it is refused. Later:
+// it has not, and wake is called when it is worth asking again.
+func (w *Worker) flushPrefix(prefix []byte, again bool) (why protocol.Refusal, later bool) {
+	if !again {
+		w.Counters.Add(stats.CmdFlush, 1)
+	}
+	if w.env.Rules.DisableFlush {
+		return protocol.FlushNotAllowed, false
+	}
+	w.turn.spend(flushWork)
+	if !w.store.FlushPrefix(prefix, again, w.wake) {
+		return protocol.None, true
+	}
+	w.Counters.Add(stats.FlushPrefixes, 1)
+	return protocol.None, false
+}
+
 // flushAt ends everything stored until the second before the deadline, or until now if that is
 // Never. memcached takes the second off, so that a delay of 1 is none. And a date from before the
 // server's start finds nothing that old: all it does is to replace a flush that was due.

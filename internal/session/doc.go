@@ -14,6 +14,7 @@
 //	handlers.go                which verb is served by what
 //	admin.go, tuning.go        what operators ask for
 //	dump.go        dump        lists of all items
+//	survey.go      survey      what all items hold, by prefix
 //	tally.go                   what is counted of requests: sizes, times to live, times taken
 //	stats.go, watch.go, say.go what is told of the server
 //	insight.go                 which requests are looked at, and what is told of that

@@ -49,6 +49,7 @@ type Env struct {
 	dumping  atomic.Bool // there is one dump of all items at a time
 	dumps    atomic.Uint64
 	dumpers  sync.WaitGroup
+	surveys  surveys
 	ahead    timeAhead // debugtime
 	warnings warnings
 	said     [NumKinds]atomic.Uint32 // when Say last wrote such a line, and 1; 0: never
@@ -74,7 +75,10 @@ type Rules struct {
 func (e *Env) Logf(format string, args ...any) { fmt.Fprintf(e.Log, format, args...) }
 
 // Wait waits for what goes on beside the sessions when all of them are closed. It uses the store.
-func (e *Env) Wait() { e.dumpers.Wait() }
+func (e *Env) Wait() {
+	e.surveys.close()
+	e.dumpers.Wait()
+}
 
 // Sums are what all workers have counted and published, and what was counted late.
 func (e *Env) Sums() (sum stats.Sums) {

@@ -18,6 +18,8 @@ import (
 //	   dump   ◀── something that lists all items ── command
 //	  clients ◀── stats conns ───────────────────── command
 //	   again  ◀── the store has no room to pin ──── command
+//	   again  ◀── too many prefixes are flushed ─── command
+//	  survey  ◀── stats prefixes ────────────────── command
 //
 // It begins in first: the first byte says whether lines are spoken or packets, from then on (Wire).
 // In text with passwords (-Y) the next state is login; auth.go has the way from there to command.
@@ -41,13 +43,16 @@ type Session struct {
 	rest  *retrieval  // retrieval: the keys still to be served
 	dump  *dump       // dump: what is listed
 
-	clients func() (stats.Conn, bool) // clients: gives those still to be listed
+	clients  func() (stats.Conn, bool) // clients: gives those still to be listed
+	survey   *survey                   // survey: what is waited for …
+	surveyed []byte                    // … and what is still to be said of it
 
 	watcher  *events.Watcher // watch
 	quits    bool            // has said so
 	breach   Breach          // why it is hung up on, if it has not
 	admitted bool            // has logged in, or need not
 	steps    bool            // a step of SASL may come
+	again    bool            // the command being served has waited
 }
 
 // State is where in the conversation a session is.
@@ -65,6 +70,7 @@ const (
 	StateToken
 	StateWatch
 	StateAgain
+	StateSurvey
 	StateFirst
 )
 
@@ -88,6 +94,7 @@ var stateTexts = [...]string{
 	StateToken:     "conn_nread",
 	StateWatch:     "conn_watch",
 	StateAgain:     "conn_mwrite",
+	StateSurvey:    "conn_mwrite",
 	StateFirst:     "conn_read",
 }
 
@@ -215,6 +222,10 @@ func (s *Session) Feed(in []byte) (consumed int, _ Verdict) {
 			if v := s.resumeClients(); v != Idle {
 				return consumed, v
 			}
+		case StateSurvey:
+			if v := s.resumeSurvey(); v != Idle {
+				return consumed, v
+			}
 		case StateLogin:
 			if t.spent() {
 				return consumed, Yield
@@ -246,7 +257,7 @@ func (s *Session) BetweenCommands() bool {
 // Owes tells whether there may be more to say without more input: Feed goes on with it.
 func (s *Session) Owes() bool {
 	switch s.state {
-	case StateRetrieval, StateDump, StateClients, StateAgain, StateWatch:
+	case StateRetrieval, StateDump, StateClients, StateAgain, StateSurvey, StateWatch:
 		return true
 	}
 	return false
@@ -280,7 +291,7 @@ func (s *Session) Gathered() int {
 	if s.rest != nil {
 		n += s.rest.kept()
 	}
-	return n + cap(s.kept)
+	return n + cap(s.kept) + len(s.surveyed)
 }
 
 // Close gives back what a session holds when its client is gone.
@@ -291,7 +302,10 @@ func (s *Session) Close() {
 	if s.dump != nil {
 		s.dump.close()
 	}
-	s.block, s.rest, s.dump, s.clients, s.kept = nil, nil, nil, nil, nil
+	if s.survey != nil {
+		s.w.env.surveys.leave(s.survey)
+	}
+	s.block, s.rest, s.dump, s.clients, s.kept, s.survey, s.surveyed = nil, nil, nil, nil, nil, nil, nil
 	s.line, s.long = nil, nil
 	if s.watcher != nil {
 		s.w.env.Hub.Remove(s.watcher)

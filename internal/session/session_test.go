@@ -154,13 +154,26 @@ func (v *client) Write(said []byte) (int, error) {
 		v.unread = v.unread[n:]
 		v.heard.Write(v.w.taken())
 		if verdict == Later {
-			<-v.woken
+			v.wait()
 		}
 		more = verdict == Yield || verdict == Full || verdict == Later
 		v.gone = verdict == HangUp
 	}
 	v.w.EndEvent()
 	return len(said), nil
+}
+
+// wait waits until the session is to be fed again. Prefixes that are flushed come to an end by sweeping.
+func (v *client) wait() {
+	for v.p.env.Store.Prefixing() == storage.PrefixesMost {
+		select {
+		case <-v.woken:
+			return
+		default:
+			v.p.env.Store.Sweep()
+		}
+	}
+	<-v.woken
 }
 
 func (v *client) Read(buf []byte) (int, error) {

@@ -28,6 +28,8 @@ func (s *Session) stats(req *request) Verdict {
 		s.clients, s.state = w.env.Clients(), StateClients
 	case "detail":
 		s.detail(args[1:])
+	case "prefixes":
+		return s.prefixes()
 	case "cachedump":
 		s.cachedump(args[1:])
 	case "hotkeys":
@@ -146,6 +148,7 @@ func (e *Env) snapshot() stats.Snapshot {
 	if e.CertsRead != nil {
 		all.CertAge = uint64(time.Since(e.CertsRead()) / time.Second)
 	}
+	all.Insight.Prefixing = e.Store.Prefixing()
 	if e.LogDropped != nil {
 		all.LogDropped = e.LogDropped()
 	}

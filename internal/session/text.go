@@ -113,7 +113,7 @@ func (s *Session) refused(req *request) Verdict {
 	return Idle
 }
 
-// serveAgain has a line served when the store has room.
+// serveAgain has a line served when the store has room for what it asks for.
 func (s *Session) serveAgain(req *request) Verdict {
 	s.state, s.kept = StateAgain, bytes.Clone(req.line)
 	return Later
@@ -129,7 +129,10 @@ func (s *Session) resumeAgain() Verdict {
 	s.state, s.kept = StateCommand, nil
 	req.err = protocol.Parse(req.line, &req.Request) // it could be parsed before
 	req.hash = s.w.store.Hash(req.Key)
-	return handlers[req.Op](s, req)
+	s.again = true
+	v := handlers[req.Op](s, req)
+	s.again = false
+	return v
 }
 
 // reply appends a line unless the client wants none.

@@ -29,6 +29,7 @@ func dears() []dear {
 		{"incr of what is no number", set(400_000, "0") + "append k 0 0 1\r\nx\r\n", "incr k 1\r\n", 40, 8},
 		{"sets of long values", "", "set s 0 0 60000\r\n" + strings.Repeat("s", 60_000) + "\r\n", 100, 7},
 		{"flush_all", "", "flush_all\r\n", 60, 1},
+		{"flush_prefix", "", "flush_prefix k\r\n", 60, 1},
 		{"cache_memlimit", "", "cache_memlimit 64\r\n", 60, 1},
 		{"stats", "", "stats\r\n", 60, 3},
 		{"stats slabs", "", "stats slabs\r\n", 60, 5},

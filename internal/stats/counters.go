@@ -11,9 +11,10 @@ type Counter uint8
 
 // The counters.
 const (
-	CmdGet Counter = iota // keys asked for, not commands; gat counts in CmdTouch
-	CmdSet                // storage commands that got as far as room for their value
-	CmdFlush
+	CmdGet        Counter = iota // keys asked for, not commands; gat counts in CmdTouch
+	CmdSet                       // storage commands that got as far as room for their value
+	CmdFlush                     // flush_all and flush_prefix, those refused too
+	FlushPrefixes                // flush_prefix that was obeyed
 	CmdTouch
 	CmdMeta // me; the others count as what they do
 	GetHits

@@ -4,6 +4,7 @@
 //	counters.go    Counters     what one event loop counts while it serves
 //	snapshot.go    Snapshot     everything that can be told, at one moment: plain values
 //	insight.go     Insight      what is found out by looking at some of what is served
+//	prefixes.go    Prefix       what is held, by prefix
 //	memory.go      Memory       where the memory of the process is
 //	text.go        Append…      the STAT lines of `stats` and its kin, made of a Snapshot alone
 //

@@ -50,6 +50,7 @@ func ThisProcess() Process {
 // Served is what serving requests has counted; each is the Counter of its name.
 type Served struct {
 	CmdGet, CmdSet, CmdFlush, CmdTouch, CmdMeta uint64
+	FlushPrefixes                               uint64
 
 	GetHits, GetMisses, TouchHits, TouchMisses, DeleteHits, DeleteMisses uint64
 	IncrHits, IncrMisses, DecrHits, DecrMisses                           uint64
@@ -68,6 +69,7 @@ type Served struct {
 func (s *Sums) Served() Served {
 	return Served{
 		CmdGet: s[CmdGet], CmdSet: s[CmdSet], CmdFlush: s[CmdFlush], CmdTouch: s[CmdTouch], CmdMeta: s[CmdMeta],
+		FlushPrefixes: s[FlushPrefixes],
 
 		GetHits: s[GetHits], GetMisses: s[GetMisses], TouchHits: s[TouchHits], TouchMisses: s[TouchMisses],
 		DeleteHits: s[DeleteHits], DeleteMisses: s[DeleteMisses],

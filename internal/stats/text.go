@@ -362,6 +362,7 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 //	memory_…      where the process's memory is (memory.go)
 //	items_…       where the part of it is that -m bounds
 //	evicted_…     live items that were lost, by reason; their sum is evictions
+//	flush_…       flush_prefix
 //	conn_…        clients that are or were slow, and that were closed, by reason
 //	udp_…         replies over UDP
 //	log_…         the log
@@ -389,6 +390,9 @@ func AppendOwn(out []byte, s *Snapshot) []byte {
 	r.number("evicted_again", stored.GhostHits)      // stored again soon after: a larger memory would have had them
 	r.number("oldest_age", stored.OldestAge)
 	r.number("expired", stored.Expired)
+
+	r.number("flush_prefixes", served.FlushPrefixes)                  // flush_prefix that was obeyed …
+	r.number("flush_prefixes_under_way", uint64(s.Insight.Prefixing)) // … and whose memory is still being taken back
 
 	r.number("conn_behind", s.Conns.Behind)
 	r.number("conn_slow", served.SlowReaders)
