@@ -152,7 +152,7 @@ func TestParse(t *testing.T) {
 		{"flush_prefix user:", `flush_prefix "user:"`},
 		{"flush_prefix  user: noreply ", `flush_prefix "user:", noreply`},
 		{"flush_prefix noreply", `flush_prefix "noreply"`},
-		{"flush_prefix " + longest, `flush_prefix "` + long + `"`},
+		{"flush_prefix " + long, `flush_prefix "` + long + `"`},
 		{"flush_prefix " + long + "k", badFormat},
 		{"flush_prefix " + long + "k noreply", badFormat + ", noreply"},
 		{"flush_prefix", badFormat},

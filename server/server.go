@@ -7,6 +7,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gomemd/gomemd/expiry"
@@ -294,6 +295,10 @@ func (srv *Server) onTick() {
 // that moves the clock calls it.
 func (srv *Server) Sweep() { srv.sweep(nil) }
 
+// sweepRest is how long it rests while items of a prefix are taken away, after some 100 µs: nobody
+// waits for that, and loops that have work find a processor.
+const sweepRest = 240 * time.Microsecond
+
 // sweep does so. Where it takes long, time goes on meanwhile.
 func (srv *Server) sweep(ticks <-chan time.Time) {
 	for srv.store.Sweep() {
@@ -303,7 +308,11 @@ func (srv *Server) sweep(ticks <-chan time.Time) {
 		case <-ticks:
 			srv.onTick()
 		default:
-			runtime.Gosched() // the loops may have this processor alone
+			if srv.store.Prefixing() > 0 {
+				_ = syscall.Nanosleep(&syscall.Timespec{Nsec: sweepRest.Nanoseconds()}, nil) // time.Sleep takes a millisecond
+			} else {
+				runtime.Gosched() // the loops may have this processor alone
+			}
 		}
 	}
 	srv.env.FlushEvictions() // a limit that was lowered is reached by sweeping

@@ -50,6 +50,8 @@ const (
 	// that it takes away counts as clearWork.
 	clearStep = 64
 	clearWork = 8
+	// clearSteps is how many steps Sweep takes: who calls it can rest between.
+	clearSteps = 32
 	// prefixCalls is how many of those who wait are called when there is room for one, or when the
 	// first may have given up.
 	prefixCalls = 4
@@ -61,6 +63,7 @@ type prefixes struct {
 	mu      sync.Mutex
 	slots   [PrefixesMost]prefixSlot
 	waiting []func()
+	next    atomic.Uint32 // shard that is cleared
 }
 
 // prefixSlot is one of them.
@@ -149,22 +152,18 @@ func (ps *prefixes) call() {
 	}
 }
 
-// clear takes items away, in all shards a step. It tells whether there is more to do.
-func (st *Store) clear() (more bool) {
+// clear takes some items away. It tells whether there is more to do.
+func (st *Store) clear() bool {
 	ps := &st.prefixes
-	if ps.under.Load() > 0 {
-		for i := range st.shards {
-			if st.shards[i].clear() {
-				more = true
-			}
-		}
+	for steps := clearSteps; steps > 0 && ps.under.Load() > 0; steps-- {
+		st.shards[ps.next.Add(1)%uint32(len(st.shards))].clear()
 	}
 	ps.mu.Lock()
 	if len(ps.waiting) > 0 && int(ps.under.Load()) < PrefixesMost { // who was called may be gone
 		ps.call()
 	}
 	ps.mu.Unlock()
-	return more
+	return ps.under.Load() > 0
 }
 
 // flushPrefix ends what is stored in this shard under keys that begin so.
@@ -230,15 +229,13 @@ type clearing struct {
 	incarnation uint64
 }
 
-// clear takes a step of the walk. It tells whether there is more to do.
-func (s *shard) clear() bool {
+// clear takes a step of the walk.
+func (s *shard) clear() {
 	s.lock()
 	defer s.unlockWhole()
-	if len(s.prefixes) == 0 {
-		return false
+	if len(s.prefixes) > 0 {
+		s.clearSome(clearStep)
 	}
-	s.clearSome(clearStep)
-	return len(s.prefixes) > 0
 }
 
 func (s *shard) clearSome(records int) {

@@ -460,7 +460,8 @@ func (st *Store) FlushAll(at expiry.Instant) {
 }
 
 // Sweep does a little of the work that time brings: memory of the expired and the flushed comes back. It is meant to
-// be called every 250 ms by one goroutine, and again at once while it returns true.
+// be called every 250 ms by one goroutine, and again at once while it returns true; while Prefixing is
+// not 0 it may rest for a moment before.
 func (st *Store) Sweep() bool {
 	if st.file != nil { // first: what is taken away must have ended by the file's clock
 		st.file.head.now.Store(uint32(st.clock.Now()))

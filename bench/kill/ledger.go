@@ -22,7 +22,9 @@ const (
 	workers = 4
 	batch   = 64
 	mean    = 560
-	askedBy = 100 // keys of a multiget
+	askedBy = 100  // keys of a multiget
+	groups  = 50   // of a worker's keys, each with a prefix of its own …
+	clears  = 4000 // … which one command in so many flushes
 )
 
 // ledger is what has been sent and acknowledged, key by key. A key belongs to one worker.
@@ -56,6 +58,7 @@ type step struct {
 	version uint32
 	verb    verb
 	ttl     int
+	cleared []step // of clear: a step for each key
 }
 
 type verb byte
@@ -64,6 +67,7 @@ const (
 	set verb = iota
 	remove
 	touch
+	clear
 )
 
 func newLedger(memory, large int, seed uint64, sum *tally) *ledger {
@@ -91,6 +95,13 @@ func (l *ledger) value(buf []byte, key int, version uint32) []byte {
 	binary.LittleEndian.PutUint64(buf[12:], xxhash.Sum64(buf[20:])^h)
 	return buf
 }
+
+// nameOf is what a key is called: first come its worker and its group.
+func nameOf(key int) string {
+	return fmt.Sprintf("%s%d", prefixOf(key%workers, key/workers%groups), key)
+}
+
+func prefixOf(worker, group int) string { return fmt.Sprintf("key%d.%d.", worker, group) }
 
 // workAndKill writes at full speed until the server is killed.
 func (l *ledger) workAndKill(server *pair.Server) error {
@@ -178,6 +189,9 @@ func (c *client) work(addr string, first bool, full chan<- error) (commands, und
 				}
 				continue
 			}
+			if c.draw.IntN(clears) == 0 {
+				steps = append(steps, c.clear(c.draw.IntN(groups)))
+			}
 			steps = append(steps, c.step(c.draw.IntN(len(c.l.keys)/workers)*workers+c.me, c.draw.IntN(100)))
 		}
 		_, err := conn.Write(c.out)
@@ -192,8 +206,14 @@ func (c *client) work(addr string, first bool, full chan<- error) (commands, und
 		commands += done
 		if done < len(steps) { // killed, or so we hope: verify will tell
 			for _, st := range steps[done:] {
-				f := &c.l.keys[st.key]
-				f.underWay = append(f.underWay, st)
+				all := []step{st}
+				if st.verb == clear {
+					all = st.cleared
+				}
+				for _, one := range all {
+					f := &c.l.keys[one.key]
+					f.underWay = append(f.underWay, one)
+				}
 			}
 			return commands, len(steps) - done
 		}
@@ -211,16 +231,28 @@ func (c *client) step(key, dice int) step {
 			st.ttl = 1 + c.draw.IntN(4)
 		}
 		c.buf = c.l.value(c.buf, key, st.version)
-		c.out = fmt.Appendf(c.out, "set key%d %d %d %d\r\n", key, st.version, st.ttl, len(c.buf))
+		c.out = fmt.Appendf(c.out, "set %s %d %d %d\r\n", nameOf(key), st.version, st.ttl, len(c.buf))
 		c.out = append(append(c.out, c.buf...), "\r\n"...)
 	case dice < 95:
 		st.verb = remove
-		c.out = fmt.Appendf(c.out, "delete key%d\r\n", key)
+		c.out = fmt.Appendf(c.out, "delete %s\r\n", nameOf(key))
 	default:
 		st.verb = touch
 		st.ttl = 2 + c.draw.IntN(100)
-		c.out = fmt.Appendf(c.out, "touch key%d %d\r\n", key, st.ttl)
+		c.out = fmt.Appendf(c.out, "touch %s %d\r\n", nameOf(key), st.ttl)
 	}
+	return st
+}
+
+// clear flushes the prefix of a group of its keys.
+func (c *client) clear(group int) step {
+	st := step{verb: clear}
+	for key := group*workers + c.me; key < len(c.l.keys); key += groups * workers {
+		f := &c.l.keys[key]
+		f.sent++
+		st.cleared = append(st.cleared, step{key: key, version: f.sent, verb: clear})
+	}
+	c.out = fmt.Appendf(c.out, "flush_prefix %s\r\n", prefixOf(c.me, group))
 	return st
 }
 
@@ -230,6 +262,8 @@ const slack = 1300 * time.Millisecond
 func (c *client) acknowledge(st *step, line string) {
 	f := &c.l.keys[st.key]
 	switch strings.TrimSuffix(line, "\r\n") {
+	case "OK":
+		c.l.cleared(st.cleared)
 	case "STORED":
 		f.acked, f.there, f.over, f.unsure = st.version, true, st.over(), false
 	case "DELETED", "NOT_FOUND":
@@ -240,6 +274,14 @@ func (c *client) acknowledge(st *step, line string) {
 		f.over, f.unsure = st.over(), false
 	default:
 		c.l.wrong("%v: %q", *st, line)
+	}
+}
+
+// cleared takes note that keys were flushed.
+func (l *ledger) cleared(steps []step) {
+	for _, st := range steps {
+		f := &l.keys[st.key]
+		f.acked, f.there = st.version, false
 	}
 }
 
@@ -275,7 +317,7 @@ func (l *ledger) verify(server *pair.Server) error {
 		}
 		line := []byte(verb)
 		for i := range n {
-			line = fmt.Appendf(line, " key%d", from+i)
+			line = fmt.Appendf(line, " %s", nameOf(from+i))
 		}
 		if _, err := conn.Write(append(line, "\r\n"...)); err != nil {
 			return err
@@ -293,7 +335,7 @@ func (l *ledger) verify(server *pair.Server) error {
 			if len(words) < 4 || !strings.HasPrefix(words[1], "key") {
 				return fmt.Errorf("%s: %q", verb, head)
 			}
-			key, _ := strconv.Atoi(words[1][len("key"):])
+			key, _ := strconv.Atoi(words[1][strings.LastIndexByte(words[1], '.')+1:])
 			version, _ := strconv.ParseUint(words[2], 10, 32)
 			size, _ := strconv.Atoi(words[3])
 			got = append(got[:0], make([]byte, size+2)...)

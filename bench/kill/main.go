@@ -6,7 +6,8 @@
 //	go run ./bench/kill -state kill.json -rounds 40 -total 200     in pieces: each adds to the state until the total is reached
 //
 // A round: four connections set, overwrite, delete and touch half of the memory's worth of keys, in batches of 64 commands;
-// some values end after a few seconds; every eighth round begins with flush_all. At a moment
+// some values end after a few seconds; one command in some thousand is a flush_prefix of 1 in 200
+// of the keys; every eighth round begins with flush_all. At a moment
 // that is drawn the server is killed. What was sent and not acknowledged may have happened or not.
 //
 // What it wants of the server that comes next:

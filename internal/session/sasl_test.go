@@ -186,7 +186,7 @@ func TestNothingIsServedWithoutALogin(t *testing.T) {
 					t.Errorf("a packet: %q", got)
 				}
 				for op := protocol.OpUnknown + 1; op < protocol.OpMechanisms; op++ {
-					if op == protocol.OpShutdown || op == protocol.OpFlushAll || op == protocol.OpDelete || op == protocol.OpMetaDelete {
+					if op == protocol.OpShutdown || op == protocol.OpFlushAll || op == protocol.OpFlushPrefix || op == protocol.OpDelete || op == protocol.OpMetaDelete {
 						if open {
 							continue
 						}
