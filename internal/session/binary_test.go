@@ -296,7 +296,7 @@ func TestPacketsAreCounted(t *testing.T) {
 		said string
 		want map[stats.Counter]uint64
 	}{
-		{bSet(0x01, "k", "v"), map[stats.Counter]uint64{stats.CmdSet: 1}},
+		{bSet(0x01, "k", "v"), map[stats.Counter]uint64{stats.CmdSet: 1, stats.StoredForever: 1}},
 		{ask(0x01, u32(0, 0), "k", "v", 99), map[stats.Counter]uint64{stats.CmdSet: 1, stats.CasBadval: 1}},
 		{ask(0x01, u32(0, 0), "no", "v", 99), map[stats.Counter]uint64{stats.CmdSet: 1, stats.CasMisses: 1}},
 		{ask(0x0e, "", "k", "v", 99), map[stats.Counter]uint64{stats.CmdSet: 1}},

@@ -25,6 +25,13 @@ func (e *Env) Look() {
 	})
 }
 
+// addSampled adds what is known of a sample of keys.
+func (e *Env) addSampled(all *stats.Insight) {
+	if e.Insight != nil {
+		all.Curve, all.TTLHits = e.Insight.Look()
+	}
+}
+
 // HotKeys are the keys that are asked for most.
 func (e *Env) HotKeys() stats.HotKeys {
 	if e.Insight == nil {

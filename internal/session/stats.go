@@ -65,6 +65,7 @@ func (s *Session) appendStats(word string) (known bool) {
 		s.report(func(out []byte, all *stats.Snapshot) []byte {
 			w.turn.spend(shardsWork + systemWork)
 			all.Memory = env.memory()
+			env.addSampled(&all.Insight)
 			return stats.AppendOwn(out, all)
 		})
 	case "sizes":
@@ -122,7 +123,8 @@ func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 func (e *Env) Snapshot() stats.Snapshot {
 	all := e.snapshot()
 	all.Memory = e.memory()
-	e.addInsight(&all.Insight)
+	e.addTallies(&all.Insight)
+	e.addSampled(&all.Insight)
 	next := e.Clients()
 	for c, ok := next(); ok; c, ok = next() {
 		all.Clients = append(all.Clients, c)
@@ -142,9 +144,6 @@ func (e *Env) snapshot() stats.Snapshot {
 	all.Process.Uptime, all.Process.Time = uint64(max(now-e.Clock.Started(), 1)), e.Clock.Unix(now)
 	all.Settings.Verbosity, all.Settings.StatsDetail = e.Verbosity.Load(), e.Hub.Wanted()&events.Prefixes != 0
 	all.Settings.Tuned = e.tuning.all()
-	if e.Insight != nil {
-		all.Insight.Curve, all.Insight.TTLHits = e.Insight.Look()
-	}
 	if e.CertsRead != nil {
 		all.CertAge = uint64(time.Since(e.CertsRead()) / time.Second)
 	}
@@ -165,7 +164,7 @@ func (e *Env) resetStats() {
 	e.mu.Lock()
 	for w := range e.workers {
 		w.Counters.Reset()
-		w.resetInsight()
+		w.resetTallies()
 	}
 	e.mu.Unlock()
 	e.Late.Reset()

@@ -38,8 +38,8 @@ func (s *Session) Took(took time.Duration) {
 	}
 }
 
-// addInsight adds up what the workers have found out.
-func (e *Env) addInsight(all *stats.Insight) {
+// addTallies adds up what the workers have counted.
+func (e *Env) addTallies(all *stats.Insight) {
 	e.mu.Lock()
 	for w := range e.workers {
 		w.stored.AddTo(&all.Stored)
@@ -52,8 +52,8 @@ func (e *Env) addInsight(all *stats.Insight) {
 	all.Ended, all.Warnings = e.Store.Ended(), e.warnings.all()
 }
 
-// resetInsight starts its part of that over (stats reset).
-func (w *Worker) resetInsight() {
+// resetTallies starts its part of that over (stats reset).
+func (w *Worker) resetTallies() {
 	w.stored.Reset()
 	w.ttls.Reset()
 	for k := range w.times {
