@@ -14,14 +14,19 @@ const (
 	// pageBuckets is how many buckets a page of memory holds.
 	pageBuckets = 4096 / bucketSize
 
+	// leastIndexPart is what part of a shard's first limit its index has at least.
+	leastIndexPart = 256
+
 	loadMin    = 45
 	loadShrunk = 75
 )
 
 // loadMax is how full the index may get, in items per hundred slots, by the mean size of an item. Small items need the
 // index dense; for larger ones its bytes hardly count, and the slots that stay free are room for ghosts.
-func (s *shard) loadMax() uint64 {
-	switch mean := uint64(s.liveBytes) / uint64(max(1, s.items)); {
+func (s *shard) loadMax() uint64 { return loadOf(uint64(s.liveBytes) / uint64(max(1, s.items))) }
+
+func loadOf(mean uint64) uint64 {
+	switch {
 	case mean < 100:
 		return 90
 	case mean < 256:

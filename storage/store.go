@@ -223,7 +223,8 @@ const granuleMax = 4
 // where it would cost coarser granules.
 const reachFactor = 16
 
-func shape(opts *Options) (geometry, error) {
+// proportions is how a store with these options is laid out, by its limit alone.
+func proportions(opts *Options) geometry {
 	g := geometry{shards: opts.Shards}
 	if g.shards == 0 {
 		// About 16 MiB a shard: more shards wait less, but each keeps a segment or two in reserve. An item must not
@@ -252,15 +253,22 @@ func shape(opts *Options) (geometry, error) {
 	for g.granule < granuleMax && g.reach>>g.granule > 1<<locBits && g.limit>>g.granule > 1<<locBits/4 {
 		g.granule += 2
 	}
+	return g
+}
+
+// shape is proportions, with no more address space than there is.
+func shape(opts *Options) (geometry, error) {
+	g := proportions(opts)
+	size := int64(g.segSize)
 	g.reach = min(g.reach, 1<<(locBits+g.granule))
-	whole := min(g.reach, (g.limit+int64(size)-1)/int64(size)*int64(size))
+	whole := min(g.reach, (g.limit+size-1)/size*size)
 	for !opts.HeapArena && g.reach > whole && !mayReserve(int64(g.shards)*(g.reach+g.reach/2)) {
 		g.reach = max(g.reach/2, whole)
 	}
 	if g.limit > g.reach {
 		return g, fmt.Errorf("storage: %d bytes are too many for %d shards", opts.MemoryLimit, g.shards)
 	}
-	if g.limit/int64(size) < segmentsMin {
+	if g.limit/size < segmentsMin {
 		return g, fmt.Errorf("storage: %d bytes are too few for items of up to %d", opts.MemoryLimit, opts.ItemMax)
 	}
 	return g, nil
@@ -299,7 +307,7 @@ func (s *shard) start(st *Store, g geometry) error {
 	if x.base, err = st.reserve(g.reach / 2); err != nil {
 		return err
 	}
-	x.n = max(4, min(x.reach, uint64(g.limit)/256/bucketSize))
+	x.n = max(4, min(x.reach, uint64(g.limit)/leastIndexPart/bucketSize))
 	x.min, x.touched = x.n, x.n
 	s.buckets.Store(x.n)
 	first := st.firstLimit(int64(g.segSize), int64(x.bytes()))
