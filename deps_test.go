@@ -31,7 +31,10 @@ var arrows = map[string][]string{
 	"server": {"internal/conn", "internal/session", "internal/events", "internal/insight", "internal/stats", "internal/sched", "internal/certs",
 		"storage", "expiry",
 		"internal/invariants"},
-	"cmd/gomemd": {"server", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+	"internal/asks":     {"github.com/spf13/pflag"},
+	"internal/estimate": {"internal/asks", "storage", "expiry", "github.com/spf13/pflag"},
+	"internal/top":      {"internal/asks", "github.com/spf13/pflag", "charm.land/bubbletea/v2"},
+	"cmd/gomemd":        {"server", "internal/top", "internal/estimate", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }
 
 // gnetFile is the one file that knows gnet.

@@ -20,16 +20,17 @@ func FootprintOf(opts Options) (Footprint, bool) {
 	return Footprint{g}, g.limit/int64(g.segSize) >= segmentsMin
 }
 
-// Record is how many bytes an item takes in segments: header, key, value and padding. deadline is
-// in seconds from when it is stored, 0 for none.
-func (f Footprint) Record(nkey, nvalue int, flags uint32, deadline expiry.Instant) int {
+// Header is how many bytes of segments an item takes beside its key and value, without padding.
+// deadline is in seconds from when it is stored, 0 for none.
+func (f Footprint) Header(nkey, nvalue int, flags uint32, deadline expiry.Instant) int {
 	nf := fields{klen: nkey, vlen: nvalue, flags: flags, deadline: deadline}
-	n := int(nf.layout(0).koff) + nkey + nvalue
+	n := int(nf.layout(0).koff)
 	// A long value is in parts: none is longer than what is copied at once.
-	n += (n - 1) / min(recordMax, int(f.g.segSize)) * pieceHeader
-	granule := 1 << f.g.granule
-	return (n + granule - 1) &^ (granule - 1)
+	return n + (n+nkey+nvalue-1)/min(recordMax, int(f.g.segSize))*pieceHeader
 }
+
+// Granule is to a multiple of what a record, which is header, key and value, is padded.
+func (f Footprint) Granule() int { return 1 << f.g.granule }
 
 // segmentsSpared is how many segments of a shard hold no items while it evicts: three are free,
 // and those being filled and emptied are so by half. Measured: TestFootprint.

@@ -38,7 +38,7 @@ func TestFootprint(t *testing.T) {
 			if !ok {
 				t.Fatal("too small, it says")
 			}
-			foretold := f.Fits(float64(f.Record(tt.nkey, tt.nvalue, 0, tt.deadline)))
+			foretold := f.Fits(float64(tt.nkey + tt.nvalue + f.Header(tt.nkey, tt.nvalue, 0, tt.deadline)))
 			off := 100 * (foretold/float64(s.CurrItems) - 1)
 			if t.Logf("%d items, foretold %.0f: %+.1f %%", s.CurrItems, foretold, off); math.Abs(off) > 2 {
 				t.Errorf("%d items, %.0f were foretold", s.CurrItems, foretold)
@@ -47,28 +47,29 @@ func TestFootprint(t *testing.T) {
 	}
 }
 
-// A record is as long as the store makes it.
+// A header is as long as the store makes it, and a record is padded as it pads.
 func TestFootprintOfARecord(t *testing.T) {
-	for _, limit := range []int64{16 << 20, 16 << 30, 64 << 30} { // granules of 1, 4 and 16 bytes
-		f, _ := FootprintOf(Options{MemoryLimit: limit})
-		granule := 1 << f.g.granule
-		for _, tt := range []struct {
-			nkey, nvalue int
-			flags        uint32
-			deadline     expiry.Instant
-			want         int
-		}{
-			{20, 8, 0, 0, 32},
-			{20, 8, 0, 100, 35},
-			{20, 8, 1, 100, 36},
-			{20, 8, 1 << 20, 100_000, 41},
-			{20, 128, 0, 0, 153},
-			{20, 16384, 0, 0, 16411},
-		} {
-			want := (tt.want + granule - 1) / granule * granule
-			if got := f.Record(tt.nkey, tt.nvalue, tt.flags, tt.deadline); got != want {
-				t.Errorf("%d GiB, %+v: %d bytes, want %d", limit>>30, tt, got, want)
-			}
+	f, _ := FootprintOf(Options{MemoryLimit: 16 << 20})
+	for _, tt := range []struct {
+		nkey, nvalue int
+		flags        uint32
+		deadline     expiry.Instant
+		want         int
+	}{
+		{20, 8, 0, 0, 4},
+		{20, 8, 0, 100, 7},
+		{20, 8, 1, 100, 8},
+		{20, 8, 1 << 20, 100_000, 13},
+		{20, 128, 0, 0, 5},
+		{20, 16384, 0, 0, 7},
+	} {
+		if got := f.Header(tt.nkey, tt.nvalue, tt.flags, tt.deadline); got != tt.want {
+			t.Errorf("%+v: %d bytes", tt, got)
+		}
+	}
+	for limit, want := range map[int64]int{16 << 20: 1, 4 << 30: 1, 20 << 30: 4, 100 << 30: 16} {
+		if f, _ := FootprintOf(Options{MemoryLimit: limit}); f.Granule() != want {
+			t.Errorf("%d MiB: granules of %d bytes, want %d", limit>>20, f.Granule(), want)
 		}
 	}
 }

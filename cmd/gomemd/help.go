@@ -80,5 +80,11 @@ func helpPage(program string) string {
 		}
 		fmt.Fprintln(&b, name+strings.ReplaceAll(o.help, "\n", "\n"+margin))
 	}
+	if mayHaveSubcommands(program) {
+		b.WriteString("\nAs the first word, in place of all options (each has its own --help):\n")
+		for _, s := range subcommands {
+			fmt.Fprintf(&b, "%-*s%s\n", helpColumn, s.name+" "+s.args, s.help)
+		}
+	}
 	return b.String()
 }

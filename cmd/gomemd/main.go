@@ -14,6 +14,7 @@
 //	privileges.go  -u, and the limit that -r asks for
 //	limits.go      the system's limits: what -c and -m ask for
 //	memory.go      --memory-total, shared out
+//	subcommands.go gomemd top, gomemd estimate
 package main
 
 import (
@@ -61,6 +62,9 @@ var log = server.NewLog(os.Stderr)
 const logPatience = 100 * time.Millisecond
 
 func main() {
+	if sub := subcommand(os.Args); sub != nil {
+		os.Exit(sub.run(os.Args[2:], os.Stdout, os.Stderr))
+	}
 	signal.Ignore(syscall.SIGPIPE) // or a line for a reader that is gone would end us
 	code := run(os.Args)
 	log.Flush(logPatience)

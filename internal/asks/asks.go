@@ -2,8 +2,9 @@
 // for those who look at a server from outside, and believes nothing that it is told: replies are
 // bounded in size and time, and what is to be printed goes through [Printable].
 //
-//	asks.go   Dial, Client.Stats   one connection: connect, encrypt, log in, ask
-//	stats.go  Stats                what one question was answered
+//	asks.go     Dial, Client.Stats   one connection: connect, encrypt, log in, ask
+//	stats.go    Stats                what one question was answered
+//	options.go  Options              the flags of commands that ask
 package asks
 
 import (
