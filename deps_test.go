@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 		"internal/invariants"},
 	"internal/asks":     {"github.com/spf13/pflag"},
 	"internal/estimate": {"internal/asks", "storage", "expiry", "github.com/spf13/pflag"},
-	"internal/top":      {"internal/asks", "github.com/spf13/pflag", "charm.land/bubbletea/v2"},
+	"internal/top":      {"internal/asks", "charm.land/bubbletea/v2", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 	"cmd/gomemd":        {"server", "internal/top", "internal/estimate", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }
 

@@ -36,7 +36,7 @@ LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.
 
-It is built with gnet (Apache License 2.0), xxhash and automemlimit (MIT
+It is built with gnet (Apache License 2.0), xxhash, automemlimit and bubbletea (MIT
 License), pflag and golang.org/x/sys (BSD 3-Clause License).
 `
 

@@ -15,6 +15,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strings"
@@ -172,6 +173,9 @@ func (c *Client) line() ([]byte, error) {
 	line, err := c.in.ReadSlice('\n')
 	if errors.Is(err, bufio.ErrBufferFull) {
 		return nil, fmt.Errorf("a line of more than %d bytes", lineMost)
+	}
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("it hung up when it was asked")
 	}
 	return bytes.TrimRight(line, "\r\n"), err
 }

@@ -127,6 +127,7 @@ func TestDoesNotBelieveEverything(t *testing.T) {
 		"a long line":     {func(c net.Conn) { fmt.Fprintf(c, "STAT a %s\r\nEND\r\n", strings.Repeat("x", 2*lineMost)) }, "a line of more"},
 		"without end":     {func(c net.Conn) { fmt.Fprint(c, strings.Repeat("STAT a 1\r\n", linesMost+1)) }, "more than"},
 		"another service": {func(c net.Conn) { fmt.Fprint(c, "220 \x1b[2Jmail\r\n") }, `220 \x1b[2Jmail`},
+		"no words at all": {func(c net.Conn) { _ = c.Close() }, ""},
 		"silence":         {func(net.Conn) {}, "timeout"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -71,7 +71,9 @@ func (r *Report) Print() string {
 	line("")
 
 	line("                              memcached    gomemd")
-	compare := func(what, there, here string) { line("%-24s %14s    %s", what, there, here) }
+	compare := func(what, there, here string) {
+		line("%s", strings.TrimRight(fmt.Sprintf("%-24s %14s    %s", what, there, here), " "))
+	}
 	compare("bytes an item", tenths(t.Bytes.High), around(h.Bytes, tenths))
 	compare("items in a MiB", count(t.PerMiB.Low), around(h.PerMiB, count))
 	if filled := count(t.PerMiB.High); filled != count(t.PerMiB.Low) {
