@@ -23,7 +23,7 @@ func (c storeClient) Do(call linear.Call) (r linear.Reply) {
 	case linear.Flush:
 		st.FlushAll(expiry.Never)
 	case linear.Clear:
-		for !st.FlushPrefix(key, true, nil) {
+		for st.FlushPrefix(key, 0, nil) != 0 {
 			st.Sweep()
 		}
 	case linear.Get:

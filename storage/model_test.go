@@ -338,7 +338,7 @@ func (m *model) flush(at expiry.Instant) {
 
 // flushPrefix ends what begins so. A call that finds too many under way waits until one is over.
 func (m *model) flushPrefix(prefix string) {
-	for tries := 0; !m.st.FlushPrefix([]byte(prefix), true, nil); tries++ {
+	for tries := 0; m.st.FlushPrefix([]byte(prefix), 0, nil) != 0; tries++ {
 		if m.st.Prefixing() < PrefixesMost || tries > 100_000 {
 			m.t.Fatalf("flush_prefix waits for %d", m.st.Prefixing())
 		}

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -51,7 +52,7 @@ const (
 	clearStep = 64
 	clearWork = 8
 	// clearSteps is how many steps Sweep takes: who calls it can rest between.
-	clearSteps = 32
+	clearSteps = 64
 	// prefixCalls is how many of those who wait are called when there is room for one, or when the
 	// first may have given up.
 	prefixCalls = 4
@@ -62,7 +63,8 @@ type prefixes struct {
 	under   atomic.Int32
 	mu      sync.Mutex
 	slots   [PrefixesMost]prefixSlot
-	waiting []func()
+	waiting []waiter // who was told to wait, the first to come first
+	places  uint64   // that have been given to them
 	next    atomic.Uint32 // shard that is cleared
 }
 
@@ -73,13 +75,13 @@ type prefixSlot struct {
 }
 
 // FlushPrefix ends everything that was stored before the call under a key that begins with prefix,
-// which is not empty. False: it has not, as PrefixesMost are under way; later, which must not wait
-// nor call the store, is called when it is worth asking again. Who asks again says so: those who ask
-// for the first time come after those who wait.
-func (st *Store) FlushPrefix(prefix []byte, again bool, later func()) bool {
-	n, ok := st.takeSlot(prefix, again, later)
-	if !ok {
-		return false
+// which is not empty, and returns 0. Else nothing has changed, as PrefixesMost are under way: what it
+// returns is the caller's place among those who wait, which he gives when he asks again, and 0 the
+// first time. later, which must not wait nor call the store, is called when that is worth it.
+func (st *Store) FlushPrefix(prefix []byte, place uint64, later func()) (waits uint64) {
+	n, place := st.takeSlot(prefix, place, later)
+	if place != 0 {
+		return place
 	}
 	prefix = st.prefixes.slots[n].prefix
 	for i := range st.shards {
@@ -89,19 +91,19 @@ func (st *Store) FlushPrefix(prefix []byte, again bool, later func()) bool {
 		s.unlock()
 	}
 	st.prefixes.through(st, n)
-	return true
+	return 0
 }
 
 // Prefixing is how many prefixes are under way: items that begin so may still take memory.
 func (st *Store) Prefixing() int { return int(st.prefixes.under.Load()) }
 
-// takeSlot finds a slot: the one that has this prefix already, or a free one.
-func (st *Store) takeSlot(prefix []byte, again bool, later func()) (n int, ok bool) {
+// takeSlot finds a slot: the one that has this prefix already, or a free one. Else it gives a place.
+func (st *Store) takeSlot(prefix []byte, place uint64, later func()) (n int, waits uint64) {
 	ps := &st.prefixes
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	n = slices.IndexFunc(ps.slots[:], func(sl prefixSlot) bool { return sl.prefix != nil && bytes.Equal(sl.prefix, prefix) })
-	if n < 0 && (again || len(ps.waiting) == 0) {
+	if n < 0 && (place > 0 || len(ps.waiting) == 0) {
 		if n = slices.IndexFunc(ps.slots[:], func(sl prefixSlot) bool { return sl.prefix == nil }); n >= 0 {
 			ps.slots[n].prefix = bytes.Clone(prefix)
 			if ps.under.Add(1) == 1 && st.file != nil {
@@ -110,13 +112,29 @@ func (st *Store) takeSlot(prefix []byte, again bool, later func()) (n int, ok bo
 		}
 	}
 	if n < 0 {
-		if later != nil {
-			ps.waiting = append(ps.waiting, later)
-		}
-		return 0, false
+		return 0, ps.wait(place, later)
+	}
+	if i, waits := ps.find(place); waits {
+		ps.waiting = slices.Delete(ps.waiting, i, i+1)
 	}
 	ps.slots[n].left++
-	return n, true
+	return n, 0
+}
+
+// wait has somebody called, once, and tells his place.
+func (ps *prefixes) wait(place uint64, later func()) uint64 {
+	if place == 0 {
+		ps.places++
+		place = ps.places
+	}
+	if i, waits := ps.find(place); !waits && later != nil {
+		ps.waiting = slices.Insert(ps.waiting, i, waiter{place, later})
+	}
+	return place
+}
+
+func (ps *prefixes) find(place uint64) (i int, waits bool) {
+	return slices.BinarySearchFunc(ps.waiting, place, func(w waiter, place uint64) int { return cmp.Compare(w.place, place) })
 }
 
 // through is called when a shard, or a call, is through with a prefix. With the last one it is over.
@@ -144,8 +162,8 @@ func (ps *prefixes) begin(n int) {
 // call calls some of those who wait.
 func (ps *prefixes) call() {
 	n := min(prefixCalls, len(ps.waiting))
-	for _, later := range ps.waiting[:n] {
-		later()
+	for _, w := range ps.waiting[:n] {
+		w.later()
 	}
 	if ps.waiting = slices.Delete(ps.waiting, 0, n); len(ps.waiting) == 0 {
 		ps.waiting = nil

@@ -28,7 +28,7 @@ func BenchmarkGetBesidePrefixes(b *testing.B) {
 		b.Run(fmt.Sprint(under), func(b *testing.B) {
 			st := bigStore(b, 1000)
 			for n := range under {
-				st.FlushPrefix(fmt.Appendf(nil, "user:x%d", n), false, nil)
+				st.FlushPrefix(fmt.Appendf(nil, "user:x%d", n), 0, nil)
 			}
 			key := []byte("user:0000500")
 			h := st.Hash(key)
@@ -43,7 +43,7 @@ func BenchmarkGetBesidePrefixes(b *testing.B) {
 func BenchmarkFlushPrefix(b *testing.B) {
 	st := bigStore(b, 1_000_000)
 	for b.Loop() {
-		st.FlushPrefix([]byte("none"), false, nil)
+		st.FlushPrefix([]byte("none"), 0, nil)
 	}
 	b.ReportMetric(float64(len(st.shards)), "shards")
 }
@@ -55,7 +55,7 @@ func BenchmarkClear(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
 				st := bigStore(b, 1_000_000)
-				st.FlushPrefix([]byte(prefix), false, nil)
+				st.FlushPrefix([]byte(prefix), 0, nil)
 				var steps []time.Duration
 				b.StartTimer()
 				for n := 0; st.Prefixing() > 0; n++ {
@@ -73,6 +73,7 @@ func BenchmarkClear(b *testing.B) {
 				}
 				b.ReportMetric(float64(sum.Nanoseconds())/float64(len(steps)), "ns/step")
 				b.ReportMetric(float64(over)/float64(len(steps))*1e6, "over20µs/Msteps")
+				st.Close()
 				b.StartTimer()
 			}
 		})

@@ -15,7 +15,7 @@ import (
 // flushPrefix flushes a prefix for which there is room.
 func flushPrefix(t testing.TB, st *Store, prefix string) {
 	t.Helper()
-	if !st.FlushPrefix([]byte(prefix), false, nil) {
+	if st.FlushPrefix([]byte(prefix), 0, nil) != 0 {
 		t.Fatalf("flush_prefix %q waits", prefix)
 	}
 }
@@ -152,13 +152,14 @@ func TestFlushedPrefixesTakeTurns(t *testing.T) {
 		flushPrefix(t, st, fmt.Sprint("a:", n))
 	}
 	called := ""
-	ask := func(name string, again bool) bool {
-		return st.FlushPrefix([]byte(name), again, func() { called += name })
+	ask := func(name string, place uint64) uint64 {
+		return st.FlushPrefix([]byte(name), place, func() { called += name })
 	}
-	if ask("b:1", false) || ask("b:2", false) || called != "" {
+	first, second := ask("b:1", 0), ask("b:2", 0)
+	if first == 0 || second == 0 || ask("b:2", second) != second || ask("b:1", first) != first || called != "" {
 		t.Fatalf("one more does not wait, or is called: %q", called)
 	}
-	if !ask("a:3", false) {
+	if ask("a:3", 0) != 0 {
 		t.Error("one that is under way already waits")
 	}
 	if _, hit := get(st, "b:1"); !hit {
@@ -172,7 +173,7 @@ func TestFlushedPrefixesTakeTurns(t *testing.T) {
 	if called != "b:1b:2" {
 		t.Fatalf("when there is room, %q are called", called)
 	}
-	if !ask("b:1", true) || !ask("b:2", true) {
+	if ask("b:1", first) != 0 || ask("b:2", second) != 0 {
 		t.Error("who was called waits again")
 	}
 	for st.Sweep() {

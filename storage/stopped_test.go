@@ -354,7 +354,7 @@ func (d *deed) do(st *Store, clock *expiry.Clock, p *progress) {
 	case doFlushLater:
 		st.FlushAll(clock.Now() + expiry.Instant(1+d.n%20))
 	case doFlushPrefix:
-		for !st.FlushPrefix(d.prefix(), true, nil) {
+		for st.FlushPrefix(d.prefix(), 0, nil) != 0 {
 			st.Sweep()
 		}
 	case doPass:

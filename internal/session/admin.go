@@ -14,8 +14,8 @@ func (s *Session) flushAll(req *request) Verdict {
 // flushPrefix serves flush_prefix. Later: so many are under way that this one has to wait; the others
 // do not.
 func (s *Session) flushPrefix(req *request) Verdict {
-	why, later := s.w.flushPrefix(req.Key, s.again)
-	if later {
+	var why protocol.Refusal
+	if why, s.place = s.w.flushPrefix(req.Key, s.place); s.place != 0 {
 		return s.serveAgain(req)
 	}
 	s.done(req.NoReply, why)

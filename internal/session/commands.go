@@ -306,21 +306,20 @@ func (w *Worker) flush(delay int32, delayOK bool) protocol.Refusal {
 	return protocol.None
 }
 
-// flushPrefix ends everything stored until now under keys that begin so, unless it is refused. Later:
-// it has not, and wake is called when it is worth asking again.
-func (w *Worker) flushPrefix(prefix []byte, again bool) (why protocol.Refusal, later bool) {
-	if !again {
+// flushPrefix ends everything stored until now under keys that begin so, unless it is refused. Who gets
+// a place has to wait until wake is called, and to ask again with it.
+func (w *Worker) flushPrefix(prefix []byte, place uint64) (why protocol.Refusal, waits uint64) {
+	if place == 0 {
 		w.Counters.Add(stats.CmdFlush, 1)
 	}
 	if w.env.Rules.DisableFlush {
-		return protocol.FlushNotAllowed, false
+		return protocol.FlushNotAllowed, 0
 	}
 	w.turn.spend(flushWork)
-	if !w.store.FlushPrefix(prefix, again, w.wake) {
-		return protocol.None, true
+	if waits = w.store.FlushPrefix(prefix, place, w.wake); waits == 0 {
+		w.Counters.Add(stats.FlushPrefixes, 1)
 	}
-	w.Counters.Add(stats.FlushPrefixes, 1)
-	return protocol.None, false
+	return protocol.None, waits
 }
 
 // flushAt ends everything stored until the second before the deadline, or until now if that is

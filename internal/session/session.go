@@ -46,13 +46,13 @@ type Session struct {
 	clients  func() (stats.Conn, bool) // clients: gives those still to be listed
 	survey   *survey                   // survey: what is waited for …
 	surveyed []byte                    // … and what is still to be said of it
+	place    uint64                    // again: of a flush_prefix among those that wait
 
 	watcher  *events.Watcher // watch
 	quits    bool            // has said so
 	breach   Breach          // why it is hung up on, if it has not
 	admitted bool            // has logged in, or need not
 	steps    bool            // a step of SASL may come
-	again    bool            // the command being served has waited
 }
 
 // State is where in the conversation a session is.

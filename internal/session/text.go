@@ -129,10 +129,7 @@ func (s *Session) resumeAgain() Verdict {
 	s.state, s.kept = StateCommand, nil
 	req.err = protocol.Parse(req.line, &req.Request) // it could be parsed before
 	req.hash = s.w.store.Hash(req.Key)
-	s.again = true
-	v := handlers[req.Op](s, req)
-	s.again = false
-	return v
+	return handlers[req.Op](s, req)
 }
 
 // reply appends a line unless the client wants none.
