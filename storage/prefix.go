@@ -63,8 +63,8 @@ type prefixes struct {
 	under   atomic.Int32
 	mu      sync.Mutex
 	slots   [PrefixesMost]prefixSlot
-	waiting []waiter // who was told to wait, the first to come first
-	places  uint64   // that have been given to them
+	waiting []waiter      // who was told to wait, the first to come first
+	places  uint64        // that have been given to them
 	next    atomic.Uint32 // shard that is cleared
 }
 
