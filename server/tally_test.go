@@ -11,6 +11,12 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
+// settle waits until what came before is counted: a reply may be here a moment sooner.
+func (c *client) settle() {
+	c.say("mn\r\n")
+	c.hear("MN\r\n")
+}
+
 func sum(counts []uint64) (n uint64) {
 	for _, c := range counts {
 		n += c
@@ -27,6 +33,7 @@ func TestWhatIsStoredIsCountedBySizeAndTimeToLive(t *testing.T) {
 	c.hear("STORED\r\nSTORED\r\nNOT_STORED\r\nSTORED\r\nHD\r\nSTORED\r\n")
 	c.say(fmt.Sprintf("set large 0 60 100000\r\n%0100000d\r\n", 1))
 	c.hear("STORED\r\n")
+	c.settle()
 	all := srv.Stats()
 	var stored, ttl stats.Histogram
 	for _, n := range []uint64{1 + 9, 4 + 1, 4 + 2, 4 + 1, 5 + 100_000} {
@@ -45,6 +52,7 @@ func TestWhatIsStoredIsCountedBySizeAndTimeToLive(t *testing.T) {
 	}
 	c.say("stats reset\r\n")
 	c.hear("RESET\r\n")
+	c.settle()
 	if all := srv.Stats(); all.Insight.Stored != (stats.Histogram{}) || all.Insight.TTL != (stats.Histogram{}) || sum(all.Insight.Latency[stats.KindSet].Counts[:]) != 0 {
 		t.Errorf("after the reset: %v", all.Insight)
 	}
@@ -68,12 +76,13 @@ func TestTheTimeOfSomeCommandsIsTaken(t *testing.T) {
 			c.hear(said[1])
 		}
 		took := time.Since(began)
+		c.settle()
 		for k, after := range srv.Stats().Insight.Latency {
 			n, spent := sum(after.Counts[:])-sum(before[k].Counts[:]), after.Sum-before[k].Sum
-			if stats.Kind(k) != kind && n != 0 {
+			if stats.Kind(k) != kind && stats.Kind(k) != stats.KindOther && n != 0 { // settle's own may come later
 				t.Errorf("%d of %v after %q", n, stats.Kind(k), said[0])
 			}
-			if stats.Kind(k) == kind && (n < 3 || n > 100 || spent <= 0 || spent > took) {
+			if stats.Kind(k) == kind && (n < 3 || n > 110 || spent <= 0 || spent > took) {
 				t.Errorf("%d of %v take %v, when 100 took %v", n, kind, spent, took)
 			}
 		}
@@ -98,8 +107,7 @@ func TestSlowReadersAreCounted(t *testing.T) {
 	if _, err := io.CopyN(io.Discard, c.r, n+int64(len("VALUE large 0 31457280\r\n\r\nEND\r\n"))); err != nil {
 		t.Fatal(err)
 	}
-	c.say("mn\r\n")
-	c.hear("MN\r\n")
+	c.settle()
 	if all := srv.Stats(); all.Conns.Behind != 0 || all.Served.SlowReaders != 1 {
 		t.Errorf("then %d are behind, %d were", all.Conns.Behind, all.Served.SlowReaders)
 	}

@@ -146,24 +146,18 @@ func own(h *history, width int) (rows []line) {
 	return append(rows, hotKeys(h.last.Hot, width)...)
 }
 
-// curve is what more memory would do: hit ratios by multiples of -m.
+// curve is what other values of -m would do: hit ratios by multiples of it.
 func curve(o asks.Stats) line {
-	ratios := make(map[float64]float64)
-	for name := range o {
-		factor, ok := strings.CutPrefix(name, "curve_")
-		x, err := strconv.ParseFloat(strings.TrimSuffix(factor, "x"), 64)
-		if ratio, isNumber := o.Float(name); ok && err == nil && isNumber {
-			ratios[x] = ratio
-		}
-	}
-	if len(ratios) == 0 {
-		return nil
+	if o.Number("curve_gets") == 0 {
+		return nil // nothing is known yet
 	}
 	l := row("with -m")
-	for _, x := range slices.Sorted(maps.Keys(ratios)) {
-		l = l.plus(text("x%s %s  ", strconv.FormatFloat(x, 'f', -1, 64), percent(ratios[x])))
+	for _, percents := range []int{50, 75, 100, 150, 200, 400} {
+		if ratio, ok := o.Float("curve_" + strconv.Itoa(percents)); ok {
+			l = l.plus(text("x%v %.1f%%  ", float64(percents)/100, ratio/100))
+		}
 	}
-	return l.plus(text("hits"))
+	return l
 }
 
 // hotKeysMost is how many are shown of each list.

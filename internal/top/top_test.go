@@ -227,7 +227,7 @@ const hostile = "\x1b[2J\x1b]0;owned\a\x9b31m\x00\x7f\xff"
 func TestNoByteOfAServerIsAnOrder(t *testing.T) {
 	m := newModel("127.0.0.1:1", "127.0.0.1:1"+hostile)
 	evil := asks.Stats{"version": hostile, "threads": hostile, "pid": hostile, "rusage_user": hostile, "limit_maxbytes": "1"}
-	for i, own := range []asks.Stats{{"memory_items": hostile, "curve_2": "NaN", "curve_" + hostile: "1"}, nil} {
+	for i, own := range []asks.Stats{{"memory_items": hostile, "curve_gets": "1", "curve_200": "NaN", "curve_" + hostile: "1"}, nil} {
 		m.servers[i].take(Sample{At: time.Now(), General: evil, Own: own,
 			Slabs: asks.Stats{"1:total_chunks": "1", "1:chunk_size": hostile},
 			Hot:   asks.Stats{"by_requests:1": "key=" + hostile + ",share=" + hostile, "by_bytes:1": hostile}})
