@@ -88,6 +88,28 @@ func TestAFlushedPrefixIsGoneAtOnceAndItsMemoryComesBack(t *testing.T) {
 	wantTwoPrefixes(t, st, items, false, true)
 }
 
+// What the walk has been by already has its turn in the next round.
+func TestAPrefixThatIsFlushedDuringTheWalkIsGone(t *testing.T) {
+	const items = 400
+	st, _ := newStore(t, Options{MemoryLimit: 16 << 20, ItemMax: 100_000, Shards: 1, SegmentSize: 16 << 10})
+	fillTwoPrefixes(t, st, items)
+	flushPrefix(t, st, "a:")
+	for range 20 {
+		st.shards[0].clear()
+	}
+	if st.Prefixing() == 0 {
+		t.Fatal("the walk is over")
+	}
+	flushPrefix(t, st, "b:")
+	for st.Prefixing() > 0 {
+		st.shards[0].clear()
+		if err := st.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantTwoPrefixes(t, st, items, false, false)
+}
+
 // A value that is on its way in is stored when it is complete.
 func TestAValueThatBeganBeforeItsPrefixWasFlushedIsStored(t *testing.T) {
 	st, _ := newStore(t, Options{MemoryLimit: 16 << 20, ItemMax: 1 << 20, Shards: 1, SegmentSize: 16 << 10})
@@ -186,7 +208,7 @@ func TestFlushedPrefixesTakeTurns(t *testing.T) {
 }
 
 // whatIsLeft copies a store's file as a kill would leave it, and opens the copy.
-func whatIsLeft(t *testing.T, opts Options, change func(b []byte, shape *fileShape)) (*Store, Options) {
+func whatIsLeft(t *testing.T, opts Options, change func(b []byte, shape *fileShape)) *Store {
 	t.Helper()
 	b, err := os.ReadFile(opts.File)
 	if err != nil {
@@ -203,7 +225,7 @@ func whatIsLeft(t *testing.T, opts Options, change func(b []byte, shape *fileSha
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	return st, opts
+	return st
 }
 
 // What was flushed stays away after a kill, whatever the walk had taken away; what was stored
@@ -239,25 +261,14 @@ func TestAFlushedPrefixSurvivesAKill(t *testing.T) {
 			t.Errorf("%s: %d prefixes under way, format %d", name, st.Prefixing(), st.file.head.format)
 		}
 	}
-	for range 3 {
-		left, _ := whatIsLeft(t, opts, nil)
-		check("as it was", left)
-		larger := opts
-		larger.ItemMax = 1 << 20
-		larger.MemoryLimit = 64 << 20
-		left, _ = whatIsLeft(t, Options{File: opts.File, MemoryLimit: larger.MemoryLimit, ItemMax: larger.ItemMax}, nil)
-		check("carried over", left)
-		for range 5 {
-			st.Sweep()
-		}
-	}
 	// A damaged line may have said anything.
-	left, _ := whatIsLeft(t, opts, func(b []byte, shape *fileShape) {
-		l := (*prefixLine)(unsafe.Pointer(&b[shape.prefixes()]))
-		for l.sum.Load() == 0 {
-			l = (*prefixLine)(unsafe.Add(unsafe.Pointer(l), unsafe.Sizeof(*l)))
+	left := whatIsLeft(t, opts, func(b []byte, shape *fileShape) {
+		lines := (*prefixLines)(unsafe.Pointer(&b[shape.prefixes()]))
+		for i := range lines {
+			if lines[i].sum.Load() != 0 {
+				lines[i].prefix[0]++
+			}
 		}
-		l.prefix[0]++
 	})
 	if n := left.Stats().CurrItems; n > 3*items/2 || n < items/2 {
 		t.Errorf("with a damaged line of one of two shards %d items of %d are there", n, items)
@@ -267,9 +278,18 @@ func TestAFlushedPrefixSurvivesAKill(t *testing.T) {
 			t.Fatalf("a:%d is there", i)
 		}
 	}
+	for range 3 {
+		left := whatIsLeft(t, opts, nil)
+		check("as it was", left)
+		left = whatIsLeft(t, Options{File: opts.File, MemoryLimit: 64 << 20, ItemMax: 1 << 20}, nil)
+		check("carried over", left)
+		for i := range st.shards { // some of it is taken away
+			st.shards[i].clear()
+		}
+	}
 	for st.Sweep() {
 	}
-	left, _ = whatIsLeft(t, opts, nil)
+	left = whatIsLeft(t, opts, nil)
 	check("when it was over", left)
 }
 
