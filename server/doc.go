@@ -31,8 +31,8 @@
 //	             internal/session/commands.go  put                    Store.Put or Incoming.Commit, count, tell who watches
 //	             storage/store.go              Put                    hash → shard → lock → rule of the mode → room → append
 //	             storage/incoming.go           Receive, Write, Commit the same for a large value, as it comes
-//	look         internal/session/commands.go  look                   of one request of a hundred a record is written …
-//	             internal/insight/sampler.go   Saw, Publish, Drain    … which the tick reads: hot keys
+//	look         internal/session/commands.go  look                   of a few requests a record is written …
+//	             internal/insight/sampler.go   Saw, Publish, Drain    … which the tick reads: hot keys, the curve
 //	reply        protocol/reply.go             AppendValueHead        VALUE <key> <flags> <bytes> into the worker's Replies
 //	             protocol/binary.go            AppendHit              the same in a packet
 //	             internal/session/replies.go   Pending, Parts         large values stay where they lie, pinned

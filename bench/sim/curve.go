@@ -12,7 +12,7 @@ import (
 	"github.com/gomemd/gomemd/internal/insight"
 )
 
-// itemBytes is what each key takes when the server's curve is simulated, which counts bytes.
+// itemBytes is what each key takes in the server's simulations, which count bytes: here as many as keys.
 const itemBytes = 1
 
 // curves gives, at each of the factors, the hit ratio of package storage's policy, and what a server that has

@@ -3,12 +3,14 @@
 //
 //	sim                                     a trace that is made: Zipf, with keys that never come again
 //	sim -capacity 1%,10% traces/*.txt.gz    capacities in keys, or of a trace's different keys
+//	sim -curve traces/*.txt.gz              what a server says of other capacities, beside what is the case
 //
 //	list.go       lists of keys, and ghosts
 //	policies.go   the table of policies, and those of one or two lists
 //	tinylfu.go    W-TinyLFU
 //	segments.go   those that evict a segment at a time, package storage's among them
 //	opt.go        what cannot be surpassed
+//	curve.go      -curve
 package main
 
 import (

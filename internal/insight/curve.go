@@ -24,11 +24,11 @@ const (
 	CurveEntries = 16 << 10
 	noEntry      = math.MaxUint16
 
-	// When there are too many, the sample loses thin of its part, and where it would have room for long,
-	// it gets as much back.
+	// When there are too many, the sample becomes thin times as large, and where it has had room for long, as much
+	// larger again.
 	thin = 7.0 / 8
 
-	// least is of how many gets a curve is made.
+	// getsLeast is from how many gets on there is a curve.
 	getsLeast = 1000
 	// halfLife, in seconds: what is older counts half.
 	halfLife expiry.Instant = 3600
@@ -55,7 +55,8 @@ type Curve struct {
 	gets, hits         float64        // of keys in the sample, as the server answered them, scaled up
 	sampled            float64        // gets of keys in the sample, as they are
 	allGets, allHits   float64        // of all keys
-	toldGets, toldHits uint64
+	toldGets, toldHits uint64         // of all keys, at the last Tick …
+	fresh              uint64         // … and gets between the last two
 	ttl                [ttlNever + 1]struct{ hits, misses float64 }
 }
 
@@ -82,7 +83,7 @@ type entry struct {
 
 // NewCurve makes one for a limit in bytes, with at most so many entries.
 func NewCurve(limit int64, most int) *Curve {
-	c := &Curve{part: 1, table: table{most: min(most, noEntry-1), free: noEntry}}
+	c := &Curve{limit: -1, part: 1, table: table{most: min(most, noEntry-1), free: noEntry}}
 	for i := range c.sims {
 		c.sims[i].init(i, Factors[i])
 	}
@@ -386,6 +387,7 @@ func (c *Curve) Tick(now expiry.Instant, gets, hits uint64) {
 	}
 	c.allGets += float64(gets - c.toldGets)
 	c.allHits += float64(hits - c.toldHits)
+	c.fresh = gets - c.toldGets
 	c.toldGets, c.toldHits = gets, hits
 	if now-c.since >= halfLife {
 		c.since = now
@@ -459,8 +461,10 @@ func charge(klen uint8, size uint32) uint32 {
 }
 
 const (
-	// recordsMost is how many records of a tick the sample may cost: 10,000 a second, at some 150 ns.
-	recordsMost = 2500
+	// The sample may cost one record of so many gets, and recordsLeast from tick to tick in any case: a
+	// record costs some 200 ns, a request that is looked at by nobody 700 or more.
+	recordsPart  = 100
+	recordsLeast = 250
 	// keysLeast is how many keys it keeps nevertheless.
 	keysLeast = 1000
 	// roomFor is after how many seconds with much room the sample grows again.
@@ -473,15 +477,16 @@ func (c *Curve) adapt(records int, lost uint32) {
 	if lost > 0 {
 		c.Reset()
 	}
+	most := max(recordsLeast, int(c.fresh/recordsPart))
 	switch {
-	case (records > recordsMost || lost > 0) && c.n > keysLeast:
-		by := thin * recordsMost / float64(max(records, recordsMost))
+	case (records > most || lost > 0) && c.n > keysLeast:
+		by := thin * float64(most) / float64(max(records, most))
 		if lost > 0 {
 			by /= 2
 		}
 		c.lower(max(by, float64(keysLeast)/2/float64(c.n)))
 		c.crowded = c.now
-	case records > recordsMost/4 || c.n > c.most/2 || c.part == 1:
+	case records > most/4 || c.n > c.most/2 || c.part == 1:
 		c.crowded = c.now
 	case c.now-c.crowded >= roomFor:
 		c.lower(min(1/thin, 1/c.part))

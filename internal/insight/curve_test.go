@@ -211,7 +211,7 @@ func TestTheSampleAdapts(t *testing.T) {
 	for k := range uint64(4000) {
 		c.Set(k*0x9e3779b97f4a7c15, 50, expiry.Never)
 	}
-	c.adapt(recordsMost*2, 0)
+	c.adapt(recordsLeast*2, 0)
 	if c.part > 0.5 || c.n > 2000 || c.n < 1500 {
 		t.Errorf("twice too much: %.2f, %d keys", c.part, c.n)
 	}

@@ -1,13 +1,19 @@
 // Package insight finds out, by looking at some of what is served, what the counters of everything
-// cannot tell: which keys are asked for most.
+// cannot tell: which keys are asked for most, what more memory would do, and how hits depend on the time
+// that items are stored for.
 //
-//	sampler.go   Sampler, Probe   what is looked at: records that loops write, and one goroutine reads
-//	hot.go       hot              windows of time, and the keys that were asked for most in them
-//	top.go       top              Space-Saving: the heaviest of many, in bounded memory
+//	sampler.go     Sampler, Probe   what is looked at: records that loops write, and one goroutine reads
+//	hot.go         hot              windows of time, and the keys that were asked for most in them
+//	top.go         top              Space-Saving: the heaviest of many, in bounded memory
+//	curve.go       Curve            a sample of the keys, and the hit ratio that other limits would have
+//	simulation.go  simulation       the store's policy in one of these limits
+//
+// Two samples: one request of a hundred, whatever its key, for hot keys; and all requests for those keys
+// whose hashes are low, for the rest.
 //
 // # The way of a record
 //
-//	loop: a request has been served ─▶ Probe.Wants? ── no, nearly always: a subtraction
+//	loop: a request has been served ─▶ Probe.Wants? ── no, nearly always: two comparisons
 //	         │ yes
 //	         ▼
 //	      Probe.Saw: a record of it, with a copy of the key
@@ -15,7 +21,7 @@
 //	         ▼
 //	      Probe.Publish: a copy under a lock, which is tried and not waited for
 //	         ▼
-//	tick: Sampler.Drain ─▶ hot
+//	tick: Sampler.Drain ─▶ hot, Curve
 //
 // So a request that is not looked at costs next to nothing, one that is costs its loop two copies of its
 // key, and all that is computed is computed elsewhere. Where records come faster than they are read,
@@ -25,7 +31,7 @@
 //
 // It is outside of the store and does not depend on what is stored: for each loop at most 68 KiB of
 // records, which are there once something has been looked at, and 64 KiB for who reads them; for hot
-// keys some 400 KiB.
+// keys some 400 KiB; for the curve 1 MiB, once its sample is full.
 //
 // # Locks
 //

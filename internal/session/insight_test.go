@@ -148,7 +148,7 @@ func TestTheCurveComesTrue(t *testing.T) {
 				n := 100 + int(k*7919%900)
 				v.say(fmt.Sprintf("ms key%d %d T1000\r\n%0*d\r\n", k, n, n, 0))
 			}
-			if i%200 == 0 {
+			if i%100 == 0 {
 				p.env.Look()
 			}
 		}
