@@ -146,18 +146,26 @@ func own(h *history, width int) (rows []line) {
 	return append(rows, hotKeys(h.last.Hot, width)...)
 }
 
-// curve is what other values of -m would do: hit ratios by multiples of it.
+// curve is what other values of -m would do: hit ratios in ten-thousandths, by percent of the one in
+// force. While too little is known, they are all 0.
 func curve(o asks.Stats) line {
-	if o.Number("curve_gets") == 0 {
-		return nil // nothing is known yet
-	}
-	l := row("with -m")
-	for _, percents := range []int{50, 75, 100, 150, 200, 400} {
-		if ratio, ok := o.Float("curve_" + strconv.Itoa(percents)); ok {
-			l = l.plus(text("x%v %.1f%%  ", float64(percents)/100, ratio/100))
+	ratios := make(map[int]uint64)
+	found := false
+	for name := range o {
+		factor, _ := strings.CutPrefix(name, "curve_")
+		percent, err := strconv.Atoi(factor)
+		if ratio, ok := o.Find(name); ok && err == nil {
+			ratios[percent], found = ratio, found || ratio > 0
 		}
 	}
-	return l
+	if !found {
+		return nil
+	}
+	l := row("with -m", text("of"))
+	for _, p := range slices.Sorted(maps.Keys(ratios)) {
+		l = l.plus(text(" x%s %.1f%%", strconv.FormatFloat(float64(p)/100, 'f', -1, 64), float64(ratios[p])/100))
+	}
+	return l.plus(text(" hits"))
 }
 
 // hotKeysMost is how many are shown of each list.

@@ -293,6 +293,32 @@ func plainText(s string) string {
 	}
 }
 
+// What gomemd tells of hot keys and of other values of -m is shown when it tells it; keys that no
+// line could hold are encoded by the server.
+func TestHotKeysAndTheCurve(t *testing.T) {
+	m := newModel("cache:1")
+	own := asks.Stats{"memory_items": "1", "curve_keys": "10", "curve_own": "9000"}
+	answer := Sample{At: time.Now(), General: asks.Stats{"curr_items": "1"}, Own: own, Hot: asks.Stats{"sampled": "0"}}
+	m.servers[0].take(answer)
+	if s := m.screen(); strings.Contains(s, "with -m") || strings.Contains(s, "keys") {
+		t.Errorf("it shows what it does not know:\n%s", s)
+	}
+	for percent, ratio := range map[string]string{"50": "8012", "75": "8500", "100": "9000", "150": "9200", "200": "9300", "400": "10000"} {
+		own["curve_"+percent] = ratio
+	}
+	answer.Hot = asks.Stats{"sampled": "100",
+		"by_requests:1": "key=user:1,requests=300,bytes=30,share=75.00,error=0", "by_requests:2": "key=%00%20%FF,requests=1,bytes=1,share=25.00,error=0",
+		"by_bytes:1": "key=blob,requests=3,bytes=30,share=96.77,error=0"}
+	m.servers[0].take(answer)
+	m.shows(t, "with -m  of x0.5 80.1% x0.75 85.0% x1 90.0% x1.5 92.0% x2 93.0% x4 100.0% hits\n",
+		" 75.00 %  user:1 ", " 25.00 %  %00%20%FF", " 96.77 %  blob")
+	for _, l := range m.lines(80, 24) {
+		if n := len(l.plain()); n > 80 {
+			t.Errorf("%d columns: %s", n, l.plain())
+		}
+	}
+}
+
 func TestNumbers(t *testing.T) {
 	for got, want := range map[string]string{
 		short(0): "0", short(9.5): "9.5", short(9999): "9,999", short(12345): "12.3k", short(999_999): "1.00M", short(4_560_000_000): "4.56G",
