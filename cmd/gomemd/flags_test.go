@@ -110,8 +110,8 @@ func TestPages(t *testing.T) {
 		{"-V", versionLine + "\n", versionLine + "\n"},
 		{"--version", versionLine + "\n", versionLine + "\n"},
 		{"-i", versionLine + "\n\nMIT License\n", "License).\n"},
-		{"-h", versionLine + "\n-p, --port=<num>          TCP port to listen on (default: 11211)\n", "or RHEL's sysconfig/memcached\n"},
-		{"-vh -c 0", versionLine + "\n", "or RHEL's sysconfig/memcached\n"},
+		{"-h", versionLine + "\n-p, --port=<num>          TCP port to listen on (default: 11211)\n", "what a running memcached would need here; it is only read\n"},
+		{"-vh -c 0", versionLine + "\n", "what a running memcached would need here; it is only read\n"},
 	} {
 		c, err := parse("gomemd", strings.Fields(row.args))
 		if !errors.Is(err, errShown) {
