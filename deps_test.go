@@ -31,10 +31,13 @@ var arrows = map[string][]string{
 	"server": {"internal/conn", "internal/session", "internal/events", "internal/insight", "internal/stats", "internal/sched", "internal/certs",
 		"storage", "expiry",
 		"internal/invariants"},
+	"internal/admin": {"internal/stats", "storage",
+		"github.com/prometheus/client_golang/prometheus", "github.com/prometheus/client_golang/prometheus/promhttp",
+		"github.com/prometheus/client_model/go"},
 	"internal/asks":     {"github.com/spf13/pflag"},
 	"internal/estimate": {"internal/asks", "storage", "expiry", "github.com/spf13/pflag"},
 	"internal/top":      {"internal/asks", "charm.land/bubbletea/v2", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
-	"cmd/gomemd":        {"server", "internal/top", "internal/estimate", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
+	"cmd/gomemd":        {"server", "internal/admin", "internal/top", "internal/estimate", "github.com/KimMachineGun/automemlimit/memlimit", "github.com/google/shlex", "github.com/spf13/pflag", "golang.org/x/sys/unix"},
 }
 
 // gnetFile is the one file that knows gnet.

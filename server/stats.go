@@ -9,12 +9,15 @@ import (
 // Stats is everything that a server can tell of itself, at one moment.
 type Stats = stats.Snapshot
 
+// HotKeys are the keys that are asked for most, by a sample.
+type HotKeys = stats.HotKeys
+
 // Stats takes a snapshot. It costs what a client's stats, stats gomemd and stats conns cost
 // together: ask every second, not for every request.
 func (srv *Server) Stats() Stats { return srv.env.Snapshot() }
 
-// HotKeys are keys that were asked for often.
-type HotKeys = stats.HotKeys
+// Brief takes a snapshot without the list of clients: however many there are, it costs the same.
+func (srv *Server) Brief() Stats { return srv.env.Brief() }
 
 // HotKeys are the keys that were asked for most in the last one to two minutes, and those whose
 // values took most of what was read and written, by a sample (Options.HotKeys). What was served since

@@ -119,12 +119,18 @@ func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 	w.Out.buf = lines(w.Out.buf, &all)
 }
 
-// Snapshot is everything that can be told of the server now.
-func (e *Env) Snapshot() stats.Snapshot {
+// Brief is everything that can be told of the server now, but the list of clients.
+func (e *Env) Brief() stats.Snapshot {
 	all := e.snapshot()
-	all.Memory = e.memory()
+	all.Memory = stats.TakeMemory(all.Store.HeldBytes, e.HeldByClients())
 	e.addTallies(&all.Insight)
 	e.addSampled(&all.Insight)
+	return all
+}
+
+// Snapshot is everything that can be told of the server now.
+func (e *Env) Snapshot() stats.Snapshot {
+	all := e.Brief()
 	next := e.Clients()
 	for c, ok := next(); ok; c, ok = next() {
 		all.Clients = append(all.Clients, c)

@@ -1,0 +1,152 @@
+package admin
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gomemd/gomemd/internal/stats"
+)
+
+// Options are what the listener is told. The zero value of each but Addr will do.
+type Options struct {
+	Addr    string   // host:port; without a host it is loopback's. Port 0 lets the system choose
+	Hosts   []string // names that requests may have for this host, beside those of guard.go; "*" is any
+	Keys    bool     // tell keys of items to everybody who is answered
+	Pprof   bool     // serve /debug/pprof/
+	Version string   // of gomemd
+	Log     io.Writer
+}
+
+// Source is a running server.
+type Source interface {
+	Brief() stats.Snapshot  // everything but the list of clients
+	HotKeys() stats.HotKeys // of the last window
+}
+
+// Limits on what clients of the listener may take. Those who read a profile or a stream are given
+// more time by the handler.
+const (
+	maxConns     = 64 // more are closed at once: who asks shall be told rather than wait
+	maxHeader    = 16 << 10
+	readWithin   = 5 * time.Second
+	writeWithin  = 10 * time.Second
+	idleFor      = 2 * time.Minute // Prometheus asks every 15 s to 60 s, on one connection
+	addrLoopback = "127.0.0.1"
+)
+
+// Server is the listener. It is in one state after the other: starting, serving, draining.
+type Server struct {
+	opts     Options
+	names    map[string]bool // that requests may have for this host
+	loopback bool            // nobody else reaches the listener
+	listener net.Listener
+	http     http.Server
+	end      context.CancelFunc // ends all requests
+
+	source   atomic.Pointer[Source] // nil while the server starts
+	draining atomic.Bool
+
+	open    atomic.Int64 // connections
+	running sync.WaitGroup
+}
+
+// Listen listens and answers: that the process lives, and is not ready yet. The error is that of
+// [net.Listen].
+func Listen(opts Options) (*Server, error) {
+	host, port, err := net.SplitHostPort(opts.Addr)
+	if err != nil {
+		return nil, err
+	}
+	bind := host
+	switch host {
+	case "":
+		bind = addrLoopback
+	case "*":
+		bind = ""
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(bind, port))
+	if err != nil {
+		return nil, err
+	}
+	a := &Server{opts: opts, listener: listener}
+	a.loopback = isLoopback(listener.Addr())
+	a.names = namesOf(host, opts.Hosts, a.loopback)
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	ctx, end := context.WithCancel(context.Background())
+	a.end = end
+	a.http = http.Server{
+		Handler:           a.guard(a.routes()),
+		ReadHeaderTimeout: readWithin,
+		ReadTimeout:       readWithin,
+		WriteTimeout:      writeWithin,
+		IdleTimeout:       idleFor,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(opts.Log, "admin: ", 0),
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnState:         a.count,
+	}
+	a.running.Go(func() { _ = a.http.Serve(listener) }) // ErrServerClosed
+	return a, nil
+}
+
+// Addr is where it listens.
+func (a *Server) Addr() net.Addr { return a.listener.Addr() }
+
+// Serve tells that the server has started: from now on its numbers are served.
+func (a *Server) Serve(source Source) { a.source.Store(&source) }
+
+// Drain tells that the server is about to end: whoever sends it clients shall stop doing so.
+func (a *Server) Drain() { a.draining.Store(true) }
+
+// Close ends the requests under way and the listener. When it returns nothing of it runs.
+func (a *Server) Close() {
+	a.end()
+	_ = a.http.Close() // connections that are closed already
+	a.running.Wait()
+}
+
+// server is the server, if it has started.
+func (a *Server) server() (Source, bool) {
+	source := a.source.Load()
+	if source == nil {
+		return nil, false
+	}
+	return *source, true
+}
+
+// routes are all pages. Whoever gets here has passed the guard, and the method is GET or HEAD.
+func (a *Server) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", a.healthz)
+	mux.HandleFunc("/readyz", a.readyz)
+	mux.HandleFunc("/hotkeys", a.hotkeys)
+	return mux
+}
+
+// count keeps the number of connections within maxConns.
+func (a *Server) count(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		a.running.Add(1)
+		if a.open.Add(1) > maxConns {
+			_ = c.Close() // its goroutine finds that out and ends
+		}
+	case http.StateClosed, http.StateHijacked:
+		a.open.Add(-1)
+		a.running.Done()
+	}
+}
+
+// refuse answers with a sentence of plain text.
+func refuse(w http.ResponseWriter, status int, format string, args ...any) {
+	http.Error(w, fmt.Sprintf(format, args...), status)
+}
