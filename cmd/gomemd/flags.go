@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/gomemd/gomemd/internal/admin"
 	"github.com/gomemd/gomemd/server"
 )
 
@@ -18,20 +19,23 @@ import (
 type config struct {
 	opts server.Options // Listen is filled in by addresses, when it is time to listen
 
-	portGiven     bool
-	protocolGiven bool
-	inter         []string // each -l
-	user          string
-	pidfile       string
-	daemon, cores bool
-	drainTimeout  time.Duration
-	memoryTotal   int64 // bytes; 0: no bound
-	memoryGiven   bool
-	spareMemory   int64 // what the system's limits leave beside -m; 0: there are none
-	napiIDs       int
-	lru           lru
-	encryption    encryption
-	reading       bool // a file of --config
+	portGiven       bool
+	protocolGiven   bool
+	inter           []string // each -l
+	user            string
+	pidfile         string
+	daemon, cores   bool
+	drainTimeout    time.Duration
+	memoryTotal     int64 // bytes; 0: no bound
+	memoryGiven     bool
+	spareMemory     int64 // what the system's limits leave beside -m; 0: there are none
+	napiIDs         int
+	lru             lru
+	encryption      encryption
+	admin           admin.Options // of no listener without Addr
+	healthcheck     bool          // do that and no more …
+	healthcheckAddr string        // … of this listener, "" being that of admin
+	reading         bool          // a file of --config
 
 	warnings []string // to be printed before anything else
 	noops    []string // options that are accepted and change nothing
@@ -132,6 +136,14 @@ var options = []option{
 	{"", "hot-keys", "num", "percentage of requests that is looked at for \"stats hotkeys\"\n(default: 1; 0: none)", setHotKeys},
 	{"", "no-curve", "", "do not find out which hit ratio other values of -m would have,\nby a sample of the keys", on(func(c *config) *bool { return &c.opts.NoCurve })},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
+	{"", "admin", "addr", "HTTP for whoever runs the server (default: off):\n/metrics for Prometheus, /healthz, /readyz, /hotkeys;\n" +
+		"a host and a port, and without a host 127.0.0.1", setAdmin},
+	{"", "admin-hosts", "list", "names that requests to --admin may have for this host,\nbeside its own, localhost and addresses; * is any", setAdminHosts},
+	{"", "admin-keys", "", "--admin tells names of items to everybody who reaches it;\nwithout this, to this machine only, and if it is on loopback",
+		on(func(c *config) *bool { return &c.admin.Keys })},
+	{"", "admin-pprof", "", "--admin serves Go's profiles at /debug/pprof/",
+		on(func(c *config) *bool { return &c.admin.Pprof })},
+	{"", "healthcheck", "addr", "ask --admin at an address (default: what --admin says, or\n" + adminAddr + ") whether the server is ready, and exit: 0 if it is", setHealthcheck},
 	{"", configOption, "file", "read options from <file> as Debian's memcached.conf has them\n" +
 		"(-d and -h are left out), or RHEL's sysconfig/memcached", nil},
 }
@@ -152,7 +164,7 @@ var (
 // concern several options. Words that are no options are ignored.
 func parse(name string, args []string) (*config, error) {
 	c := newConfig()
-	switch _, err := c.parse(name, args); {
+	switch rest, err := c.parse(name, args); {
 	case errors.Is(err, errHelp):
 		c.page = helpPage(name)
 		return c, errShown
@@ -161,6 +173,11 @@ func parse(name string, args []string) (*config, error) {
 		return c, errShown
 	case err != nil:
 		return c, err
+	case c.healthcheck:
+		if c.healthcheckAddr == "" && len(rest) > 0 {
+			c.healthcheckAddr = rest[0]
+		}
+		return c, nil
 	}
 	return c, c.check()
 }
@@ -172,7 +189,7 @@ func (c *config) parse(name string, args []string) (rest []string, err error) {
 	set.SetNormalizeFunc(unabbreviate)
 	for i := range options {
 		f := set.VarPF(&value{name, &options[i], c}, options[i].long, options[i].letter, "")
-		if options[i].arg == "" {
+		if options[i].arg == "" || options[i].long == "healthcheck" {
 			f.NoOptDefVal = noValue
 		}
 	}

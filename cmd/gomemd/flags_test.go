@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomemd/gomemd/internal/admin"
 	"github.com/gomemd/gomemd/server"
 )
 
@@ -70,6 +71,13 @@ func TestWhatChartsAndUnitsPass(t *testing.T) {
 		{"how long to drain", []string{"--drain-timeout", "90s"}, func(c *config) { c.drainTimeout = 90 * time.Second }},
 		{"how many seconds to drain", []string{"--drain-timeout=7"}, func(c *config) { c.drainTimeout = 7 * time.Second }},
 		{"a blank before a number", []string{"-o", "idle_timeout= 30"}, func(c *config) { c.opts.IdleTimeout = 30 * time.Second }},
+		{"the admin listener", strings.Fields("--admin :9150 --admin-keys --admin-pprof --admin-hosts a,b --admin-hosts=c"),
+			func(c *config) {
+				c.admin = admin.Options{Addr: ":9150", Keys: true, Pprof: true, Hosts: []string{"a", "b", "c"}}
+			}},
+		{"a health check", []string{"--healthcheck"}, func(c *config) { c.healthcheck = true }},
+		{"a health check elsewhere", strings.Fields("--healthcheck 10.0.0.1:9150 -m 64"),
+			func(c *config) { c.healthcheck, c.healthcheckAddr = true, "10.0.0.1:9150" }},
 		{"-B auto", strings.Fields("-B ascii -B auto"), func(c *config) { c.protocolGiven = true }},
 		{"-U alone moves TCP", []string{"-U", "11222"},
 			func(c *config) {

@@ -36,8 +36,9 @@ LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
 OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE
 SOFTWARE.
 
-It is built with gnet (Apache License 2.0), xxhash, automemlimit and bubbletea (MIT
-License), pflag and golang.org/x/sys (BSD 3-Clause License).
+It is built with gnet and Prometheus' client_golang (Apache License 2.0),
+xxhash, automemlimit and bubbletea (MIT License), pflag, protobuf and
+golang.org/x/sys (BSD 3-Clause License).
 `
 
 // introduction is the first line of -V and -h. Scripts look there for a version and test suites for what they are dealing with,

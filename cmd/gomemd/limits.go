@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gomemd/gomemd/internal/admin"
 )
 
 // The limits that the system sets a process. Go's runtime ends with a trace of its own where memory
@@ -48,7 +50,11 @@ func (c *config) spare() uint64 {
 	for _, list := range c.inter {
 		listeners += 2 * (1 + strings.Count(list, ",") + strings.Count(list, ";")) // a name may have an address of either family
 	}
-	return uint64(spareFiles + filesPerLoop*c.opts.Loops + filesPerListener*listeners)
+	files := spareFiles + filesPerLoop*c.opts.Loops + filesPerListener*listeners
+	if c.admin.Addr != "" {
+		files += admin.MaxFiles
+	}
+	return uint64(files)
 }
 
 // allowFiles raises the limit on open files so that -c clients fit. memcached asks for -c

@@ -2,13 +2,14 @@
 // what memcached refuses it refuses with the same text and exit code. It holds what belongs to a process (flags, user,
 // limits, daemon, pid file, signals); what it serves is package server's.
 //
-//	main.go        the walk: flags → server.Options → server.Start → signals
+//	main.go        the walk: flags → server.Options → the admin listener → server.Start → signals
 //	flags.go       the table of options
 //	extended.go    the tables of -o suboptions
 //	configfile.go  --config
 //	help.go        what -h, -i and -V print
 //	tls.go         -Z and the -o suboptions of it
 //	listen.go      -p, -l and -s → addresses; the port file
+//	admin.go       --admin and --healthcheck
 //	daemon.go      -d
 //	pidfile.go     -P
 //	privileges.go  -u, and the limit that -r asks for
@@ -82,6 +83,11 @@ func run(argv []string) int {
 		return 0
 	case err != nil:
 		return sayWhy(err)
+	case c.healthcheck:
+		if err := c.checkHealth(); err != nil {
+			return sayWhy(err)
+		}
+		return 0
 	case c.daemon && !inBackground():
 		log.Flush(logPatience) // before the child has something to say
 		return startInBackground(argv)
@@ -137,12 +143,22 @@ func serve(c *config) error {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGHUP)
 
+	// Before the store: a memory file may take minutes, and meanwhile it tells that we are not ready.
+	admin, err := c.listenAdmin()
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+
 	srv, first, err := startUntil(c, signals)
 	switch {
 	case err != nil && wantsEnd(first):
 		return nil // who is told to end need not say why it could not begin
 	case err != nil:
 		return err
+	}
+	if srv != nil {
+		admin.Serve(srv)
 	}
 	if c.pidfile != "" {
 		writePidfile(c.pidfile)
@@ -151,7 +167,9 @@ func serve(c *config) error {
 		leaveParent(c.opts.Verbosity > 0)
 	}
 
-	if graceful := waitForEnd(first, signals, srv); graceful {
+	graceful := waitForEnd(first, signals, srv)
+	admin.Drain()
+	if graceful {
 		warn("Gracefully stopping")
 		if srv != nil {
 			drain(srv, c.drainTimeout, signals)

@@ -7,6 +7,7 @@ import (
 	"log"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 // Options are what the listener is told. The zero value of each but Addr will do.
 type Options struct {
-	Addr    string   // host:port; without a host it is loopback's. Port 0 lets the system choose
+	Addr    string   // host:port; without a host it is 127.0.0.1's, and * is everywhere. Port 0 lets the system choose
 	Hosts   []string // names that requests may have for this host, beside those of guard.go; "*" is any
 	Keys    bool     // tell keys of items to everybody who is answered
 	Pprof   bool     // serve /debug/pprof/
@@ -30,22 +31,32 @@ type Source interface {
 	HotKeys() stats.HotKeys // of the last window
 }
 
-// Limits on what clients of the listener may take. Those who read a profile or a stream are given
-// more time by the handler.
+// MaxFiles is how many descriptors the listener may have open: itself, its connections, and what is
+// read in /proc.
+const MaxFiles = maxConns + 8
+
+// Limits on what clients of the listener may take. Who reads a profile or a stream is given more time
+// by the handler.
 const (
-	maxConns     = 64 // more are closed at once: who asks shall be told rather than wait
-	maxHeader    = 16 << 10
-	readWithin   = 5 * time.Second
-	writeWithin  = 10 * time.Second
-	idleFor      = 2 * time.Minute // Prometheus asks every 15 s to 60 s, on one connection
-	addrLoopback = "127.0.0.1"
+	maxConns    = 64 // more are closed at once: who asks shall be told rather than wait
+	maxHeader   = 16 << 10
+	readWithin  = 5 * time.Second
+	writeWithin = 10 * time.Second
+	idleFor     = 2 * time.Minute // Prometheus asks every 15 s to 60 s, on one connection
 )
 
-// Server is the listener. It is in one state after the other: starting, serving, draining.
+// The hosts of Options.Addr that are no host's.
+const (
+	anyHost  = "*" // all addresses, of IPv4 and IPv6
+	loopback = "127.0.0.1"
+)
+
+// Server is the listener. It is in one state after the other: starting, serving, draining. A nil one
+// is that of a process without a listener.
 type Server struct {
 	opts     Options
 	names    map[string]bool // that requests may have for this host
-	loopback bool            // nobody else reaches the listener
+	local    bool            // it listens on loopback
 	listener net.Listener
 	http     http.Server
 	end      context.CancelFunc // ends all requests
@@ -67,8 +78,8 @@ func Listen(opts Options) (*Server, error) {
 	bind := host
 	switch host {
 	case "":
-		bind = addrLoopback
-	case "*":
+		bind = loopback
+	case anyHost:
 		bind = ""
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(bind, port))
@@ -76,8 +87,8 @@ func Listen(opts Options) (*Server, error) {
 		return nil, err
 	}
 	a := &Server{opts: opts, listener: listener}
-	a.loopback = isLoopback(listener.Addr())
-	a.names = namesOf(host, opts.Hosts, a.loopback)
+	a.local = isLoopback(listener.Addr())
+	a.names = namesOf(host, opts.Hosts, a.local)
 	if opts.Log == nil {
 		opts.Log = io.Discard
 	}
@@ -102,13 +113,24 @@ func Listen(opts Options) (*Server, error) {
 func (a *Server) Addr() net.Addr { return a.listener.Addr() }
 
 // Serve tells that the server has started: from now on its numbers are served.
-func (a *Server) Serve(source Source) { a.source.Store(&source) }
+func (a *Server) Serve(source Source) {
+	if a != nil {
+		a.source.Store(&source)
+	}
+}
 
 // Drain tells that the server is about to end: whoever sends it clients shall stop doing so.
-func (a *Server) Drain() { a.draining.Store(true) }
+func (a *Server) Drain() {
+	if a != nil {
+		a.draining.Store(true)
+	}
+}
 
 // Close ends the requests under way and the listener. When it returns nothing of it runs.
 func (a *Server) Close() {
+	if a == nil {
+		return
+	}
 	a.end()
 	_ = a.http.Close() // connections that are closed already
 	a.running.Wait()
@@ -129,6 +151,14 @@ func (a *Server) routes() *http.ServeMux {
 	mux.HandleFunc("/healthz", a.healthz)
 	mux.HandleFunc("/readyz", a.readyz)
 	mux.HandleFunc("/hotkeys", a.hotkeys)
+	mux.Handle("/metrics", a.metrics())
+	if a.opts.Pprof { // profiles and traces may run for longer than writeWithin: the library sees to that
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
 	return mux
 }
 

@@ -1,9 +1,15 @@
 package admin
 
 import (
+	"context"
+	"errors"
 	"io"
+	"net"
 	"net/http"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -74,4 +80,94 @@ func TestReadyIsAfterTheStartAndBeforeTheDrain(t *testing.T) {
 	want("serving", http.StatusOK)
 	a.Drain()
 	want("draining", http.StatusServiceUnavailable)
+}
+
+func dial(t *testing.T, a *Server) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", a.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	_ = c.SetDeadline(time.Now().Add(30 * time.Second))
+	return c
+}
+
+func TestAddresses(t *testing.T) {
+	for addr, local := range map[string]bool{
+		":0": true, "127.0.0.1:0": true, "localhost:0": true, "0.0.0.0:0": false, "[::]:0": false, "*:0": false,
+	} {
+		if a := listen(t, Options{Addr: addr}); a.local != local {
+			t.Errorf("%s: listens on %s", addr, a.Addr())
+		}
+	}
+	a := listen(t, Options{})
+	if _, err := Listen(Options{Addr: a.Addr().String()}); !errors.Is(err, syscall.EADDRINUSE) {
+		t.Errorf("twice on one address: %v", err)
+	}
+	if _, err := Listen(Options{Addr: "9150"}); err == nil {
+		t.Error("9150 is no address")
+	}
+}
+
+func TestThereAreSoManyConnections(t *testing.T) {
+	a := listen(t, Options{})
+	var open []net.Conn
+	for range maxConns {
+		c := dial(t, a)
+		io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if _, err := io.ReadAtLeast(c, make([]byte, 1<<10), 12); err != nil { // it stays open
+			t.Fatal(err)
+		}
+		open = append(open, c)
+	}
+	c := dial(t, a)
+	io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if n, err := c.Read(make([]byte, 1)); err == nil {
+		t.Errorf("one too many is answered: %d", n)
+	}
+	_ = open[0].Close()
+	for deadline := time.Now().Add(20 * time.Second); a.open.Load() >= maxConns; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("who has gone is still counted")
+		}
+	}
+	if status, _, body := get(t, a, "/healthz", nil); status != http.StatusOK {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
+func TestHealthcheckAsksWhetherItIsReady(t *testing.T) {
+	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1") // concerns whoever leaves this host
+	a := listen(t, Options{Addr: "*:0"})
+	_, port, _ := net.SplitHostPort(a.Addr().String())
+	check := func(addr, want string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		said := "ready"
+		if err := Healthcheck(ctx, addr); err != nil {
+			said = err.Error()
+		}
+		if !strings.Contains(said, want) {
+			t.Errorf("%s: %s, want %s", addr, said, want)
+		}
+	}
+	check("127.0.0.1:"+port, "starting")
+	a.Serve(still{})
+	for _, host := range []string{"127.0.0.1", "localhost", "", "*", "0.0.0.0"} {
+		check(host+":"+port, "ready")
+	}
+	a.Drain()
+	check("127.0.0.1:"+port, "503 Service Unavailable: draining")
+	a.Close()
+	check("127.0.0.1:"+port, "connection refused")
+	check("nonsense", "missing port")
+}
+
+func TestANilListenerDoesNothing(t *testing.T) {
+	var a *Server
+	a.Serve(still{})
+	a.Drain()
+	a.Close()
 }

@@ -6,6 +6,10 @@
 //	guard.go     guard, mayHaveKeys              who is answered, and who is told keys
 //	health.go    /healthz, /readyz               for orchestrators; Healthcheck asks it
 //	hotkeys.go   /hotkeys                        JSON
+//	metrics.go   /metrics                        a snapshot, translated by two tables:
+//	memcached.go memcachedFamilies               what Prometheus' exporter for memcached tells
+//	own.go       ownFamilies                     what memcached has no name for
+//	histogram.go powers, times                   counts of classes → Prometheus' two forms
 //
 // # States
 //

@@ -44,18 +44,21 @@ func (a *Server) guard(next http.Handler) http.Handler {
 }
 
 // namesOf are the names of this host, without addresses.
-func namesOf(host string, hosts []string, loopback bool) map[string]bool {
-	names := map[string]bool{"localhost": true, canonical(host): true}
+func namesOf(host string, hosts []string, local bool) map[string]bool {
+	names := map[string]bool{"localhost": true}
+	if host != anyHost {
+		names[canonical(host)] = true
+	}
 	for _, name := range hosts {
 		names[canonical(name)] = true
 	}
-	if name, err := os.Hostname(); err == nil && !loopback {
+	if name, err := os.Hostname(); err == nil && !local {
 		names[canonical(name)] = true
 	}
 	return names
 }
 
-// anyName among the names turns the check off.
+// anyName among Options.Hosts turns the check off.
 const anyName = "*"
 
 func (a *Server) isOurs(hostport string) bool {
@@ -98,7 +101,7 @@ func (a *Server) mayHaveKeys(r *http.Request) (ok bool, why string) {
 	switch {
 	case a.opts.Keys:
 		return true, ""
-	case !a.loopback:
+	case !a.local:
 		return false, "keys are served on a loopback address only, unless --admin-keys is given"
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -1,9 +1,16 @@
 package admin
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 )
+
+const notStarted = "starting: there may be a memory file to read"
 
 // healthz tells that the process answers: an orchestrator that gets nothing should start another.
 func (a *Server) healthz(w http.ResponseWriter, _ *http.Request) { say(w, "ok") }
@@ -14,7 +21,7 @@ func (a *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	case a.draining.Load():
 		refuse(w, http.StatusServiceUnavailable, "draining: the server is about to end")
 	case !started:
-		refuse(w, http.StatusServiceUnavailable, "starting: a memory file may be read")
+		refuse(w, http.StatusServiceUnavailable, notStarted)
 	default:
 		say(w, "ok")
 	}
@@ -24,4 +31,30 @@ func (a *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 func say(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintln(w, text)
+}
+
+// Healthcheck asks the listener at an address, as Options.Addr has it, whether its server is ready.
+func Healthcheck(ctx context.Context, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip, err := netip.ParseAddr(host); host == "" || host == anyHost || err == nil && ip.IsUnspecified() {
+		host = loopback
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	transport := http.Transport{DisableKeepAlives: true} // and no proxy, whatever the environment says
+	reply, err := transport.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	defer reply.Body.Close()
+	if reply.StatusCode != http.StatusOK {
+		why, _ := io.ReadAll(io.LimitReader(reply.Body, 1<<10))
+		return fmt.Errorf("%s: %s", reply.Status, strings.TrimSpace(string(why)))
+	}
+	return nil
 }

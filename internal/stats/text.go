@@ -215,25 +215,25 @@ func AppendSettings(out []byte, s *Snapshot) []byte {
 	r.yesNo("maxconns_fast", !o.MaxConnsWait)
 	r.text("hashpower_init", "0")
 	r.yesNo("slab_reassign", true)
-	r.text("slab_automove", o.tuned("slab_automove", "1"))
-	r.text("slab_automove_ratio", o.tuned("slab_automove_ratio", "0.80"))
-	r.text("slab_automove_window", o.tuned("slab_automove_window", "10"))
+	r.text("slab_automove", o.Tuning("slab_automove"))
+	r.text("slab_automove_ratio", o.Tuning("slab_automove_ratio"))
+	r.text("slab_automove_window", o.Tuning("slab_automove_window"))
 	r.text("slab_chunk_max", "524288")
 	r.yesNo("lru_crawler", s.Crawler.On)
-	r.text("lru_crawler_sleep", o.tuned("lru_crawler_sleep", "100"))
-	r.text("lru_crawler_tocrawl", o.tuned("lru_crawler_tocrawl", "0"))
+	r.text("lru_crawler_sleep", o.Tuning("lru_crawler_sleep"))
+	r.text("lru_crawler_tocrawl", o.Tuning("lru_crawler_tocrawl"))
 	r.text("tail_repair_time", "0")
 	r.yesNo("flush_enabled", !o.DisableFlush)
 	r.yesNo("dump_enabled", !o.DisableDump)
 	r.text("hash_algorithm", "maphash")
 	r.yesNo("lru_maintainer_thread", !o.NoMaintainer)
-	r.text("lru_segmented", o.tuned("lru_segmented", "yes"))
-	r.text("hot_lru_pct", o.tuned("hot_lru_pct", "20"))
-	r.text("warm_lru_pct", o.tuned("warm_lru_pct", "40"))
-	r.text("hot_max_factor", o.tuned("hot_max_factor", "0.20"))
-	r.text("warm_max_factor", o.tuned("warm_max_factor", "2.00"))
-	r.text("temp_lru", o.tuned("temp_lru", "no"))
-	r.text("temporary_ttl", o.tuned("temporary_ttl", "61"))
+	r.text("lru_segmented", o.Tuning("lru_segmented"))
+	r.text("hot_lru_pct", o.Tuning("hot_lru_pct"))
+	r.text("warm_lru_pct", o.Tuning("warm_lru_pct"))
+	r.text("hot_max_factor", o.Tuning("hot_max_factor"))
+	r.text("warm_max_factor", o.Tuning("warm_max_factor"))
+	r.text("temp_lru", o.Tuning("temp_lru"))
+	r.text("temporary_ttl", o.Tuning("temporary_ttl"))
 	r.count("idle_timeout", int(o.IdleTimeout/time.Second))
 	r.count("watcher_logbuf_size", o.WatcherBuffer)
 	r.count("worker_logbuf_size", o.RecorderBuffer)
@@ -267,13 +267,24 @@ func (r *lines) tls(o *TLS) {
 	r.text("ssl_min_version", version)
 }
 
-// tuned is what a setting was set to, if it was.
-func (o *Settings) tuned(name, otherwise string) string {
-	if value, ok := o.Tuned[name]; ok {
-		return value
-	}
-	return otherwise
+// tuning are memcached's settings of slabs and LRU, with what they are there unless told.
+var tuning = map[string]string{
+	"slab_automove":        "1",
+	"slab_automove_ratio":  "0.80",
+	"slab_automove_window": "10",
+	"lru_crawler_sleep":    "100",
+	"lru_crawler_tocrawl":  "0",
+	"lru_segmented":        "yes",
+	"hot_lru_pct":          "20",
+	"warm_lru_pct":         "40",
+	"hot_max_factor":       "0.20",
+	"warm_max_factor":      "2.00",
+	"temp_lru":             "no",
+	"temporary_ttl":        "61",
 }
+
+// Tuning is what one of memcached's settings of slabs and LRU was set to; it has no effect.
+func (o *Settings) Tuning(name string) string { return cmp.Or(o.Tuned[name], tuning[name]) }
 
 func orNULL(s string) string {
 	if s == "" {
@@ -324,23 +335,19 @@ func AppendItems(out []byte, s *Snapshot) []byte {
 	return r.out
 }
 
-// AppendSlabs is `stats slabs`, with the same single class. Its chunk size is the mean item, never
-// 0, because tools divide by it.
+// AppendSlabs is `stats slabs`, with the same single class.
 func AppendSlabs(out []byte, s *Snapshot) []byte {
-	r, stored, served := &lines{out}, &s.Store, &s.Served
+	r, served := &lines{out}, &s.Served
 	active := 0
-	// A class that has memory stays, as one that has pages does there, be it empty. That is looked up,
-	// not counted: counts start over with stats reset and with a restart, while the items stay.
-	if stored.HeldBytes > stored.IndexBytes {
+	if chunk, ok := s.Chunks(); ok {
 		active = 1
 		class := func(name string, n uint64) { r.number("1:"+name, n) }
-		chunks := max(stored.CurrItems*stored.LimitBytes/max(stored.Bytes, 1), stored.CurrItems, 1)
-		class("chunk_size", max(stored.Bytes/max(stored.CurrItems, 1), 1))
-		class("chunks_per_page", chunks)
+		class("chunk_size", chunk.Size)
+		class("chunks_per_page", chunk.Total)
 		class("total_pages", 1)
-		class("total_chunks", chunks)
-		class("used_chunks", stored.CurrItems)
-		class("free_chunks", chunks-stored.CurrItems)
+		class("total_chunks", chunk.Total)
+		class("used_chunks", chunk.Used)
+		class("free_chunks", chunk.Total-chunk.Used)
 		class("free_chunks_end", 0)
 		class("get_hits", served.GetHits)
 		class("cmd_set", served.CmdSet)
@@ -352,8 +359,34 @@ func AppendSlabs(out []byte, s *Snapshot) []byte {
 		class("touch_hits", served.TouchHits)
 	}
 	r.count("active_slabs", active)
-	r.number("total_malloced", stored.SegmentBytes+stored.IndexBytes+stored.TableBytes) // what is held of the limit
+	r.number("total_malloced", s.Malloced())
 	return r.out
+}
+
+// Chunks are items as memcached's slab class would have them, whose chunks are as large as the mean item.
+type Chunks struct {
+	Size        uint64 // bytes, never 0: tools divide by it
+	Total, Used uint64
+}
+
+// Chunks are those of the single class. It is not there until it has memory, and then it stays, as one
+// that has pages does there, be it empty. That is looked up, not counted: counts start over with
+// stats reset and with a restart, while the items stay.
+func (s *Snapshot) Chunks() (c Chunks, ok bool) {
+	st := &s.Store
+	if st.HeldBytes <= st.IndexBytes {
+		return Chunks{}, false
+	}
+	return Chunks{
+		Size:  max(st.Bytes/max(st.CurrItems, 1), 1),
+		Total: max(st.CurrItems*st.LimitBytes/max(st.Bytes, 1), st.CurrItems, 1),
+		Used:  st.CurrItems,
+	}, true
+}
+
+// Malloced is what is held of the limit, in bytes.
+func (s *Snapshot) Malloced() uint64 {
+	return s.Store.SegmentBytes + s.Store.IndexBytes + s.Store.TableBytes
 }
 
 // AppendOwn is `stats gomemd`: what memcached has no name for. It is not part of `stats`, whose
