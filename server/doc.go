@@ -77,7 +77,7 @@
 //	                ├──▶ internal/sched, internal/certs
 //	                └──▶ internal/session, internal/events, internal/insight, internal/stats, storage, expiry
 //	cmd/gomemd ─▶ internal/estimate ─▶ internal/asks, storage, expiry; internal/top ─▶ internal/asks, bubbletea
-//	cmd/gomemd ─▶ internal/admin ─▶ internal/stats, storage; Prometheus' libraries
+//	cmd/gomemd ─▶ internal/admin ─▶ internal/stats; Prometheus' libraries, here alone
 //	compat_test, bench ─▶ server, and the wire       internal/invariants ◀─ storage, server
 //
 // protocol and storage know nothing of each other; internal/session is where a request becomes a

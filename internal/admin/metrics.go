@@ -90,7 +90,7 @@ func describe(families []family) []described {
 // series is a metric of the library's.
 type series struct {
 	family *described
-	value  any // float64, or a filler of histograms
+	value  any // float64 or *dto.Histogram
 	labels []string
 }
 
