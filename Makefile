@@ -53,6 +53,10 @@ field: ## clients over slow links, large values, control groups, hogs: gomemd be
 		go run ./bench/$$program -memcached $(MEMCACHED) $(FIELD) || code=1; \
 	done; exit $$code
 
+page: ## the live page in Chromium: its pictures into docs/page, then 21 minutes in which its memory must not grow
+	go test -count=1 ./internal/admin -run Pictures -shots $(CURDIR)/docs/page
+	go test -count=1 -v -timeout 40m ./internal/admin -run PageForLong -soak 21m
+
 benchcmp: ## the benchmarks of this tree beside those of REF (HEAD), by benchstat: BENCH='Feed' PKG=./internal/session
 	@./.ci/benchcmp "$(or $(REF),HEAD)" "$(or $(PKG),./internal/session)" "$(or $(BENCH),.)"
 
@@ -74,4 +78,4 @@ deps: ## install the Debian and npm packages that the whole test-suite needs (st
 ci: ## what CI runs
 	./.ci/run
 
-.PHONY: help run build test race tls fuzz oracle compat bench field benchcmp pgo lint arm64 deps ci
+.PHONY: help run build test race tls fuzz oracle compat bench field page benchcmp pgo lint arm64 deps ci

@@ -63,6 +63,7 @@ type Server struct {
 
 	source   atomic.Pointer[Source] // nil while the server starts
 	draining atomic.Bool
+	live     live
 
 	open    atomic.Int64 // connections
 	running sync.WaitGroup
@@ -86,7 +87,7 @@ func Listen(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Server{opts: opts, listener: listener}
+	a := &Server{opts: opts, listener: listener, live: live{every: liveEvery, within: takeWithin}}
 	a.local = isLoopback(listener.Addr())
 	a.names = namesOf(host, opts.Hosts, a.local)
 	if opts.Log == nil {
@@ -103,6 +104,7 @@ func Listen(opts Options) (*Server, error) {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(opts.Log, "admin: ", 0),
 		BaseContext:       func(net.Listener) context.Context { return ctx },
+		ConnContext:       withConn,
 		ConnState:         a.count,
 	}
 	a.running.Go(func() { _ = a.http.Serve(listener) }) // ErrServerClosed
@@ -151,6 +153,8 @@ func (a *Server) routes() *http.ServeMux {
 	mux.HandleFunc("/healthz", a.healthz)
 	mux.HandleFunc("/readyz", a.readyz)
 	mux.HandleFunc("/hotkeys", a.hotkeys)
+	mux.HandleFunc("/events", a.events)
+	page(mux)
 	mux.Handle("/metrics", a.metrics())
 	if a.opts.Pprof { // profiles and traces may run for longer than writeWithin: the library sees to that
 		mux.HandleFunc("/debug/pprof/", pprof.Index)

@@ -16,7 +16,11 @@ import (
 	"github.com/gomemd/gomemd/internal/stats"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// gnet's pool of goroutines is there for good.
+	const pool = "github.com/panjf2000/ants/v2.(*poolCommon)."
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(pool+"purgeStaleWorkers"), goleak.IgnoreAnyFunction(pool+"ticktock"))
+}
 
 // still is a server whose numbers do not change.
 type still struct {

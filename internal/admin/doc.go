@@ -1,5 +1,5 @@
 // Package admin is the HTTP listener for whoever runs the server: metrics for Prometheus, what
-// orchestrators ask, hot keys, profiles. It only tells; nothing can be changed by it. It knows the
+// orchestrators ask, hot keys, profiles, and a page that shows it live. It only tells; nothing can be changed by it. It knows the
 // server by what a [Source] tells, and no part of it runs unless somebody asks.
 //
 //	admin.go     Listen, Serve, Drain, Close     the listener, and in which state the server is
@@ -10,6 +10,8 @@
 //	memcached.go memcachedFamilies               what Prometheus' exporter for memcached tells
 //	own.go       ownFamilies                     what memcached has no name for
 //	histogram.go powers, times                   counts of classes → Prometheus' two forms
+//	live.go      /events                         what the live page reads, once a second
+//	page.go      / and its files                 the live page: page/index.html, page.css, page.js
 //
 // # States
 //
