@@ -4,8 +4,12 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,6 +213,26 @@ func TestEveryMetricIsExplained(t *testing.T) {
 				t.Errorf("%s: %s", f.name, f.help)
 			}
 		}
+	}
+}
+
+// An operator finds each metric of our own in docs/inside.md, and no other.
+func TestOurOwnMetricsAreInTheDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/inside.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inDocs, ours := map[string]bool{}, map[string]bool{"gomemd_build_info": true, "gomemd_ready": true}
+	for _, row := range regexp.MustCompile(`(?m)^\| .gomemd_.*`).FindAllString(string(text), -1) {
+		for _, name := range regexp.MustCompile("`(gomemd_[a-z_]+)`").FindAllStringSubmatch(row, -1) {
+			inDocs[name[1]] = true
+		}
+	}
+	for _, f := range ownFamilies {
+		ours[f.name] = true
+	}
+	if !maps.Equal(inDocs, ours) {
+		t.Errorf("docs/inside.md explains\n%v\nthere are\n%v", slices.Sorted(maps.Keys(inDocs)), slices.Sorted(maps.Keys(ours)))
 	}
 }
 
