@@ -177,6 +177,7 @@ func serve(c *config) error {
 	} else if c.opts.Verbosity > 0 {
 		warn("Exiting normally")
 	}
+	admin.Close() // it reads the store, which is about to go
 	if srv != nil {
 		shutDown(srv)
 	}

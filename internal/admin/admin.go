@@ -136,6 +136,7 @@ func (a *Server) Close() {
 	a.end()
 	_ = a.http.Close() // connections that are closed already
 	a.running.Wait()
+	a.live.running.Wait() // no reader is left who could have it begin again
 }
 
 // server is the server, if it has started.

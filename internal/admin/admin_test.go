@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -174,4 +175,44 @@ func TestANilListenerDoesNothing(t *testing.T) {
 	a.Serve(still{})
 	a.Drain()
 	a.Close()
+}
+
+// slow is a server whose numbers take a moment.
+type slow struct {
+	still
+	asked  chan struct{} // somebody reads them
+	inside atomic.Int32
+}
+
+func (s *slow) Brief() stats.Snapshot {
+	s.inside.Add(1)
+	defer s.inside.Add(-1)
+	select {
+	case s.asked <- struct{}{}:
+	default:
+	}
+	time.Sleep(50 * time.Millisecond)
+	return s.brief
+}
+
+// After Close the server may be shut down: nobody reads its numbers any more.
+func TestNobodyReadsTheServerAfterClose(t *testing.T) {
+	for _, path := range []string{"/metrics", "/events"} {
+		a, source := listen(t, Options{}), &slow{asked: make(chan struct{}, 1)}
+		a.Serve(source)
+		asks := make(chan error, 1)
+		go func() {
+			reply, err := http.Get("http://" + a.Addr().String() + path)
+			if err == nil {
+				_, err = io.Copy(io.Discard, reply.Body)
+				_ = reply.Body.Close()
+			}
+			asks <- err
+		}()
+		<-source.asked
+		if a.Close(); source.inside.Load() > 0 {
+			t.Errorf("%s is being answered after Close", path)
+		}
+		<-asks // cut off, or not
+	}
 }

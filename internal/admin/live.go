@@ -193,6 +193,8 @@ type live struct {
 	readers map[*liveReader]struct{}
 	latest  map[string][]byte // the last event, as it is for readers of each liveReader.why
 	stop    chan struct{}     // closed, it ends who makes events; nil: nobody does
+
+	running sync.WaitGroup // who makes events
 }
 
 // liveReader is one who reads.
@@ -217,8 +219,9 @@ func (l *live) join(source Source, draining func() bool, why string) (*liveReade
 	}
 	l.readers[r] = struct{}{}
 	if l.stop == nil {
-		l.stop = make(chan struct{})
-		go l.run(source, draining, l.stop)
+		stop := make(chan struct{})
+		l.stop = stop
+		l.running.Go(func() { l.run(source, draining, stop) })
 	}
 	return r, true
 }
