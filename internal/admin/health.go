@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-const notStarted = "starting: there may be a memory file to read"
+// notStarted is also what a process says that has nothing to start: it can serve nobody.
+const notStarted = "starting: there may be a memory file to read (with neither a port nor a unix socket, this does not end)"
 
 // healthz tells that the process answers: an orchestrator that gets nothing should start another.
 func (a *Server) healthz(w http.ResponseWriter, _ *http.Request) { say(w, "ok") }
