@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,16 +237,35 @@ func TestOurOwnMetricsAreInTheDocs(t *testing.T) {
 	}
 }
 
+// counted is a server that counts the snapshots taken of it.
+type counted struct {
+	still
+	n *atomic.Int64
+}
+
+func (c counted) Brief() stats.Snapshot {
+	c.n.Add(1)
+	return c.still.Brief()
+}
+
 // A scraper that has stopped reading in the middle holds up no other one, nor the end.
 func TestWhoStopsReadingHoldsUpNobody(t *testing.T) {
 	a := listen(t, Options{})
-	a.Serve(still{})
+	var scrapes atomic.Int64
+	a.Serve(counted{n: &scrapes})
 	for range 3 {
 		c := dial(t, a)
 		fmt.Fprintf(c, "%s", strings.Repeat("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n", 2000)) // replies of 60 MB
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	// They stand still when no more is written. Were that seen too early, the end would find less to do.
+	for before := int64(-1); before != scrapes.Load(); time.Sleep(300 * time.Millisecond) {
+		before = scrapes.Load()
+	}
+	if n := scrapes.Load(); n >= 3*2000 {
+		t.Fatalf("the sockets took all %d replies", n)
 	}
 	if status, _, _ := get(t, a, "/metrics", nil); status != http.StatusOK {
 		t.Error(status)
