@@ -9,6 +9,7 @@
 //	metrics.go   /metrics                        a snapshot, translated by two tables:
 //	memcached.go memcachedFamilies               what Prometheus' exporter for memcached tells
 //	own.go       ownFamilies                     what memcached has no name for
+//	process.go   collectProcess                what the system tells of the process
 //	histogram.go powers, times                   counts of classes → Prometheus' two forms
 //	live.go      /events                         what the live page reads, once a second
 //	page.go      / and its files                 the live page: page/index.html, page.css, page.js

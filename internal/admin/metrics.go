@@ -1,11 +1,11 @@
 package admin
 
 import (
+	"bufio"
 	"net/http"
 	"runtime"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
 
@@ -21,9 +21,26 @@ import (
 // are native as well. It is not compressed: it is some 35 KB, and who asks is near.
 func (a *Server) metrics() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{a, describe(a.stateFamilies())}, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{Namespace: "memcached"}))
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true})
+	registry.MustRegister(collector{a, describe(a.stateFamilies())})
+	collectProcess(registry)
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{EnableOpenMetrics: true, DisableCompression: true})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		text := bufio.NewWriterSize(w, atOnce)
+		metrics.ServeHTTP(gathered{w, text}, r)
+		_ = text.Flush() // fails only if nobody reads it any more
+	})
 }
+
+// atOnce is how much of a reply is gathered: all of it, in most cases. The library writes each family.
+const atOnce = 64 << 10
+
+// gathered is a reply whose text is gathered.
+type gathered struct {
+	http.ResponseWriter
+	text *bufio.Writer
+}
+
+func (g gathered) Write(p []byte) (int, error) { return g.text.Write(p) }
 
 // family is a row of the tables: a metric, and what its series are made of.
 type family struct {
