@@ -167,7 +167,8 @@ func TestTheEstimateHoldsWhatARealServerKeeps(t *testing.T) {
 		{"20/8 flags and expiration", fixed(20, 8, 5, 100_000), nil, unknown, 0.15, 8},
 		{"20/8 known flags and expiration", fixed(20, 8, 5, 100), nil, Known{TTL: "all", Flags: 1}, 0.06, 8},
 		{"24/32", fixed(24, 32, 0, 0), nil, unknown, 0.10, 8},
-		{"30/100 without cas", fixed(30, 100, 0, 0), []string{"-C"}, unknown, 0.07, 8},
+		{"30/100 without cas", fixed(30, 100, 0, 0), []string{"-C"}, Known{TTL: "none"}, 0.03, 8},
+		{"20/18, tracked", fixed(20, 18, 0, 0), []string{"-o", "track_sizes"}, Known{TTL: "none"}, 0.03, 8}, // 97 bytes count as 128
 		{"40/1000", fixed(40, 1000, 0, 0), nil, unknown, 0.03, 8},
 		{"40/10000", fixed(40, 10_000, 0, 3600), nil, unknown, 0.03, 8},
 		{"mixed", mixed, []string{"-f", "1.5"}, unknown, 0.05, 64},

@@ -140,23 +140,25 @@ func TestAServerThatGoesAndComesBack(t *testing.T) {
 	say(t, socket, "stats reset\r\n")
 	m.sample(t, 0, begin.Add(2*time.Second))
 	m.shows(t, "ops/s    - ", "get - ")
+	m.sample(t, 0, begin.Add(3*time.Second))
+	m.shows(t, "ops/s    0 ")
 
 	stop(srv)
-	m.sample(t, 0, begin.Add(3*time.Second))
+	m.sample(t, 0, begin.Add(4*time.Second))
 	m.shows(t, "GONE since", "ops/s    - ")
-	m.sample(t, 0, begin.Add(4*time.Second)) // it is not asked so soon again, and still gone
+	m.sample(t, 0, begin.Add(5*time.Second)) // it is not asked so soon again, and still gone
 	m.shows(t, "GONE since")
 
 	start(t, socket)
 	say(t, socket, strings.Repeat("get none\r\n", 70))
 	m.servers[0].watch.retryAt = time.Time{}
 	m.servers[0].last.General["uptime"] = "1000000" // it ran longer than this test does
-	m.sample(t, 0, begin.Add(5*time.Second))
+	m.sample(t, 0, begin.Add(6*time.Second))
 	m.shows(t, "restarted", "ops/s    - ")
 	if strings.Contains(m.screen(), "GONE") {
 		t.Errorf("it is back:\n%s", m.screen())
 	}
-	m.sample(t, 0, begin.Add(6*time.Second))
+	m.sample(t, 0, begin.Add(7*time.Second))
 	m.shows(t, "restarted", "ops/s    0 ")
 }
 
