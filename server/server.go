@@ -46,6 +46,7 @@ type Server struct {
 	life context.Context         // done when the server wants to end
 	end  context.CancelCauseFunc // says why
 
+	early   chan struct{} // somebody waits for the next sweep
 	stop    chan struct{} // closed by Shutdown
 	stopped sync.Once
 	running sync.WaitGroup // the tick, and who follows the load
@@ -118,7 +119,7 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 	if clock == nil {
 		clock = expiry.NewClock(started.Unix())
 	}
-	srv := &Server{opts: opts, clock: clock, log: opts.log(), stop: make(chan struct{})}
+	srv := &Server{opts: opts, clock: clock, log: opts.log(), stop: make(chan struct{}), early: make(chan struct{}, 1)}
 	srv.life, srv.end = context.WithCancelCause(context.Background())
 	env := &srv.env
 	env.Passwords = passwords
@@ -153,6 +154,12 @@ func open(opts Options, passwords *session.Passwords) (*Server, error) {
 			srv.end(ErrShutdownGraceful)
 		} else {
 			srv.end(ErrShutdown)
+		}
+	}
+	env.Sweep = func() {
+		select {
+		case srv.early <- struct{}{}:
+		default: // it has been asked to
 		}
 	}
 	var tlsConfig func(conn.TLS) *tls.Config
@@ -268,6 +275,8 @@ func (srv *Server) tick(ticker *sched.Ticker) {
 		select {
 		case <-srv.stop:
 			return
+		case <-srv.early:
+			srv.sweep(ticker.C)
 		case <-ticker.C:
 			srv.onTick()
 			srv.sweep(ticker.C)

@@ -180,8 +180,9 @@ func (st *Store) clear() bool {
 	if len(ps.waiting) > 0 && int(ps.under.Load()) < PrefixesMost { // who was called may be gone
 		ps.call()
 	}
+	waits := len(ps.waiting) > 0
 	ps.mu.Unlock()
-	return ps.under.Load() > 0
+	return waits || ps.under.Load() > 0
 }
 
 // flushPrefix ends what is stored in this shard under keys that begin so.

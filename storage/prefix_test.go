@@ -209,6 +209,27 @@ func TestFlushedPrefixesTakeTurns(t *testing.T) {
 	}
 }
 
+// Who was called and does not come keeps nobody from his turn.
+func TestWhoHasGivenUpWaitingToFlushAPrefixIsPassedOver(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 2})
+	fillTwoPrefixes(t, st, 200)
+	for n := range PrefixesMost {
+		flushPrefix(t, st, fmt.Sprint("a:", n))
+	}
+	const waiting = 100
+	called := 0
+	for n := range waiting {
+		if st.FlushPrefix(fmt.Append(nil, "b:", n), 0, func() { called++ }) == 0 {
+			t.Fatalf("b:%d does not wait", n)
+		}
+	}
+	for st.Sweep() {
+	}
+	if called != waiting {
+		t.Errorf("%d of %d are called when all is swept", called, waiting)
+	}
+}
+
 // whatIsLeft copies a store's file as a kill would leave it, and opens the copy.
 func whatIsLeft(t *testing.T, opts Options, change func(b []byte, shape *fileShape)) *Store {
 	t.Helper()

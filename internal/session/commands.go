@@ -316,8 +316,12 @@ func (w *Worker) flushPrefix(prefix []byte, place uint64) (why protocol.Refusal,
 		return protocol.FlushNotAllowed, 0
 	}
 	w.turn.spend(flushWork)
-	if waits = w.store.FlushPrefix(prefix, place, w.wake); waits == 0 {
+	waits = w.store.FlushPrefix(prefix, place, w.wake)
+	switch {
+	case waits == 0:
 		w.Counters.Add(stats.FlushPrefixes, 1)
+	case w.env.Sweep != nil:
+		w.env.Sweep()
 	}
 	return protocol.None, waits
 }

@@ -38,6 +38,7 @@ type Env struct {
 	LogDropped    func() uint64                    // lines of Log that nobody read in time; nil: there are none
 	RefreshCerts  func() error                     // reads certificates again; nil: there is no TLS
 	CertsRead     func() time.Time                 // when those in force were read
+	Sweep         func()                           // somebody waits for what the next Store.Sweep does: let it be soon; nil: nobody minds
 	Beside        func(n int)                      // so many more goroutines, or fewer, compute beside the loops; nil: nobody asks
 
 	// These change while the server runs.

@@ -56,6 +56,8 @@ func TestFlushPrefixIsRefusedWhereFlushAllIs(t *testing.T) {
 // do not wait.
 func TestAFlushedPrefixWaitsForItsTurn(t *testing.T) {
 	p := newFixture(t, options{})
+	hurried := false
+	p.env.Sweep = func() { hurried = true }
 	v, other := p.client(), p.client()
 	for i := range 2_000 {
 		v.say(fmt.Sprintf("set k%d 0 0 1 noreply\r\nx\r\n", i))
@@ -76,6 +78,10 @@ func TestAFlushedPrefixWaitsForItsTurn(t *testing.T) {
 			continue
 		}
 		waited++
+		if !hurried {
+			t.Error("it waits for the next tick")
+		}
+		hurried = false
 		if got := other.say("get k18\r\nset k5 0 0 1\r\ny\r\n"); waited == 1 && got != "VALUE k18 0 1\r\nx\r\nEND\r\nSTORED\r\n" {
 			t.Errorf("meanwhile another is told %q", got)
 		}
