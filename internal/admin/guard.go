@@ -87,7 +87,7 @@ func isForeign(r *http.Request) bool {
 }
 
 // forwarded are headers by which a proxy tells that it asks for somebody else.
-var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"}
+var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Via"}
 
 // mayHaveKeys tells whether keys of items may be told to whoever asks, and why not. Keys often hold
 // names of people, or are tokens.
@@ -95,7 +95,7 @@ var forwarded = []string{"Forwarded", "X-Forwarded-For", "X-Real-Ip", "Via"}
 //	Options.Keys   listener     asks from
 //	yes                                        yes
 //	no             loopback     loopback       yes
-//	no             loopback     a proxy there  no
+//	no             loopback     a proxy there  no (or HTTP 1.0)
 //	no             elsewhere                   no
 func (a *Server) mayHaveKeys(r *http.Request) (ok bool, why string) {
 	switch {
@@ -108,10 +108,12 @@ func (a *Server) mayHaveKeys(r *http.Request) (ok bool, why string) {
 	if err != nil || !peer.Addr().Unmap().IsLoopback() {
 		return false, "keys are served to this host only, unless --admin-keys is given"
 	}
+	proxied := !r.ProtoAtLeast(1, 1) // as nginx before 1.29.7 asks, unless told, without any of the headers
 	for _, name := range forwarded {
-		if r.Header.Get(name) != "" {
-			return false, "keys are not served through a proxy, unless --admin-keys is given"
-		}
+		proxied = proxied || len(r.Header[name]) > 0 // the first may be empty, the client's, and the proxy's behind it
+	}
+	if proxied {
+		return false, "keys are not served through a proxy, unless --admin-keys is given"
 	}
 	return true, ""
 }

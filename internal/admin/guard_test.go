@@ -142,6 +142,32 @@ func TestKeysAreForThisHostUnlessTold(t *testing.T) {
 	}
 }
 
+// A client can send a header empty, behind which its proxy puts the one with the address.
+func TestAProxyIsSeenThatHidesItsHeaders(t *testing.T) {
+	a := listen(t, Options{})
+	a.Serve(still{hot: hotKeys})
+	for _, tt := range []struct {
+		what string
+		as   func(r *http.Request)
+		want int
+	}{
+		{"no proxy", func(*http.Request) {}, 200},
+		{"an empty header before the proxy's", func(r *http.Request) { r.Header["X-Forwarded-For"] = []string{"", "192.0.2.7"} }, 403},
+		{"an empty header", func(r *http.Request) { r.Header["Forwarded"] = []string{""} }, 403},
+		{"the scheme alone", func(r *http.Request) { r.Header.Set("X-Forwarded-Proto", "https") }, 403},
+		{"HTTP 1.0", func(r *http.Request) { r.Proto, r.ProtoMinor = "HTTP/1.0", 0 }, 403},
+	} {
+		r := httptest.NewRequest("GET", "http://127.0.0.1/hotkeys", nil)
+		r.RemoteAddr = here
+		tt.as(r)
+		w := httptest.NewRecorder()
+		a.http.Handler.ServeHTTP(w, r)
+		if w.Code != tt.want {
+			t.Errorf("%s: %d %s", tt.what, w.Code, w.Body)
+		}
+	}
+}
+
 func TestProfilesAreServedWhenAskedFor(t *testing.T) {
 	for pprof, want := range map[bool]int{false: 404, true: 200} {
 		a := listen(t, Options{Pprof: pprof})
