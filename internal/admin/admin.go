@@ -38,7 +38,7 @@ const MaxFiles = maxConns + 8
 // Limits on what clients of the listener may take. Who reads a profile or a stream is given more time
 // by the handler.
 const (
-	maxConns    = 64 // more are closed at once: who asks shall be told rather than wait
+	maxConns    = 64 // when there are more, the one is closed on which nothing has been asked for the longest
 	maxHeader   = 16 << 10
 	readWithin  = 5 * time.Second
 	writeWithin = 10 * time.Second
@@ -65,7 +65,7 @@ type Server struct {
 	draining atomic.Bool
 	live     live
 
-	open    atomic.Int64 // connections
+	conns   conns
 	running sync.WaitGroup
 }
 
@@ -87,7 +87,7 @@ func Listen(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Server{opts: opts, listener: listener, live: live{every: liveEvery, within: takeWithin}}
+	a := &Server{opts: opts, listener: listener, live: live{every: liveEvery, within: takeWithin}, conns: conns{quiet: map[net.Conn]uint64{}}}
 	a.local = isLoopback(listener.Addr())
 	a.names = namesOf(host, opts.Hosts, a.local)
 	if opts.Log == nil {
@@ -167,18 +167,54 @@ func (a *Server) routes() *http.ServeMux {
 	return mux
 }
 
-// count keeps the number of connections within maxConns.
+// conns are the connections.
+type conns struct {
+	mu    sync.Mutex
+	open  int
+	quiet map[net.Conn]uint64 // those on which no request is being answered, by when that began
+	began uint64
+}
+
+// count keeps the number of connections within maxConns. Who opens them and asks nothing shall not
+// keep out an orchestrator, which would take a server for dead that does not answer.
 func (a *Server) count(c net.Conn, state http.ConnState) {
+	cs := &a.conns
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
 	switch state {
 	case http.StateNew:
 		a.running.Add(1)
-		if a.open.Add(1) > maxConns {
-			_ = c.Close() // its goroutine finds that out and ends
+		cs.open++
+		cs.fallQuiet(c)
+		if cs.open > maxConns {
+			cs.closeOne()
 		}
+	case http.StateIdle:
+		cs.fallQuiet(c)
+	case http.StateActive:
+		delete(cs.quiet, c)
 	case http.StateClosed, http.StateHijacked:
-		a.open.Add(-1)
+		delete(cs.quiet, c)
+		cs.open--
 		a.running.Done()
 	}
+}
+
+func (cs *conns) fallQuiet(c net.Conn) {
+	cs.began++
+	cs.quiet[c] = cs.began
+}
+
+// closeOne closes the one that has been quiet the longest: the newcomer, if all others are at work.
+func (cs *conns) closeOne() {
+	var oldest net.Conn
+	for c, began := range cs.quiet {
+		if oldest == nil || began < cs.quiet[oldest] {
+			oldest = c
+		}
+	}
+	delete(cs.quiet, oldest)
+	_ = oldest.Close() // its goroutine finds that out and ends
 }
 
 // refuse answers with a sentence of plain text.

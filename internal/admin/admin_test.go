@@ -115,30 +115,52 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
+// Who opens as many connections as there may be keeps nobody out, unless all of them are at work.
 func TestThereAreSoManyConnections(t *testing.T) {
-	a := listen(t, Options{})
-	var open []net.Conn
-	for range maxConns {
+	for _, tt := range []struct {
+		what, says string
+		answered   bool
+		quiet      int
+		lets       bool // one more in
+	}{
+		{"idle", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", true, maxConns, true},
+		{"silent", "", false, maxConns, true},
+		{"in the middle of a request", "GET /healthz HTTP/1.1\r\n", false, maxConns, true},
+		{"at work", "GET /debug/pprof/heap?seconds=8 HTTP/1.1\r\nHost: localhost\r\n\r\n", false, 0, false},
+	} {
+		a := listen(t, Options{Pprof: true})
+		for range maxConns {
+			c := dial(t, a)
+			io.WriteString(c, tt.says)
+			if tt.answered {
+				if _, err := io.ReadAtLeast(c, make([]byte, 1<<10), 12); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		there := func(open, quiet int) func() bool {
+			return func() bool {
+				a.conns.mu.Lock()
+				defer a.conns.mu.Unlock()
+				return a.conns.open == open && len(a.conns.quiet) == quiet
+			}
+		}
+		waitFor(t, tt.what, there(maxConns, tt.quiet))
 		c := dial(t, a)
 		io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-		if _, err := io.ReadAtLeast(c, make([]byte, 1<<10), 12); err != nil { // it stays open
-			t.Fatal(err)
+		if _, err := c.Read(make([]byte, 1)); (err == nil) != tt.lets {
+			t.Errorf("%s: one more is told: %v", tt.what, err)
 		}
-		open = append(open, c)
+		waitFor(t, tt.what+", with one more", there(maxConns, tt.quiet))
 	}
-	c := dial(t, a)
-	io.WriteString(c, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	if n, err := c.Read(make([]byte, 1)); err == nil {
-		t.Errorf("one too many is answered: %d", n)
-	}
-	_ = open[0].Close()
-	for deadline := time.Now().Add(20 * time.Second); a.open.Load() >= maxConns; time.Sleep(time.Millisecond) {
+}
+
+func waitFor(t *testing.T, what string, come func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !come(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("who has gone is still counted")
+			t.Fatalf("%s: it does not come to that", what)
 		}
-	}
-	if status, _, body := get(t, a, "/healthz", nil); status != http.StatusOK {
-		t.Errorf("%d %s", status, body)
 	}
 }
 
