@@ -201,6 +201,7 @@ const axis = more => ({
 
 // Steps of the axes of numbers, of bytes, and of times.
 const whole = Array.from({length: 36}, (_, i) => [1, 2, 5][i % 3] * 10 ** Math.floor(i / 3));
+const wholePercents = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5];
 const powersOfTwo = Array.from({length: 50}, (_, i) => 2 ** i);
 const decades = (u, i, from, to) => Array.from({length: 9}, (_, i) => 10 ** i).filter(x => x >= from * 0.99 && x <= to * 1.01);
 
@@ -412,7 +413,7 @@ const timed = [
 		],
 	}),
 	timeChart('ratio', 'Hit ratio', {
-		print: percent, ticks: share,
+		print: percent, ticks: share, incrs: wholePercents,
 		range: low => [Math.max(0, Math.min(0.9, Math.floor((low || 0) * 10 - 0.01) / 10)), 1.003],
 		lines: [
 			{name: 'hit ratio of gets', as: 's1', of: doc => part(doc.since.hits, doc.since.misses)},
@@ -489,7 +490,7 @@ const curve = new uPlot({
 	},
 	axes: [
 		axis({splits: (u) => u.data[0], values: (u, splits) => splits.map(s => s + '×'), filter: (u, splits) => splits, size: 22}),
-		axis({values: (u, splits) => splits.map(share), space: 28, size: 58}),
+		axis({values: (u, splits) => splits.map(share), space: 28, size: 58, incrs: wholePercents}),
 	],
 	series: [{}, {stroke: () => colour('s1'), width: 1.5, points: {show: true, size: 6, fill: () => colour('panel')}}],
 }, [[], []], curveBox);
@@ -543,7 +544,7 @@ function showHistograms(doc) {
 		const ratio = part(t.hits, t.misses);
 		return [name, {bar: ratio || 0}, percent(ratio), count(t.hits + t.misses)];
 	}).filter((_, i) => doc.ttlHits[i].hits + doc.ttlHits[i].misses > 0);
-	tell('ttlhits', lifetimes, 'No data yet: no key of the sample has been asked for.', 'Of a sample of keys that have been stored at some time.');
+	tell('ttlhits', lifetimes, 'No data yet: no key of the sample has been asked for.', 'Since the start of the server, scaled up from a sample of keys; gets of a key that is not known to have been stored are left out.');
 }
 
 function showCurve(doc) {
@@ -581,7 +582,7 @@ function showHot(doc) {
 		const most = Math.max(...shown.map(k => k[unit]));
 		return shown.map(k => [{text: k.key, as: 'key'}, {bar: most ? k[unit] / most : 0}, percent(of ? k[unit] / of : null), print(hot.seconds ? k[unit] / hot.seconds : null)]);
 	};
-	const note = hot && 'One request in ' + count(hot.sampled) + ' is looked at; over ' + span(Math.round(hot.seconds)) + '.';
+	const note = hot && 'One request in ' + count(hot.sampled) + ' is looked at; over ' + span(Math.round(hot.seconds)) + '. First is who has most for certain.';
 	tell('hot', hot ? rows(hot.byRequests, hot.requests, 'requests', rate) : [], why, note);
 	tell('heavy', hot ? rows(hot.byBytes, hot.bytes, 'bytes', bytes) : [], why, note);
 }
@@ -633,7 +634,7 @@ function healthy(doc) {
 		}
 	};
 	happened(bad, 'panics', 'connection', 'connections', ' closed by a mistake of the server: see its log');
-	happened(bad, 'rejected', 'connection', 'connections', ' refused: all ' + count(doc.clients.max) + ' of -c are taken');
+	happened(bad, 'rejected', 'connection', 'connections', ' refused: all ' + count(doc.clients.max) + ' of -c were taken');
 	happened(bad, 'noMemory', 'set', 'sets', ' refused: no room' + (doc.store.mayEvict ? '' : ', and -M forbids to evict'));
 	happened(warn, 'dropped', 'connection', 'connections', ' closed that stood still: what they held was needed');
 	happened(warn, 'tooLarge', 'set', 'sets', ' refused as larger than -I');
@@ -653,7 +654,8 @@ function healthy(doc) {
 		['get', 'set', 'delete', 'count', 'touch'].reduce((n, name) => n + perSecond(name, recent), 0) : null;
 	const l = latencyOf(doc, 'get');
 	const cpu = perSecond('cpu', recent);
-	const clients = plural(doc.clients.current, 'connection', 'connections');
+	const clients = plural(doc.clients.current, 'connection', 'connections') +
+		(doc.clients.behind ? ', ' + count(doc.clients.behind) + ' of them with replies that they do not read' : '');
 	const work = asked === null ? clients + '; how much is asked is known in a second.' :
 		(asked === 0 ? 'nobody asks anything at present, ' + clients : rate(asked) + ' requests a second on ' + clients) +
 		(asked > 0 && l.p99 ? ', 99' + nbsp + '% of gets within ' + micros(l.p99) : '') +
@@ -679,7 +681,9 @@ function full(doc) {
 			'; they had not been used for ' + (age < 1 ? 'less than ' + span(1) : span(age)) + '.'];
 	}
 	if (used >= 0.95 * limit) {
-		return doc.store.mayEvict ? ['', 'Full', of + ', and nothing had to be evicted in the last minute.'] :
+		const watched = Math.round(Math.min(60, covered(60)));
+		return doc.store.mayEvict ? ['', 'Full', of + (watched > 0 ? ', and nothing had to be evicted in the last ' + span(watched) + '.' :
+			doc.total.evicted ? '; ' + plural(doc.total.evicted, 'item was', 'items were') + ' evicted since the start.' : '. Nothing has been evicted.')] :
 			['warn', 'Full', of + '; -M forbids to evict: sets are refused that find no room.'];
 	}
 	return ['', 'No', of + ', ' + plural(doc.store.items, 'item', 'items') + '.' +
@@ -709,7 +713,10 @@ function more(doc) {
 	if (!c || now === null) {
 		return ['', 'Not known yet', 'too few gets of sampled keys have been seen.'];
 	}
-	const would = factor => factor + ' × -m (' + bytes(factor * doc.store.limit) + ') would raise hits from ' + percent(now) + ' to ' + percent(at(c, factor)) + '.';
+	// The curve is of what was asked, first gets included, and its gets count half after an hour.
+	const then = doc.uptime < 7200 ? ' since the start' : ' over the last hours';
+	const would = factor => factor + ' × -m (' + bytes(factor * doc.store.limit) + ') would have raised hits from ' + percent(now) + ' to ' +
+		percent(at(c, factor)) + then + '.';
 	for (const factor of [2, 4]) {
 		if (at(c, factor) !== null && at(c, factor) - now >= 0.01) {
 			return ['', factor === 2 ? 'Yes' : 'Some', would(factor)];
@@ -717,8 +724,8 @@ function more(doc) {
 	}
 	const half = at(c, 0.5);
 	const most = c.points[c.points.length - 1];
-	return ['', 'No', 'with ' + most[0] + ' × -m hits would be ' + percent(most[1]) + ', and are ' + percent(now) + '.' +
-		(half !== null && now - half < 0.01 ? ' Half of it would do: ' + percent(half) + '.' : '')];
+	return ['', 'No', 'with ' + most[0] + ' × -m hits would have been ' + percent(most[1]) + then + ', and were ' + percent(now) + '.' +
+		(half !== null && now - half < 0.01 ? ' Half of it would have done: ' + percent(half) + '.' : '')];
 }
 
 // verdicts are those that were told last: who cannot see is told when one changes.
