@@ -396,7 +396,10 @@ func (c *Curve) Tick(now expiry.Instant, gets, hits uint64) {
 }
 
 // Reset starts the counts over. What the simulations hold stays.
-func (c *Curve) Reset() { c.scale(0) }
+func (c *Curve) Reset() {
+	c.scale(0)
+	clear(c.ttl[:])
+}
 
 func (c *Curve) scale(by float64) {
 	for _, n := range []*float64{&c.gets, &c.hits, &c.sampled, &c.allGets, &c.allHits} {
@@ -404,10 +407,6 @@ func (c *Curve) scale(by float64) {
 	}
 	for s := range c.sims {
 		c.sims[s].hits *= by
-	}
-	for i := range c.ttl {
-		c.ttl[i].hits *= by
-		c.ttl[i].misses *= by
 	}
 }
 
@@ -494,7 +493,8 @@ func (c *Curve) adapt(records int, lost uint32) {
 	}
 }
 
-// byTTL has hits and misses by the time that keys were last stored for.
+// byTTL has hits and misses by the time that keys were last stored for, since the start or Reset, scaled up
+// to all keys. They only grow, as counters do: what is older does not count less.
 func (c *Curve) byTTL() (list []stats.TTLHits) {
 	for i, n := range c.ttl {
 		t := stats.TTLHits{Hits: uint64(n.hits), Misses: uint64(n.misses)}

@@ -202,6 +202,10 @@ func TestHitsByTimeToLive(t *testing.T) {
 	if got := fmt.Sprint(c.byTTL()); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
+	c.Tick(c.now+halfLife, 17, 9) // the curve forgets, a counter must not
+	if got := fmt.Sprint(c.byTTL()); got != want {
+		t.Errorf("an hour later %s, want %s", got, want)
+	}
 }
 
 // A sample that costs too much becomes smaller, and grows again when there is room for a minute.
