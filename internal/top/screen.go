@@ -3,6 +3,7 @@ package top
 import (
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -182,6 +183,9 @@ func hotKeys(s asks.Stats, width int) (rows []line) {
 			fields := make(map[string]string)
 			for _, f := range strings.Split(value, ",") {
 				k, v, _ := strings.Cut(f, "=")
+				if key, err := url.PathUnescape(v); k == "key" && err == nil {
+					v = key
+				}
 				fields[k] = asks.Printable(v)
 			}
 			found = append(found, fields)

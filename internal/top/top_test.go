@@ -309,11 +309,11 @@ func TestHotKeysAndTheCurve(t *testing.T) {
 		own["curve_"+percent] = ratio
 	}
 	answer.Hot = asks.Stats{"sampled": "100",
-		"by_requests:1": "key=user:1,requests=300,bytes=30,share=75.00,error=0", "by_requests:2": "key=%00%20%FF,requests=1,bytes=1,share=25.00,error=0",
+		"by_requests:1": "key=user%3A1,requests=300,bytes=30,share=75.00,error=0", "by_requests:2": "key=%00%20%FF,requests=1,bytes=1,share=25.00,error=0",
 		"by_bytes:1": "key=blob,requests=3,bytes=30,share=96.77,error=0"}
 	m.servers[0].take(answer)
 	m.shows(t, "with -m  of x0.5 80.1% x0.75 85.0% x1 90.0% x1.5 92.0% x2 93.0% x4 100.0% hits\n",
-		" 75.00 %  user:1 ", " 25.00 %  %00%20%FF", " 96.77 %  blob")
+		" 75.00 %  user:1 ", ` 25.00 %  \x00 \xff`, " 96.77 %  blob")
 	for _, l := range m.lines(80, 24) {
 		if n := len(l.plain()); n > 80 {
 			t.Errorf("%d columns: %s", n, l.plain())
