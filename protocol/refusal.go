@@ -37,6 +37,7 @@ const (
 	BadChunk
 	NotNumber
 	FlushNotAllowed
+	FlushPrefixNotAllowed
 	TooLarge
 	OutOfMemory
 	OutOfMemoryIncr
@@ -115,22 +116,23 @@ var refusalLines = [numRefusals]string{
 	BodyTooShort: "CLIENT_ERROR packet with a body that is too short\r\n",
 	BodyTooLong:  "CLIENT_ERROR packet with a body that is too long\r\n",
 
-	BadChunk:            "CLIENT_ERROR bad data chunk\r\n",
-	NotNumber:           "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
-	FlushNotAllowed:     "CLIENT_ERROR flush_all not allowed\r\n",
-	TooLarge:            "SERVER_ERROR object too large for cache\r\n",
-	OutOfMemory:         "SERVER_ERROR out of memory storing object\r\n",
-	OutOfMemoryIncr:     "SERVER_ERROR out of memory\r\n",
-	OutOfMemoryNew:      "SERVER_ERROR Out of memory allocating new item\r\n",
-	DetailNotAllowed:    "CLIENT_ERROR stats detail not allowed\r\n",
-	CachedumpNotAllowed: "CLIENT_ERROR stats cachedump not allowed\r\n",
-	HotKeysNotAllowed:   "CLIENT_ERROR stats hotkeys not allowed\r\n",
-	PrefixesNotAllowed:  "CLIENT_ERROR stats prefixes not allowed\r\n",
-	DetailUsage:         "CLIENT_ERROR usage: stats detail on|off|dump\r\n",
-	TooManyConns:        "ERROR Too many open connections\r\n",
-	WatchNotAllowed:     "CLIENT_ERROR watch commands not allowed\r\n",
-	WatchPipelined:      "ERROR cannot pipeline other commands before watch\r\n",
-	TooManyWatchers:     "WATCHER_TOO_MANY log watcher limit reached\r\n",
+	BadChunk:              "CLIENT_ERROR bad data chunk\r\n",
+	NotNumber:             "CLIENT_ERROR cannot increment or decrement non-numeric value\r\n",
+	FlushNotAllowed:       "CLIENT_ERROR flush_all not allowed\r\n",
+	FlushPrefixNotAllowed: "CLIENT_ERROR flush_prefix not allowed\r\n",
+	TooLarge:              "SERVER_ERROR object too large for cache\r\n",
+	OutOfMemory:           "SERVER_ERROR out of memory storing object\r\n",
+	OutOfMemoryIncr:       "SERVER_ERROR out of memory\r\n",
+	OutOfMemoryNew:        "SERVER_ERROR Out of memory allocating new item\r\n",
+	DetailNotAllowed:      "CLIENT_ERROR stats detail not allowed\r\n",
+	CachedumpNotAllowed:   "CLIENT_ERROR stats cachedump not allowed\r\n",
+	HotKeysNotAllowed:     "CLIENT_ERROR stats hotkeys not allowed\r\n",
+	PrefixesNotAllowed:    "CLIENT_ERROR stats prefixes not allowed\r\n",
+	DetailUsage:           "CLIENT_ERROR usage: stats detail on|off|dump\r\n",
+	TooManyConns:          "ERROR Too many open connections\r\n",
+	WatchNotAllowed:       "CLIENT_ERROR watch commands not allowed\r\n",
+	WatchPipelined:        "ERROR cannot pipeline other commands before watch\r\n",
+	TooManyWatchers:       "WATCHER_TOO_MANY log watcher limit reached\r\n",
 
 	ShutdownNotEnabled: "SERVER_ERROR: shutdown not enabled\r\n",
 	BadShutdownMode:    "CLIENT_ERROR invalid shutdown mode\r\n",

@@ -313,7 +313,7 @@ func (w *Worker) flushPrefix(prefix []byte, place uint64) (why protocol.Refusal,
 		w.Counters.Add(stats.CmdFlush, 1)
 	}
 	if w.env.Rules.DisableFlush {
-		return protocol.FlushNotAllowed, 0
+		return protocol.FlushPrefixNotAllowed, 0
 	}
 	w.turn.spend(flushWork)
 	waits = w.store.FlushPrefix(prefix, place, w.wake)

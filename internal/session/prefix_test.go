@@ -47,7 +47,7 @@ func TestFlushPrefixAnswersAndIsCounted(t *testing.T) {
 func TestFlushPrefixIsRefusedWhereFlushAllIs(t *testing.T) {
 	v := newFixture(t, options{Rules: Rules{DisableFlush: true}}).client()
 	v.say("set a 0 0 1\r\nx\r\n")
-	if got := v.say("flush_prefix a\r\nflush_prefix a noreply\r\nget a\r\n"); got != "CLIENT_ERROR flush_all not allowed\r\nVALUE a 0 1\r\nx\r\nEND\r\n" {
+	if got := v.say("flush_prefix a\r\nflush_prefix a noreply\r\nget a\r\n"); got != "CLIENT_ERROR flush_prefix not allowed\r\nVALUE a 0 1\r\nx\r\nEND\r\n" {
 		t.Errorf("%q", got)
 	}
 }
