@@ -106,8 +106,8 @@ var options = []option{
 	{"I", "max-item-size", "num", "adjusts max item size; suffixes k, m, g\n(default: 1m, min: 1k, max: 1024m)", setItemMax},
 	{"S", "enable-sasl", "", "log in by SASL, with the passwords of -Y, or of the file that\n" +
 		"MEMCACHED_SASL_PWDB names; binary protocol only, unless -Y", on(func(c *config) *bool { return &c.opts.SASL })},
-	{"F", "disable-flush-all", "", "disable flush_all command", on(func(c *config) *bool { return &c.opts.DisableFlush })},
-	{"X", "disable-dumping", "", "disable stats cachedump, stats detail and lru_crawler metadump",
+	{"F", "disable-flush-all", "", "disable flush_all and flush_prefix", on(func(c *config) *bool { return &c.opts.DisableFlush })},
+	{"X", "disable-dumping", "", "disable what lists keys: lru_crawler metadump and mgdump,\nstats cachedump, detail, hotkeys and prefixes",
 		on(func(c *config) *bool { return &c.opts.DisableDump })},
 	{"W", "disable-watch", "", "disable watch commands", on(func(c *config) *bool { return &c.opts.DisableWatch })},
 	{"Y", "auth-file", "file", "ask for a password: <file> has a line user:password for\neach of at most 8 users, and is read again on SIGHUP", setAuthFile},
@@ -136,7 +136,7 @@ var options = []option{
 	{"", "hot-keys", "num", "percentage of requests that is looked at for \"stats hotkeys\"\n(default: 1; 0: none)", setHotKeys},
 	{"", "no-curve", "", "do not find out which hit ratio other values of -m would have,\nby a sample of the keys", on(func(c *config) *bool { return &c.opts.NoCurve })},
 	{"", "drain-timeout", "time", "how long SIGUSR1 and \"shutdown graceful\" wait for clients\nto finish what they began: 30s, 2m (default: 5s)", setDrainTimeout},
-	{"", "admin", "addr", "HTTP for whoever runs the server (default: off):\n/metrics for Prometheus, /healthz, /readyz, /hotkeys;\n" +
+	{"", "admin", "addr", "HTTP for whoever runs the server (default: off): a live page,\n/metrics for Prometheus, /healthz, /readyz, /hotkeys;\n" +
 		"a host and a port, and without a host 127.0.0.1", setAdmin},
 	{"", "admin-hosts", "list", "names that requests to --admin may have for this host,\nbeside its own, localhost and addresses; * is any", setAdminHosts},
 	{"", "admin-keys", "", "--admin tells names of items to everybody who reaches it;\nwithout this, to this machine only, and if it is on loopback",
