@@ -11,8 +11,8 @@ import (
 
 // hotKeysJSON is what /hotkeys tells. Counts are scaled up from the sample.
 type hotKeysJSON struct {
-	Since      time.Time    `json:"since"`
-	Until      time.Time    `json:"until"`
+	Since      time.Time    `json:"since,omitzero"` // absent, as until, before there was a request
+	Until      time.Time    `json:"until,omitzero"`
 	Sampled    uint64       `json:"sampled"`  // one request of so many
 	Requests   uint64       `json:"requests"` // with a key, all in the window
 	Bytes      uint64       `json:"bytes"`    // of values
