@@ -146,7 +146,8 @@ type Latency struct {
 }
 
 // TTLHits are of keys that were stored for at most Upto seconds, and for more than the entry before
-// says. Upto is 0 for those without a deadline.
+// says. Upto is 0 for those without a deadline. Misses of keys that were never stored, or evicted long
+// ago, are not in them (stats.TTLHits).
 type TTLHits struct {
 	Upto   uint64 `json:"upto"`
 	Hits   uint64 `json:"hits"`

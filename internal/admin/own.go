@@ -68,7 +68,7 @@ var ownFamilies = describe([]family{
 		func(s *stats.Snapshot, tell teller) { tell(powers(&s.Insight.Stored, 4, 30)) }},
 	{"gomemd_item_ttl_seconds", histogram, "For how long items were stored, those with a deadline.",
 		func(s *stats.Snapshot, tell teller) { tell(powers(&s.Insight.TTL, 0, 26)) }},
-	{"gomemd_ttl_gets_total", counter, "Gets of a sample of keys, by the most seconds that the key was last stored for; none: it had no deadline.",
+	{"gomemd_ttl_gets_total", counter, "Gets of a sample of keys that have been stored, by the most seconds that the key was last stored for; none: it had no deadline. Misses of keys that never were, or were evicted long ago, are not in it.",
 		func(s *stats.Snapshot, tell teller) {
 			for _, h := range s.Insight.TTLHits {
 				upto := "none"

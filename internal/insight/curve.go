@@ -30,7 +30,7 @@ const (
 
 	// getsLeast is from how many gets on there is a curve.
 	getsLeast = 1000
-	// halfLife, in seconds: what is older counts half.
+	// halfLife, in seconds: of the curve, what is older counts half. Hits and misses by time to live are counters, which only grow.
 	halfLife expiry.Instant = 3600
 )
 
@@ -51,7 +51,7 @@ type Curve struct {
 	part  float64 // of the hashes, what is in the sample
 
 	crowded            expiry.Instant // when the sample last had no room to spare
-	since              expiry.Instant // when counts were last halved
+	since              expiry.Instant // when counts, but for ttl, were last halved
 	gets, hits         float64        // of keys in the sample, as the server answered them, scaled up
 	sampled            float64        // gets of keys in the sample, as they are
 	allGets, allHits   float64        // of all keys

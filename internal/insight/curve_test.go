@@ -198,6 +198,7 @@ func TestHitsByTimeToLive(t *testing.T) {
 		c.Get(i, i == 7, 50, expiry.Never)
 	}
 	c.Get(99, false, 0, expiry.Never) // nobody knows
+	c.Tick(c.now+halfLife, 0, 0)      // they are counters, and do not become less
 	want := "[{60 2 2} {600 2 2} {3600 1 1} {86400 1 1} {4294967295 1 1} {0 2 0}]"
 	if got := fmt.Sprint(c.byTTL()); got != want {
 		t.Errorf("%s, want %s", got, want)
@@ -205,6 +206,64 @@ func TestHitsByTimeToLive(t *testing.T) {
 	c.Tick(c.now+halfLife, 17, 9) // the curve forgets, a counter must not
 	if got := fmt.Sprint(c.byTTL()); got != want {
 		t.Errorf("an hour later %s, want %s", got, want)
+	}
+	c.Reset()
+	want = "[{60 0 0} {600 0 0} {3600 0 0} {86400 0 0} {4294967295 0 0} {0 0 0}]"
+	if got := fmt.Sprint(c.byTTL()); got != want {
+		t.Errorf("after a reset %s, want %s", got, want)
+	}
+}
+
+// The curve is of what came not long ago, and starts over when something was lost. By how much the sample hits
+// more than all keys do is taken off.
+func TestWhatTheCurveIsOf(t *testing.T) {
+	c := NewCurve(1<<20, 1000)
+	c.now = expiry.Start
+	gets := func(n int) {
+		for range n {
+			c.Get(1, true, 50, expiry.Never)
+		}
+	}
+	c.Set(1, 50, expiry.Never)
+	gets(2 * getsLeast)
+	c.Tick(c.now, 100, 60)
+	for _, p := range c.Report().Points {
+		if math.Abs(p.HitRatio-0.6) > 1e-9 {
+			t.Errorf("all keys have 60 %%; %g times has %.3f", p.Factor, p.HitRatio)
+		}
+	}
+	c.Tick(c.now+halfLife, 100, 60)
+	if n := c.Report().Gets; n != getsLeast {
+		t.Errorf("an hour later %d gets, want half of them", n)
+	}
+	c.Tick(c.now+halfLife-1, 100, 60)
+	if n := c.Report().Gets; n != getsLeast {
+		t.Errorf("nearly an hour later %d gets", n)
+	}
+	c.adapt(0, 1)
+	if r := c.Report(); r.Gets != 0 || r.Keys != 1 {
+		t.Errorf("after a loss %+v", r)
+	}
+}
+
+// Loops look at the keys that are in the sample when it has become smaller, and the limit in force is the store's.
+func TestLoopsFollowTheSample(t *testing.T) {
+	s := New(Options{Curve: true})
+	var p Probe
+	p.Init(s)
+	for i := range 2 * CurveEntries {
+		store(&p, fmt.Sprint("key", i))
+		if i%100 == 0 {
+			p.Publish()
+			s.Drain(expiry.Start, Totals{Limit: 1 << 30}, silent)
+		}
+	}
+	p.Publish()
+	if n := s.curve.Threshold(); p.part != n || n == 1<<32 {
+		t.Errorf("it looks at hashes below %#x, the sample has those below %#x", p.part, n)
+	}
+	if s.curve.limit != 1<<30 {
+		t.Errorf("the limit is taken for %d", s.curve.limit)
 	}
 }
 
@@ -234,4 +293,159 @@ func TestTheSampleAdapts(t *testing.T) {
 		t.Errorf("after hours: %.2f", c.part)
 	}
 	c.check(t)
+}
+
+// A get of a key counts for as many as its key stands for, when it comes.
+func TestKeysStandForThoseThatAreNotInTheSample(t *testing.T) {
+	c := NewCurve(1<<20, 8000)
+	c.now = expiry.Start
+	for range 3 {
+		for k := range uint64(100) { // the hashes of the sample, as long as it is a sixteenth
+			c.Set(k, 50, expiry.Never)
+			c.Get(k, true, 50, expiry.Never)
+			c.Get(k, false, 0, expiry.Never)
+		}
+		c.lower(1.0 / 4)
+	}
+	want := float64(100 + 400 + 1600)
+	for what, n := range map[string]float64{
+		"gets": c.gets / 2, "hits": c.hits, "hits of those without an end": c.ttl[ttlNever].hits, "misses of those": c.ttl[ttlNever].misses,
+		"hits in the largest limit": c.sims[len(c.sims)-1].hits / 2, // a get that misses by a mistake of somebody
+	} {
+		if n != want {
+			t.Errorf("%.0f %s, want %.0f", n, what, want)
+		}
+	}
+}
+
+// remembers lists the ghosts of one limit.
+func (c *Curve) remembers(s int) map[uint64]bool {
+	all := map[uint64]bool{}
+	for i := range c.entries {
+		if e := &c.entries[i]; e.used && c.sims[s].remembered(&e.seats[s]) {
+			all[e.hash] = true
+		}
+	}
+	return all
+}
+
+// A ghost is of the queue that it was evicted from, leads the target towards that, and comes back to main. A
+// sample that becomes smaller remembers of what stays what it remembered.
+func TestGhostsLeadTheTarget(t *testing.T) {
+	const at = 2 // the limit in force
+	dice := rand.New(rand.NewPCG(3, 5))
+	c := NewCurve(1<<20, 16000)
+	c.now = expiry.Start
+	zipf := rand.NewZipf(dice, 1.1, 20, 12_000)
+	sim, back := &c.sims[at], [2]int{}
+	var was []entry
+	for step := range 60_000 {
+		hash := zipf.Uint64() * 0x9e3779b97f4a7c15
+		i := c.find(hash)
+		if i != noEntry && c.entries[i].seats[at].resident() {
+			c.Get(hash, true, 400, expiry.Never)
+			continue
+		}
+		c.Get(hash, false, 0, expiry.Never)
+		kind, target := seat{at: nowhere}, sim.target
+		if i != noEntry && sim.remembered(&c.entries[i].seats[at]) {
+			kind = c.entries[i].seats[at]
+		}
+		was = append(was[:0], c.entries...)
+		from := func(i int) int { return int(sim.segments[was[i].seats[at].at].queue) }
+		queues := make([]int, len(was))
+		for i := range was {
+			if was[i].used && was[i].seats[at].resident() {
+				queues[i] = from(i)
+			}
+		}
+		c.Set(hash, 400, expiry.Never)
+		for i := range was {
+			st := &c.entries[i].seats[at]
+			if !was[i].used || !was[i].seats[at].resident() || !st.ghost() || queues[i] == simSmall && was[i].seats[at].reads > 0 {
+				continue
+			}
+			if want := []uint8{simSmall: ghostSmall, simMain: ghostMain}[queues[i]]; st.at != want {
+				t.Fatalf("step %d: evicted from queue %d it is %d, want %d", step, queues[i], st.at, want)
+			}
+		}
+		grown := sim.target - target
+		switch st := &c.entries[c.find(hash)].seats[at]; {
+		case kind.at == nowhere:
+			if grown != 0 || int(sim.segments[st.at].queue) != simSmall {
+				t.Fatalf("step %d: a new one comes to queue %d, and the target grows by %g", step, sim.segments[st.at].queue, grown)
+			}
+		case int(sim.segments[st.at].queue) != simMain:
+			t.Fatalf("step %d: a ghost comes back to small", step)
+		case kind.at == ghostSmall && grown < 0 || kind.at == ghostMain && grown > 0:
+			t.Fatalf("step %d: for a ghost of %d the target grows by %g", step, kind.at, grown)
+		default:
+			back[ghostSmall-int(kind.at)]++
+		}
+	}
+	if back[simSmall] < 100 || back[simMain] < 100 {
+		t.Errorf("%d ghosts came back", back)
+	}
+	for _, by := range []float64{thin, thin, 0.5} {
+		before := c.remembers(at)
+		c.lower(by)
+		after, differ := c.remembers(at), 0
+		for hash := range before {
+			if c.has(hash) && !after[hash] {
+				differ++
+			}
+		}
+		for hash := range after {
+			if !before[hash] {
+				differ++
+			}
+		}
+		if len(after) < 100 || differ > len(after)/20 {
+			t.Errorf("by %g: of %d ghosts %d are others than before", by, len(after), differ)
+		}
+	}
+}
+
+// store has a probe see an item that is stored.
+func store(p *Probe, key string) {
+	if hash := hashOf([]byte(key)); p.Wants(hash) {
+		p.Saw(Request{Hash: hash, Key: []byte(key), Op: Store, Size: 1})
+	}
+}
+
+// A flush ends the sample, now or when it is due, and what was looked at before it does not come back.
+func TestAFlushForgetsTheSample(t *testing.T) {
+	s := New(Options{Curve: true})
+	var p Probe
+	p.Init(s)
+	now := expiry.Start
+	keys := func() uint64 {
+		p.Publish()
+		s.Drain(now, Totals{Limit: 1 << 20}, silent)
+		curve, _ := s.Look()
+		return curve.Keys
+	}
+	store(&p, "a")
+	if n := keys(); n != 1 {
+		t.Fatalf("%d keys", n)
+	}
+	store(&p, "b")
+	p.Flush(expiry.Never)
+	if n := keys(); n != 0 {
+		t.Errorf("after a flush %d keys", n)
+	}
+	store(&p, "c")
+	if n := keys(); n != 1 {
+		t.Errorf("then %d keys", n)
+	}
+	p.Flush(now + 10)
+	now += 9
+	if n := keys(); n != 1 {
+		t.Errorf("before a flush is due %d keys", n)
+	}
+	now++
+	store(&p, "d")
+	if n := keys(); n != 0 {
+		t.Errorf("when a flush is due %d keys", n)
+	}
 }

@@ -134,7 +134,8 @@ func TestALoudKeyIsLogged(t *testing.T) {
 // A server tells what another one with more memory, or less, would do, and it does so.
 func TestTheCurveComesTrue(t *testing.T) {
 	const limit, requests = 4 << 20, 100_000
-	play := func(limit int64) (ratio float64, p *fixture) {
+	play := func(limit int64) (ratio float64, gone int, p *fixture) {
+		stored := map[uint64]bool{}
 		p = newFixture(t, options{MemoryLimit: limit, Insight: insight.Options{Curve: true}, Rules: Rules{ItemMax: 16 << 10}})
 		v := p.client()
 		dice := rand.New(rand.NewPCG(1, 2))
@@ -145,6 +146,10 @@ func TestTheCurveComesTrue(t *testing.T) {
 			if v.say(fmt.Sprintf("mg key%d v\r\n", k)) != "EN\r\n" {
 				hits++
 			} else {
+				if stored[k] {
+					gone++
+				}
+				stored[k] = true
 				n := 100 + int(k*7919%900)
 				v.say(fmt.Sprintf("ms key%d %d T1000\r\n%0*d\r\n", k, n, n, 0))
 			}
@@ -153,9 +158,9 @@ func TestTheCurveComesTrue(t *testing.T) {
 			}
 		}
 		p.env.Look()
-		return float64(hits) / requests, p
+		return float64(hits) / requests, gone, p
 	}
-	own, p := play(limit)
+	own, gone, p := play(limit)
 	all := p.env.Snapshot().Insight
 	if got := all.Curve.Ratio; math.Abs(got-own) > 0.005 || len(all.Curve.Points) == 0 {
 		t.Fatalf("the hit ratio of the sample is %.3f, of all %.3f; %+v", got, own, all.Curve)
@@ -166,20 +171,24 @@ func TestTheCurveComesTrue(t *testing.T) {
 		}
 		is := own
 		if point.Factor != 1 {
-			is, _ = play(int64(point.Factor * limit))
+			is, _, _ = play(int64(point.Factor * limit))
 		}
 		if off := math.Abs(point.HitRatio - is); off > 0.015 {
 			t.Errorf("with %g times as much %.3f is said, %.3f is so", insight.Factors[i], point.HitRatio, is)
 		}
 	}
-	sum := uint64(0)
+	sum, misses := uint64(0), 0.0
 	for _, class := range all.TTLHits {
+		misses += float64(class.Misses)
 		if sum += class.Hits + class.Misses; class.Hits > 0 && class.Upto != 3600 {
 			t.Errorf("%d hits of items stored for up to %d seconds", class.Hits, class.Upto)
 		}
 	}
 	if sum < requests*8/10 {
 		t.Errorf("%d gets are in classes", sum)
+	}
+	if math.Abs(misses-float64(gone)) > 0.05*float64(gone) {
+		t.Errorf("%.0f misses are in classes, %d were of keys that had been evicted", misses, gone)
 	}
 	if heard := p.client().say("stats gomemd\r\n"); !strings.Contains(heard, fmt.Sprintf("STAT curve_200 %.0f\r\n", 10_000*all.Curve.Points[4].HitRatio)) {
 		t.Errorf("%s", heard)

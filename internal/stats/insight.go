@@ -86,6 +86,9 @@ type Insight struct {
 
 // TTLHits are the gets of sampled keys that were last stored for at most Upto seconds, and for more
 // than the entry before this one says. Upto is 0 in the last entry, which is of those without an end.
+// A miss counts if the key is known to have been stored: not the first get of a key, before it is stored,
+// nor one that comes long after the item was evicted, when four times the memory would have evicted it,
+// too, and half of that again was evicted there since. So the ratio is higher than that of all gets.
 type TTLHits struct {
 	Upto         uint64
 	Hits, Misses uint64

@@ -544,7 +544,7 @@ function showHistograms(doc) {
 		const ratio = part(t.hits, t.misses);
 		return [name, {bar: ratio || 0}, percent(ratio), count(t.hits + t.misses)];
 	}).filter((_, i) => doc.ttlHits[i].hits + doc.ttlHits[i].misses > 0);
-	tell('ttlhits', lifetimes, 'No data yet: no key of the sample has been asked for.', 'Since the start of the server, scaled up from a sample of keys; gets of a key that is not known to have been stored are left out.');
+	tell('ttlhits', lifetimes, 'No data yet: no key of the sample has been asked for.', 'Since the start of the server. Of a sample of keys, those that have been stored: a key that is asked for before it was ever stored, or long after it was evicted, is a miss that is not in here. So these ratios are higher than that of all gets.');
 }
 
 function showCurve(doc) {
