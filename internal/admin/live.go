@@ -61,7 +61,7 @@ type Document struct {
 	TTLs        []uint64 `json:"ttls"`        // items stored with a deadline, by seconds until then; Total.Forever has none
 	EvictedIdle []uint64 `json:"evictedIdle"` // items evicted, by seconds since they were last used
 
-	TTLHits []TTLHits `json:"ttlHits"`         // hits of a sample of keys, by what they were last stored for
+	TTLHits []TTLHits `json:"ttlHits"`         // hits of a sample of keys, by what they were last stored for; empty if there is none (--no-curve, -M)
 	Curve   *Curve    `json:"curve,omitempty"` // absent while too little is known
 
 	Warnings []Warning `json:"warnings"`           // the last ones, the oldest first

@@ -544,7 +544,7 @@ function showHistograms(doc) {
 		const ratio = part(t.hits, t.misses);
 		return [name, {bar: ratio || 0}, percent(ratio), count(t.hits + t.misses)];
 	}).filter((_, i) => doc.ttlHits[i].hits + doc.ttlHits[i].misses > 0);
-	tell('ttlhits', lifetimes, 'No data yet: no key of the sample has been asked for.', 'Since the start of the server. Of a sample of keys, those that have been stored: a key that is asked for before it was ever stored, or long after it was evicted, is a miss that is not in here. So these ratios are higher than that of all gets.');
+	tell('ttlhits', lifetimes, noSample(doc) || 'No data yet: no key of the sample has been asked for.', 'Since the start of the server. Of a sample of keys, those that have been stored: a key that is asked for before it was ever stored, or long after it was evicted, is a miss that is not in here. So these ratios are higher than that of all gets.');
 }
 
 function showCurve(doc) {
@@ -553,7 +553,7 @@ function showCurve(doc) {
 	if (!c) {
 		text(curveNone, 'no data yet');
 		fill($('curve-t'), []);
-		text($('curve-n'), 'Not known yet: too few gets of sampled keys have been seen.');
+		text($('curve-n'), noSample(doc) || 'Not known yet: too few gets of sampled keys have been seen.');
 		curve.setData([[], []]);
 		return;
 	}
@@ -565,6 +565,11 @@ function showCurve(doc) {
 	]));
 	text($('curve-n'), 'A simulation with ' + plural(c.keys, 'sampled key', 'sampled keys') + ' and ' + plural(c.gets, 'get', 'gets') +
 		' of them, of which the server had ' + percent(c.ratio) + '.');
+}
+
+// noSample is why there is no sample of keys, and with it no curve and no ratios by lifetime; '': there is one.
+function noSample(doc) {
+	return doc.ttlHits.length ? '' : 'Not known: nobody looks, as ' + (doc.store.mayEvict ? '--no-curve' : '-M') + ' says.';
 }
 
 // at is the hit ratio that a curve has at a multiple of -m; null: none.
@@ -710,6 +715,14 @@ function hottest(doc) {
 function more(doc) {
 	const c = doc.curve;
 	const now = c && at(c, 1);
+	if (!doc.store.mayEvict) { // there is no curve: nothing is lost, but refused
+		const n = sum('noMemory', 60);
+		return n > 0 ? ['', 'Yes', plural(n, 'set', 'sets') + ' found no room in the last minute, and -M forbids to evict.'] :
+			['', 'No', 'no set was refused for want of room in the last minute, and -M forbids to evict.'];
+	}
+	if (!c && noSample(doc)) {
+		return ['', 'Not known', 'nobody looks (--no-curve).'];
+	}
 	if (!c || now === null) {
 		return ['', 'Not known yet', 'too few gets of sampled keys have been seen.'];
 	}
