@@ -300,7 +300,7 @@ func TestKeysStandForThoseThatAreNotInTheSample(t *testing.T) {
 	c := NewCurve(1<<20, 8000)
 	c.now = expiry.Start
 	for range 3 {
-		for k := range uint64(100) { // the hashes of the sample, as long as it is a sixteenth
+		for k := range uint64(100) { // hashes that stay in the sample when it becomes smaller
 			c.Set(k, 50, expiry.Never)
 			c.Get(k, true, 50, expiry.Never)
 			c.Get(k, false, 0, expiry.Never)
@@ -310,7 +310,7 @@ func TestKeysStandForThoseThatAreNotInTheSample(t *testing.T) {
 	want := float64(100 + 400 + 1600)
 	for what, n := range map[string]float64{
 		"gets": c.gets / 2, "hits": c.hits, "hits of those without an end": c.ttl[ttlNever].hits, "misses of those": c.ttl[ttlNever].misses,
-		"hits in the largest limit": c.sims[len(c.sims)-1].hits / 2, // a get that misses by a mistake of somebody
+		"hits in the largest limit": c.sims[len(c.sims)-1].hits / 2, // of both
 	} {
 		if n != want {
 			t.Errorf("%.0f %s, want %.0f", n, what, want)
@@ -334,12 +334,12 @@ func (c *Curve) remembers(s int) map[uint64]bool {
 func TestGhostsLeadTheTarget(t *testing.T) {
 	const at = 2 // the limit in force
 	dice := rand.New(rand.NewPCG(3, 5))
-	c := NewCurve(1<<20, 16000)
+	c := NewCurve(1<<18, 6000)
 	c.now = expiry.Start
-	zipf := rand.NewZipf(dice, 1.1, 20, 12_000)
+	zipf := rand.NewZipf(dice, 1.1, 20, 4000)
 	sim, back := &c.sims[at], [2]int{}
 	var was []entry
-	for step := range 60_000 {
+	for step := range 20_000 {
 		hash := zipf.Uint64() * 0x9e3779b97f4a7c15
 		i := c.find(hash)
 		if i != noEntry && c.entries[i].seats[at].resident() {
