@@ -33,7 +33,7 @@ type hot struct {
 // side is one window.
 type side struct {
 	since, until              expiry.Instant
-	requests, samples         uint64 // how many requests there were, and how many were looked at
+	requests, samples         uint64 // how many requests there were, and how many were looked at, the lost included
 	bytes                     uint64 // of values, in those
 	byRequests, byBytes       top
 	leastRequests, leastBytes uint64 // of before: what may be missing of a key that is not kept
@@ -89,13 +89,14 @@ func (t *top) keep(o *top) (least uint64) {
 	return 0
 }
 
-func (h *hot) add(r *record) {
-	w := &h.now
-	w.samples++
-	w.bytes += uint64(r.size)
-	w.byRequests.add(r.hash, r.key, 1, uint64(r.size))
-	if r.size > 0 {
-		w.byBytes.add(r.hash, r.key, uint64(r.size), 1)
+// add adds a record that stands for so many.
+func (h *hot) add(r *record, n uint64) {
+	w, size := &h.now, n*uint64(r.size)
+	w.samples += n
+	w.bytes += size
+	w.byRequests.add(r.hash, r.key, n, size)
+	if size > 0 {
+		w.byBytes.add(r.hash, r.key, size, n)
 	}
 }
 
@@ -138,7 +139,7 @@ func (h *hot) report(unix func(expiry.Instant) int64) stats.HotKeys {
 	if before.since != 0 {
 		since = before.since
 	}
-	// Not by every: some may have been lost.
+	// Not by every: all that a loop had to tell may have been lost.
 	scale := func(n uint64) uint64 { return uint64(float64(n) * float64(requests) / float64(samples)) }
 	rank := func(now, before *top, missing uint64, show func(*standing) stats.HotKey) (keys []stats.HotKey) {
 		var best podium

@@ -364,3 +364,26 @@ func TestLookingAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Where records come faster than they are read, those that are read stand for the others.
+func TestWhatIsLostCountsForTheKeysOfItsTime(t *testing.T) {
+	const calm, storm = 1_000, 100_000
+	s := New(Options{Every: 1})
+	p := new(Probe)
+	p.Init(s)
+	for key, n := range map[string]int{"calm": calm, "storm": storm} {
+		for range n {
+			ask(p, key, 10)
+			p.Publish()
+		}
+		s.Drain(1, Totals{}, silent)
+	}
+	for _, keys := range [][]stats.HotKey{s.HotKeys(unix).ByRequests, s.HotKeys(unix).ByBytes} {
+		for _, k := range keys {
+			want := map[string]uint64{"calm": calm, "storm": storm}[string(k.Key)]
+			if k.Requests < want*98/100 || k.Requests > want*102/100 || k.Bytes != 10*k.Requests {
+				t.Errorf("%s: %d requests of %d, %d bytes", k.Key, k.Requests, want, k.Bytes)
+			}
+		}
+	}
+}

@@ -261,8 +261,13 @@ func (s *Sampler) Drain(now expiry.Instant, all Totals, told func(key []byte, sh
 		s.read, p.published = p.published, s.read[:0]
 		passed := p.of - p.told
 		p.told = p.of
+		of := shares{}
+		if p.lost > 0 {
+			of.looked = passed / uint64(max(1, s.opts.Every))
+		}
 		lost, p.lost = lost+p.lost, 0
 		p.mu.Unlock()
+		of.count(s.read)
 		s.mu.Lock()
 		s.hot.now.requests += passed
 		s.mu.Unlock()
@@ -275,7 +280,7 @@ func (s *Sampler) Drain(now expiry.Instant, all Totals, told func(key []byte, sh
 				var r record
 				r, in = next(in)
 				if r.op&opHot != 0 {
-					s.hot.add(&r)
+					s.hot.add(&r, of.next())
 					p.samples++
 					p.loudest.add(r.hash, r.key, 1, 0)
 				}
@@ -296,6 +301,31 @@ func (s *Sampler) Drain(now expiry.Instant, all Totals, told func(key []byte, sh
 	s.curve.Tick(now, all.Gets, all.Hits)
 	s.curve.adapt(records, lost)
 	s.part.Store(s.curve.Threshold())
+}
+
+// shares are for how many each record for hot keys stands that a loop has published, where others had no
+// room: else what was asked for in calmer times would be told as too much, and this as too little.
+type shares struct{ looked, read, told uint64 }
+
+func (sh *shares) count(in []byte) {
+	if sh.looked == 0 {
+		return
+	}
+	for len(in) > 0 {
+		var r record
+		if r, in = next(in); r.op&opHot != 0 {
+			sh.read++
+		}
+	}
+}
+
+func (sh *shares) next() uint64 {
+	if sh.looked <= sh.read {
+		return 1
+	}
+	before := sh.told * sh.looked / sh.read
+	sh.told++
+	return sh.told*sh.looked/sh.read - before
 }
 
 // begin is what comes first. After a flush, what is read may be from before it, and is passed over.
