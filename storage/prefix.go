@@ -282,7 +282,9 @@ func (s *shard) clearSome(records int) {
 			s.reclaim(&r, why)
 			s.stats.Swept++
 			s.unlinkAt(s.hash(r.key()), &f)
-			records -= clearWork - 1
+			if records -= clearWork - 1; r.split() { // its pieces may be many
+				records = 0
+			}
 		}
 	}
 	if int(c.seg) < s.fresh {

@@ -88,13 +88,19 @@ func TestAFlushedPrefixIsGoneAtOnceAndItsMemoryComesBack(t *testing.T) {
 	wantTwoPrefixes(t, st, items, false, true)
 }
 
-// What the walk has been by already has its turn in the next round.
+// What the walk has been by already has its turn in the next round, and the file's format tells of it
+// until then.
 func TestAPrefixThatIsFlushedDuringTheWalkIsGone(t *testing.T) {
-	const items = 400
-	st, _ := newStore(t, Options{MemoryLimit: 16 << 20, ItemMax: 100_000, Shards: 1, SegmentSize: 16 << 10})
+	const items = 150
+	st, err := Open(Options{MemoryLimit: 16 << 20, ItemMax: 100_000, Shards: 1, SegmentSize: 16 << 10, File: filepath.Join(memoryDir(t), "items")},
+		expiry.NewClock(someDay))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
 	fillTwoPrefixes(t, st, items)
 	flushPrefix(t, st, "a:")
-	for range 20 {
+	for range 8 {
 		st.shards[0].clear()
 	}
 	if st.Prefixing() == 0 {
@@ -102,6 +108,9 @@ func TestAPrefixThatIsFlushedDuringTheWalkIsGone(t *testing.T) {
 	}
 	flushPrefix(t, st, "b:")
 	for st.Prefixing() > 0 {
+		if format := st.file.head.format; format != formatPrefixes {
+			t.Fatalf("with %d under way the file is of format %d", st.Prefixing(), format)
+		}
 		st.shards[0].clear()
 		if err := st.Check(); err != nil {
 			t.Fatal(err)
@@ -142,6 +151,49 @@ func TestAValueThatBeganBeforeItsPrefixWasFlushedIsStored(t *testing.T) {
 	}
 	if _, hit := get(st, "a:other"); hit {
 		t.Error("what was stored before is there")
+	}
+}
+
+// What was flushed is not moved behind the marks, where it would count as stored afterwards: not by
+// what makes room, nor by a command that writes an item anew.
+func TestWhatWasFlushedIsNotMovedToWhereItCounts(t *testing.T) {
+	const items = 3000
+	st, _ := newStore(t, Options{MemoryLimit: 1 << 20, ItemMax: 20_000, Shards: 1, SegmentSize: 16 << 10})
+	key := func(i int) string { return fmt.Sprint("a:", i) }
+	for i := range items {
+		put(st, Set, key(i), "12345", expiry.Never)
+		get(st, key(i)) // so that it is kept when it has to prove itself
+	}
+	flushPrefix(t, st, "a:")
+	for i := range 100 {
+		k := []byte(key(i))
+		if _, status := st.Incr(st.Hash(k), k, 1); status != NotFound {
+			t.Errorf("incr %s: %d", k, status)
+		}
+		k = []byte(key(100 + i))
+		if status := st.TouchView(st.Hash(k), k, someDay+100, false, nil); status != NotFound {
+			t.Errorf("touch %s: %d", k, status)
+		}
+		if got := put(st, Append, key(200+i), "more", expiry.Never); got != NotStored {
+			t.Errorf("append to %s: %d", key(200+i), got)
+		}
+	}
+	var buf [100]byte
+	for i := range 40_000 { // nobody walks, and all that was there has its turn
+		if got := put(st, Set, fmt.Sprint("other ", i), string(buf[:]), expiry.Never); got != Stored {
+			t.Fatal(got)
+		}
+	}
+	if err := st.Check(); err != nil {
+		t.Fatal(err)
+	}
+	if n := st.Stats().Evictions; n == 0 || st.Prefixing() != 1 {
+		t.Fatalf("%d evictions, %d prefixes under way", n, st.Prefixing())
+	}
+	for i := range items {
+		if v, hit := get(st, key(i)); hit {
+			t.Fatalf("%s is there, with %q", key(i), v)
+		}
 	}
 }
 
@@ -227,6 +279,38 @@ func TestWhoHasGivenUpWaitingToFlushAPrefixIsPassedOver(t *testing.T) {
 	}
 	if called != waiting {
 		t.Errorf("%d of %d are called when all is swept", called, waiting)
+	}
+}
+
+// Where there is room, but many wait for it, who comes then waits behind them.
+func TestWhoComesLaterFlushesHisPrefixLater(t *testing.T) {
+	st, _ := newStore(t, Options{MemoryLimit: 8 << 20, Shards: 2})
+	fillTwoPrefixes(t, st, 200)
+	for n := range PrefixesMost {
+		flushPrefix(t, st, fmt.Sprint("a:", n))
+	}
+	const waiters = 2 * PrefixesMost * prefixCalls // more than are called when all of those are over
+	var places [waiters]uint64
+	called := 0
+	for n := range places {
+		places[n] = st.FlushPrefix(fmt.Appendf(nil, "a:1%d", n), 0, func() { called++ })
+	}
+	for range 10_000 {
+		if st.Sweep(); st.Prefixing() < PrefixesMost {
+			break
+		}
+	}
+	if st.Prefixing() == PrefixesMost || called == 0 || called == waiters {
+		t.Fatalf("%d under way, %d of %d are called", st.Prefixing(), called, waiters)
+	}
+	if st.FlushPrefix([]byte("b:1"), 0, nil) == 0 {
+		t.Error("who came last is first")
+	}
+	if _, hit := get(st, "b:1"); !hit {
+		t.Error("who waits has flushed something")
+	}
+	if st.FlushPrefix([]byte("a:10"), places[0], nil) != 0 {
+		t.Error("who came first waits again")
 	}
 }
 

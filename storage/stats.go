@@ -149,8 +149,9 @@ func (st *Store) Stats() Stats {
 }
 
 // Ended is about how many bytes belong to items that have expired or been flushed and whose room has not been taken back
-// yet: all of a flushed segment and of one of a TTL log that is due, and of others what makes a visit worth it. It looks at every segment: ask
-// once a second, not for each request.
+// yet: all of a flushed segment and of one of a TTL log that is due, and of others what makes a visit worth it. What was flushed by
+// prefix is left out: how much of a segment that is nobody knows before the walk has been there, and then it is dead. It looks at
+// every segment: ask once a second, not for each request.
 func (st *Store) Ended() (bytes uint64) {
 	for i := range st.shards {
 		bytes += st.shards[i].ended()
