@@ -100,7 +100,7 @@ func openTerminal(t *testing.T, env []string, args ...string) *terminal {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = p.Close()
-		_ = term.emu.Close()
+		_ = term.emu.InputPipe().(io.Closer).Close() // ends Read, which Close would race with
 	})
 	return term
 }
