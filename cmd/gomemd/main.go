@@ -167,6 +167,7 @@ func serve(c *config) error {
 		leaveParent(c.opts.Verbosity > 0)
 	}
 
+	leaveFilePages()
 	graceful := waitForEnd(first, signals, srv)
 	admin.Drain()
 	if graceful {
