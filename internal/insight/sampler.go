@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -290,6 +291,7 @@ func (s *Sampler) Drain(now expiry.Instant, all Totals, told func(key []byte, sh
 				}
 			}
 			s.mu.Unlock()
+			runtime.Gosched() // the loops may have this processor alone
 		}
 		p.tell(told)
 	}
