@@ -28,7 +28,7 @@ test: ## vet and all tests, some of connections over TLS too; says what it skipp
 	@./.ci/test ./internal/conn -run '$(OVER_TLS)' -tls
 
 race: ## the tests under the race detector, with the store on the Go heap where it can see it; no browser
-	go test -race -timeout 20m -skip '^TestPage' ./expiry ./protocol ./internal/... ./storage ./server
+	go test -race -timeout 30m -skip '^TestPage' ./expiry ./protocol ./internal/... ./storage ./server
 
 tls: ## all tests of connections, over TLS
 	go test -count=1 ./internal/conn -tls
