@@ -161,6 +161,20 @@ func (s *shard) chooseDue() bool {
 	return true
 }
 
+// holdsItem tells whether a record is an item's, as far as those are concerned who look for what has ended. A piece goes with
+// its head, and a value that is on its way in is nobody's yet.
+func (s *shard) holdsItem(r *record) bool {
+	return *r.ctrl()&ctrlDead == 0 && !r.piece() && !(r.split() && s.chains[*r.chain()].incoming != nil)
+}
+
+// takeAway takes an item away that such a look has found dead.
+func (s *shard) takeAway(r *record, loc uint32, sg *segment, why fate) {
+	f := found{record: *r, loc: loc, sg: sg}
+	s.reclaim(r, why)
+	s.stats.Swept++
+	s.unlinkAt(s.hash(r.key()), &f)
+}
+
 // visitSome goes on with the visit for some records.
 func (s *shard) visitSome(records int) {
 	v := &s.visit
@@ -176,15 +190,11 @@ func (s *shard) visitSome(records int) {
 		r.read(s.at(loc))
 		n := s.padded(r.size)
 		v.off += n
-		// A piece goes with its head, and a value that is on its way in is nobody's yet.
-		if *r.ctrl()&ctrlDead != 0 || r.piece() || r.split() && s.chains[*r.chain()].incoming != nil {
+		if !s.holdsItem(&r) {
 			continue
 		}
 		if why := s.fate(&r, sg); why != alive {
-			f := found{record: r, loc: loc, sg: sg}
-			s.reclaim(&r, why)
-			s.stats.Swept++
-			s.unlinkAt(s.hash(r.key()), &f)
+			s.takeAway(&r, loc, sg, why)
 			continue
 		}
 		deadline := r.deadline(sg.created)

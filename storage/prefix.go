@@ -273,15 +273,11 @@ func (s *shard) clearSome(records int) {
 		var r record
 		r.read(s.at(loc))
 		c.off += s.padded(r.size)
-		// A piece goes with its head, and a value that is on its way in is nobody's yet.
-		if *r.ctrl()&ctrlDead != 0 || r.piece() || r.split() && s.chains[*r.chain()].incoming != nil {
+		if !s.holdsItem(&r) {
 			continue
 		}
 		if why := s.fate(&r, sg); why != alive {
-			f := found{record: r, loc: loc, sg: sg}
-			s.reclaim(&r, why)
-			s.stats.Swept++
-			s.unlinkAt(s.hash(r.key()), &f)
+			s.takeAway(&r, loc, sg, why)
 			if records -= clearWork - 1; r.split() { // its pieces may be many
 				records = 0
 			}
