@@ -6,6 +6,7 @@ import (
 	"github.com/gomemd/gomemd/internal/events"
 	"github.com/gomemd/gomemd/internal/stats"
 	"github.com/gomemd/gomemd/protocol"
+	"github.com/gomemd/gomemd/storage"
 )
 
 const (
@@ -64,7 +65,7 @@ func (s *Session) appendStats(word string) (known bool) {
 	case "gomemd":
 		s.report(func(out []byte, all *stats.Snapshot) []byte {
 			w.turn.spend(shardsWork + systemWork)
-			all.Memory = env.memory()
+			all.Memory = env.memory(&all.Store)
 			env.addSampled(&all.Insight)
 			return stats.AppendOwn(out, all)
 		})
@@ -122,7 +123,7 @@ func (s *Session) report(lines func([]byte, *stats.Snapshot) []byte) {
 // Brief is everything that can be told of the server now, but the list of clients.
 func (e *Env) Brief() stats.Snapshot {
 	all := e.snapshot()
-	all.Memory = stats.TakeMemory(all.Store.HeldBytes, e.HeldByClients())
+	all.Memory = e.memory(&all.Store)
 	e.addTallies(&all.Insight)
 	e.addSampled(&all.Insight)
 	return all
@@ -161,8 +162,8 @@ func (e *Env) snapshot() stats.Snapshot {
 }
 
 // memory is where the memory of the process is.
-func (e *Env) memory() stats.Memory {
-	return stats.TakeMemory(e.Store.Stats().HeldBytes, e.HeldByClients())
+func (e *Env) memory(store *storage.Stats) stats.Memory {
+	return stats.TakeMemory(store.HeldBytes, e.HeldByClients())
 }
 
 // resetStats starts the counters over; what is a state rather than a count stays.
